@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
-from toolkit.wording import counted, in_words
+from toolkit.wording import counted, in_words, quoted
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,17 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 def test_numbers_with_their_nouns() -> None:
     assert [counted(n, "step") for n in (0, 1, 2, 1200)] == ["0 steps", "1 step", "2 steps", "1,200 steps"]
     assert counted(2, "process", "processes") == "2 processes"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("runs/unet-shapes", "runs/unet-shapes"),
+        (Path("größe/猫"), "größe/猫"),
+        ("my photos/run", "'my photos/run'"),
+        ("it's here", "'it'\"'\"'s here'"),
+        ("", ""),
+    ],
+)
+def test_paths_in_sentences(path: str | Path, shown: str) -> None:
+    assert quoted(path) == shown

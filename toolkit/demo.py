@@ -34,9 +34,9 @@ from toolkit.visualization.sheets import Row, SheetPart, contact_sheet, parts_sh
 logger = logging.getLogger("toolkit")
 
 FAMILIES = {"unet": "unet-shapes", "maskrcnn": "maskrcnn-shapes", "sam2": "sam2-labpics-toy"}
-"""A plugin of each family, and the recipe in ``configs/`` that it is shown by."""
+"""One plugin of each family, and the recipe in ``configs/`` that the demo trains it with."""
 SHEET_ROWS, PICTURE_ROWS = 6, 2
-"""Images that the sheet of a family shows, and of each family the picture of all."""
+"""Number of images on the sheet of a family, and for each family in the picture of all families."""
 SHEET_CELL = 224
 SUMMARY, PICTURE, PROMPTS = "summary.json", "demo.jpg", "prompts.json"
 MARK = ".toolkit-demo"
@@ -44,7 +44,7 @@ MARK = ".toolkit-demo"
 
 @dataclass(frozen=True)
 class Part:
-    """What came of one family: its reports on the test split, the seconds of training and of inference, its
+    """The results of one family: its reports on the test split, the seconds of training and of inference, its
     sheet of pictures, and its part of the picture of all families.
     """
 
@@ -65,11 +65,11 @@ def run_demo(
     overrides: Mapping[str, Any] | None = None,
     show_progress: bool = True,
 ) -> Iterator[Part]:
-    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets, one picture
-    of all families and ``summary.json`` in ``out``.
+    """Train, evaluate and predict, one family after another; writes runs, results, contact sheets, one
+    picture of all families and ``summary.json`` in ``out``.
 
     Args:
-        out: folder for everything; an older demo in it is cleared away.
+        out: folder for everything; an older demo in it is removed.
         only: plugins to show; when empty, all of ``FAMILIES`` whose packages are installed.
         overrides: settings laid over each recipe, nested.
         show_progress: show progress on standard error.
@@ -78,8 +78,8 @@ def run_demo(
         Each family's part when it is done.
 
     Raises:
-        UsageError: when ``out`` holds anything that no demo has written, or a plugin is not part of the demo.
-        UnavailableError: when a package is missing that a plugin in ``only`` needs; says what installs it.
+        UsageError: when ``out`` contains files that no demo wrote, or a plugin is not part of the demo.
+        UnavailableError: when a plugin in ``only`` needs a package that is missing; says how to install it.
         TrainingError: when training was interrupted by Ctrl-C or SIGTERM.
     """
     unknown = [plugin for plugin in only if plugin not in FAMILIES]
@@ -110,7 +110,7 @@ def run_demo(
 
 
 def _is_installed(plugin: str) -> bool:
-    """Whether the plugin's packages are there; if not, says so."""
+    """Whether the plugin's packages are installed; logs what is missing otherwise."""
     manifest = registry.plugins().get(plugin)
     missing = manifest.missing_requirements()
     if missing:
@@ -124,7 +124,7 @@ def _is_installed(plugin: str) -> bool:
 
 
 def _claim(out: Path) -> None:
-    """Clear away an older demo, and nothing else.
+    """Remove an older demo, and nothing else.
 
     Raises:
         UsageError: when there are files that no demo has written; names one.
@@ -174,7 +174,7 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     reports = evaluate_run(run, data=settings.data.name, split="test", show_progress=show_progress) or []
     predictor = load(run)
     if predictor.model.capability(Promptable) is not None:
-        # The set's own classes, so that truth and answers are named and colored alike.
+        # The dataset's own classes, so that truth and predictions get the same names and colors.
         model = prompted(load_model(run)[0], _boxes(test_set, out), classes=test_set.classes)
         predictor = Predictor(model, name=predictor.name)
     measured = time.perf_counter()
@@ -189,7 +189,7 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
 
 
 def _with_sample(settings: RunSettings, out: Path) -> RunSettings:
-    """Where the dataset reads files, a stand-in is drawn for it."""
+    """The settings with a folder of generated sample files, for a dataset that reads files."""
     manifest = registry.datasets().get(settings.data.name)
     if not manifest.needs_folder:
         return settings

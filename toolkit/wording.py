@@ -5,6 +5,8 @@ it.
 from __future__ import annotations
 
 import math
+import os
+import shlex
 
 
 def in_words(seconds: float) -> str:
@@ -34,3 +36,9 @@ def counted(number: int, singular: str, plural: str = "") -> str:
         plural: for all other numbers; ``singular`` with an ``s`` when empty.
     """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def quoted(path: str | os.PathLike[str]) -> str:
+    """A path in a sentence: in quotes if it contains spaces, so that it can be pasted into a command."""
+    text = os.fspath(path)
+    return shlex.quote(text) if any(character.isspace() for character in text) else text

@@ -43,8 +43,8 @@ def build(folder: Path, split: str, settings: BalloonSettings) -> Balloons:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when the annotations cannot be read, or name photos that are not there.
-        MissingSplitError: when there is no folder of this split.
+        DataError: when the annotations cannot be read, or name photos that do not exist.
+        MissingSplitError: when there is no folder for this split.
     """
     for root in (folder, folder / ARCHIVE_FOLDER):
         own = the_one(_folders(root), split, str(root), "put the photos of the split into one folder")
@@ -59,7 +59,7 @@ def build(folder: Path, split: str, settings: BalloonSettings) -> Balloons:
 
 
 def unread(folder: Path, settings: BalloonSettings) -> list[str]:
-    """The folders with annotations that are of no split."""
+    """The folders with annotations that belong to no split."""
     found = []
     for root in (folder, folder / ARCHIVE_FOLDER):
         folders = _folders(root)

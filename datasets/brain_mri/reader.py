@@ -1,4 +1,4 @@
-"""Reads the LGG set of brain scans. Slices of one patient are alike, so a patient is never in two splits."""
+"""Reads the LGG set of brain scans. A patient is never in two splits, since slices are similar."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
 
 
 def patient_of(name: str) -> str:
-    """The patient that a slice is of: its folder without the date of the scan, so that two scans of a patient
+    """The patient of a slice: its folder without the date of the scan, so that two scans of a patient
     stay together.
     """
     return re.sub(r"_\d{8}$", "", name.split("/")[0])

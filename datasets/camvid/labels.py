@@ -69,11 +69,11 @@ _VAL_FRAMES = range(7959, 8160)
 
 
 def split_of(frame: str) -> str:
-    """The split of a frame such as ``0016E5_07959``: 367 to train, 101 to validate and 233 to test, as in
-    SegNet's tutorial.
+    """The split of a frame such as ``0016E5_07959``: 367 for training, 101 for validation and 233 for
+    testing, as in SegNet's tutorial.
 
-    The dusk drive (0001TP) is cut in half, Seq05VD is for testing, and the densely labeled part of 0016E5 for
-    validation.
+    The dusk drive (0001TP) is divided in half, Seq05VD is for testing, and the densely labeled part of 0016E5
+    for validation.
 
     Raises:
         DataError: when it is not the name of a frame.

@@ -1,4 +1,4 @@
-"""Reads CamVid as it was published, and as SegNet's tutorial made it known."""
+"""Reads CamVid as originally published, and in the version of SegNet's tutorial."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolkit.types import VOID, Sample
 from .labels import COLORS, GROUPS, VOID_LABEL, split_of
 
 SEGNET_VALUES = {value: value for value in range(len(GROUPS))} | {len(GROUPS): VOID}
-"""What the values in the label images of SegNet's tutorial stand for."""
+"""The meaning of the values in the label images of SegNet's tutorial."""
 
 IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 _REPAIR = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
@@ -30,7 +30,7 @@ class CamVidSettings(Settings):
     """Options for reading CamVid."""
 
     num_classes: Literal[11, 32] = 11
-    """11 is the published protocol, which groups the labels; 32 keeps all original labels, of which Void
+    """11 is the published protocol, which groups the labels; 32 keeps all original labels, where Void
     means no class.
     """
 
@@ -90,9 +90,9 @@ class CamVid(Dataset):
     """One split of CamVid.
 
     Args:
-        classes: their names.
-        files: image and label image, by id.
-        colors: class of each color in the label images; None where they hold SegNet's values.
+        classes: the names of the classes.
+        files: the image and the label image of each id.
+        colors: the class of each color in the label images; None if they contain SegNet's values.
     """
 
     def __init__(

@@ -3,8 +3,7 @@
 from toolkit.registry.manifests import DatasetManifest, Download
 
 _BUCKET = "https://s3.amazonaws.com/images.cocodataset.org"
-"""The publisher's storage by its HTTPS address; images.cocodataset.org itself has no certificate of its own.
-"""
+"""The HTTPS address of the publisher's storage; images.cocodataset.org itself has no certificate."""
 
 DATASET = DatasetManifest(
     name="coco",

@@ -22,15 +22,14 @@ from toolkit.types import Size
 logger = logging.getLogger("toolkit")
 
 PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annotations.coco.json", "{}.json")
-"""Where the annotations of a split are looked for, in this order."""
+"""Where to search for the annotations of a split, in this order."""
 
 
 class CocoSettings(Settings):
     """Options for reading a dataset in COCO's format."""
 
     train: str = ""
-    """Annotation file of the split `train`, in the dataset's folder; if empty, the usual names are tried.
-    """
+    """Annotation file of the split `train`, in the dataset's folder; if empty, the usual names are tried."""
     val: str = ""
     """Annotation file of the split `val`, in the same way."""
     test: str = ""
@@ -54,7 +53,7 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
 
     Raises:
         DataError: when the annotation file cannot be used.
-        MissingSplitError: when there is no annotation file of this split.
+        MissingSplitError: when there is no annotation file for this split.
     """
     folder, path = root_and_file(folder, split, getattr(settings, split), PATTERNS)
     file = CocoFile(path)
@@ -73,7 +72,7 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
 
 
 def unread(folder: Path, settings: CocoSettings) -> list[str]:
-    """The annotation files of the folder that are of no split."""
+    """The annotation files in the folder that belong to no split."""
     if folder.is_file():
         return []
     read = {folder / getattr(settings, split) for split in SPLITS}
@@ -86,7 +85,7 @@ def unread(folder: Path, settings: CocoSettings) -> list[str]:
 
 
 class Coco(RegionDataset, CocoNumbered):
-    """One split: the images of the annotation file in its order, those without objects too."""
+    """One split: the images of the annotation file in its order, including those without objects."""
 
     def __init__(self, file: CocoFile, paths: ImagePaths, settings: CocoSettings) -> None:
         self._file = file
@@ -98,12 +97,12 @@ class Coco(RegionDataset, CocoNumbered):
         self._use(range(len(file.images)))
 
     def _use(self, places: Iterable[int]) -> None:
-        """Take these images of the file, by their places in it."""
+        """Use these images of the file, given by their positions in it."""
         file, self._places = self._file, [*places]
         images = [file.images[place] for place in self._places]
         self.ids = unique_ids(portable_names([image.file_name for image in images]))
         numbers = [image.id for image in images if isinstance(image.id, int)]
-        # As COCO's own; ids that are text cannot stand in files of results.
+        # As COCO's own; ids that are text cannot be used in results files.
         if len(numbers) == len(images) and all(isinstance(key, int) for key in file.category_ids):
             self.coco_category_ids = file.category_ids
             self.coco_image_ids = dict(zip(self.ids, numbers, strict=True))
@@ -112,8 +111,8 @@ class Coco(RegionDataset, CocoNumbered):
         return str(self._file.images[place].file_name)
 
     def require_images(self) -> None:
-        """Look whether the first image is there; where faults are gathered, whether all are, and go on
-        without the others.
+        """Check whether the first image exists; if errors are being collected, whether all do, and continue
+        without the missing ones.
         """
         there = self._paths.require_all([*map(self._name, self._places)], LOST)
         if len(there) < len(self._places):
@@ -128,12 +127,12 @@ class Coco(RegionDataset, CocoNumbered):
         return self._file.regions(self._places[index], size, self._degenerate, self._outside)
 
     def coco_document(self) -> dict[str, Any] | None:
-        """The annotation file, complete; None where the samples have to be read."""
+        """The completed annotation file; None if the samples have to be read."""
         return complete_truth(self._file.document, self._file.path, self._degenerate, self._outside)
 
 
 def _name_the_same(file: CocoFile) -> bool:
-    """Whether the first keypoint of each category is the same, and so on."""
+    """Whether the keypoints of all categories have the same names in the same order."""
     categories = (each for each in file.document["categories"] if isinstance(each, dict))
     lists = [tuple(each["keypoints"]) for each in categories if isinstance(each.get("keypoints"), list)]
     are_text = all(isinstance(name, str) for name in file.keypoint_names)

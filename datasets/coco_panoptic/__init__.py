@@ -9,9 +9,9 @@ DATASET = DatasetManifest(
     settings=".reader:CocoPanopticSettings",
     tasks=("panoptic", "semantic", "instance", "promptable"),
     layout=(
-        "annotations/panoptic_train*.json and annotations/panoptic_val*.json, for each a folder of PNGs of"
+        "annotations/panoptic_train*.json and annotations/panoptic_val*.json, each with a folder of PNGs of"
         " the same name without .json, and a folder of images, such as train2017/ and val2017/, or images/"
-        " for all; or one annotation file by itself, for the split that it is named after"
+        " for all; or a single annotation file, for the split in its name"
     ),
     takes_file=True,
     origin_url="https://cocodataset.org/#download",

@@ -19,29 +19,28 @@ from toolkit.formats.regions import unique_ids
 from toolkit.types import VOID, Instances, PanopticMap, Sample
 
 PATTERNS = ("annotations/panoptic_{}*.json", "panoptic_{}*.json", "annotations/{}.json", "{}.json")
-"""Where the annotations of a split are looked for, in this order."""
+"""Where to search for the annotations of a split, in this order."""
 
 
 class CocoPanopticSettings(Settings):
-    """How a dataset in COCO's panoptic format is read."""
+    """Options for reading a dataset in COCO's panoptic format."""
 
     train: str = ""
-    """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the
-    usual names.
-    """
+    """Annotation file of the split `train`, in the dataset's folder; if empty, the usual names are tried."""
     val: str = ""
-    """Annotation file of the split `val`, likewise."""
+    """Annotation file of the split `val`, in the same way."""
     test: str = ""
-    """Annotation file of the split `test`, likewise."""
+    """Annotation file of the split `test`, in the same way."""
     images: str = ""
-    """Folder of the images, in the dataset's folder, in which `{split}` stands for the split; when empty, the
+    """Folder of the images, in the dataset's folder; `{split}` is replaced with the split; if empty, the
     usual ones are tried.
     """
     segments: str = ""
-    """Folder of the PNGs, likewise; when empty, that next to the annotation file with its name."""
+    """Folder of the PNGs, in the same way; if empty, the one next to the annotation file with the same name.
+    """
     only: Literal["all", "things"] = "all"
-    """Which classes there are: all, or those of things alone, as a detector is trained with; then there are
-    objects, and neither a label map nor segments.
+    """Which classes to use: all, or only those of things, to train a detector; with `things` there are
+    objects, but no label map and no segments.
     """
 
 
@@ -50,7 +49,7 @@ def build(folder: Path, split: str, settings: CocoPanopticSettings) -> CocoPanop
 
     Raises:
         DataError: when the annotation file cannot be used.
-        MissingSplitError: when there is no annotation file of this split.
+        MissingSplitError: when there is no annotation file for this split.
     """
     folder, path = root_and_file(folder, split, getattr(settings, split), PATTERNS)
     pictures = folder / settings.segments.replace("{split}", split) if settings.segments else None
@@ -65,11 +64,11 @@ class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
 
     Args:
         file: the annotations.
-        paths: where the images are.
+        paths: the images.
         only_things: whether to leave out stuff.
 
     Raises:
-        DataError: when only things are asked for, and no category is one.
+        DataError: when only things are requested, and no category is one.
     """
 
     def __init__(self, file: PanopticFile, paths: ImagePaths, *, only_things: bool) -> None:
@@ -82,14 +81,14 @@ class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
         self._use(range(len(file.images)))
 
     def _use(self, places: Iterable[int]) -> None:
-        """Take these images of the file, by their places in it."""
+        """Use these images of the file, given by their positions in it."""
         self._places = [*places]
         names = [self._name(place) for place in self._places]
         self.ids = unique_ids(portable_names(names))
         numbers = [self._file.images[place].id for place in self._places]
         by_label = {each.label: key for key, each in self._file.categories.items()}
         keys = [by_label[self._file.classes.index(name)] for name in self.classes]
-        # As COCO's own; ids that are text cannot stand in files of results.
+        # As COCO's own; ids that are text cannot be used in results files.
         if all(isinstance(key, int) for key in (*numbers, *keys)):
             self.coco_category_ids = keys
             self.coco_image_ids = dict(zip(self.ids, numbers, strict=True))
@@ -98,8 +97,8 @@ class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
         return str(self._file.images[place].file_name)
 
     def require_images(self) -> None:
-        """Look whether the first image is there; where faults are gathered, whether all are, and go on
-        without the others.
+        """Check whether the first image exists; if errors are being collected, whether all do, and continue
+        without the missing ones.
         """
         there = self._paths.require_all([*map(self._name, self._places)], LOST)
         if len(there) < len(self._places):
@@ -120,7 +119,7 @@ class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
         return sample.with_(label_map=label_map, instances=panoptic.things(), extras=extras)
 
     def coco_document(self) -> dict[str, Any] | None:
-        """None: objects are in the PNGs."""
+        """None, because the objects are in the PNGs."""
         return None
 
     def _as_things(self, panoptic: PanopticMap) -> Instances:

@@ -58,7 +58,7 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
 
     Raises:
         DataError: when a file is not a LabelMe file.
-        MissingSplitError: when there is no folder of this split.
+        MissingSplitError: when there is no folder for this split.
     """
     own = _folder(folder, split, settings)
     if own is None:
@@ -80,7 +80,7 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
 
 
 def unread(folder: Path, settings: LabelmeSettings) -> list[str]:
-    """The folders with LabelMe files that are of no split."""
+    """The folders with LabelMe files that belong to no split."""
     read = {_folder(folder, split, settings) for split in ("train", "val", "test")}
     there = [path for path in sorted(folder.iterdir()) if is_data(path.name) and path.is_dir()]
     left = {path.name: path for path in there if path not in read}
@@ -88,7 +88,7 @@ def unread(folder: Path, settings: LabelmeSettings) -> list[str]:
 
 
 def _folder(folder: Path, split: str, settings: LabelmeSettings) -> Path | None:
-    """The folder of a split, by the name that is set, or by another that the split goes by."""
+    """The folder of a split, by the name in the settings, or by another name of the split."""
     name = str(getattr(settings, split))
     if name != split:
         return folder / name if (folder / name).is_dir() else None
@@ -125,7 +125,7 @@ class Labelme(RegionDataset):
         self.ids = tuple(path.relative_to(self._folder).with_suffix("").as_posix() for path in self._files)
 
     def require_images(self) -> None:
-        """Where faults are gathered, look whether all images are there and each has one file, and go on
+        """If errors are being collected, check that all images exist and have one file each, and continue
         without the others.
         """
         if not is_gathering():
@@ -147,10 +147,10 @@ class Labelme(RegionDataset):
         return self._image_of(self._files[index])
 
     def _image_of(self, file: Path) -> Path:
-        """The image of a file.
+        """The image of a LabelMe file.
 
         Raises:
-            DataError: when there is none, or the file names one image and has the name of another.
+            DataError: when there is none, or if the file names one image but has the name of another.
         """
         name = str(read_labelme(file)["imagePath"])
         paths = ImagePaths(file, [name], [file.parent], self._folder)
@@ -178,7 +178,7 @@ class Labelme(RegionDataset):
 
 
 def _images_of_same_name(file: Path) -> list[Path]:
-    """The images beside a file that have its name, each once where case does not matter on the disk."""
+    """The images next to a file that have its name, each only once on case-insensitive disks."""
     found: dict[tuple[int, int], Path] = {}
     for suffix in sorted(IMAGE_SUFFIXES):
         for name in (suffix, suffix.upper(), suffix.title()):

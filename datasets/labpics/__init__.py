@@ -21,7 +21,7 @@ DATASET = DatasetManifest(
     origin_url="https://zenodo.org/records/3697452 (V1) and https://zenodo.org/records/4736111 (V2)",
     license="V2: annotations CC BY-NC-ND 4.0, photos their owners'; V1: see its record",
     size="V1: 2,187 photos; V2: several gigabytes",
-    # V1 alone: in one folder, the layouts of both would hide each other
+    # only V1: in one folder, the layouts of both would hide each other
     downloads=(Download("https://zenodo.org/records/3697452/files/LabPicsV1.zip"),),
     terms="LabPics V1 is downloaded; its license is named in its record.",
     sample=".sample:write_sample",

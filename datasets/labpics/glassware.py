@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 UNSEGMENTED = 254
-"""LabPics' mark for what is there but was not outlined; here, vessels far back and out of focus."""
+"""LabPics' mark for regions that were not outlined; here, vessels far back and out of focus."""
 OVERSAMPLING = 2
 LIQUID, SUSPENSION, FOAM, POWDER = 6, 7, 8, 12
 """Kinds of material, by their numbers in LabPics V1."""
@@ -62,12 +62,12 @@ class Shape:
     """A kind of vessel.
 
     Attributes:
-        profile: half the outer width at each height, from 0, the top, to 1, the bottom, in parts of the
+        profile: half the outer width at each height, from 0 (the top) to 1 (the bottom), as a fraction of the
             vessel's height.
-        height: how high it may be, in parts of the image.
-        fill: the lowest and highest surface of what is in it, as heights of the profile.
+        height: range of heights, as fractions of the image.
+        fill: the range of the surface of its contents, as heights of the profile.
         stoppered: whether it may have a cap.
-        floor: where its foot begins, as a height of the profile.
+        floor: the start of its foot, as a height of the profile.
     """
 
     profile: Callable[[Floats], Floats]
@@ -77,7 +77,7 @@ class Shape:
     floor: float = 1.0
 
     def widest(self) -> float:
-        """Half of the largest width, in parts of the height."""
+        """Half of the largest width, as a fraction of the height."""
         return float(self.profile(np.linspace(0, 1, 101, dtype=np.float32)).max())
 
 
@@ -124,7 +124,7 @@ POWDERS = ((236, 234, 228), (214, 190, 120), (90, 90, 96), (190, 110, 60), (60, 
 
 
 def draw_bench(rng: Generator, size: int) -> Bench:
-    """One scene of ``size`` x ``size`` pixels with none to three vessels in focus."""
+    """One scene of ``size`` x ``size`` pixels with zero to three vessels in focus."""
     canvas = _Canvas(rng, size * OVERSAMPLING)
     if rng.random() < 0.15:
         canvas.add_far_vessel()
@@ -134,7 +134,7 @@ def draw_bench(rng: Generator, size: int) -> Bench:
 
 
 class _Canvas:
-    """The scene in the making: ``image`` float32 ``[n, n, 3]`` in 0…255, RGB, and the two maps of ids."""
+    """An unfinished scene: ``image`` float32 ``[n, n, 3]`` in 0…255, RGB, and the two maps of ids."""
 
     def __init__(self, rng: Generator, n: int) -> None:
         self.rng, self.n = rng, n
@@ -148,10 +148,10 @@ class _Canvas:
     # --- the room ---
 
     def _room(self) -> Floats:
-        """A wall out of focus with things before it, and the bench."""
+        """A wall out of focus with things in front of it, and the bench."""
         rng, n, quarter = self.rng, self.n, self.n // 4
         wall, top = self._tone(120, 225), self._tone(60, 190)
-        y, x = self.y[::4, ::4], self.x[::4, ::4]  # enough for a blur
+        y, x = self.y[::4, ::4], self.x[::4, ::4]  # enough for a blurred background
         back = wall * (1.1 - 0.25 * y / n)[..., None] + self._clouds(4, quarter) * 14
         for _ in range(int(rng.integers(2, 6))):
             middle, wide, high = rng.uniform(0, n), rng.uniform(0.05, 0.2) * n, rng.uniform(0.1, 0.4) * n
@@ -199,7 +199,7 @@ class _Canvas:
         vessel.vessels[vessel.inside] = vessel.materials[vessel.inside] = UNSEGMENTED
 
     def add_vessels(self, count: int) -> None:
-        """Vessels side by side, each with none, one or two materials in it."""
+        """Vessels side by side, each with zero to two materials in it."""
         rng, n = self.rng, self.n
         width = n / count
         for slot in range(count):
@@ -236,7 +236,7 @@ class _Vessel:
     """One vessel in place: ``u`` runs from -1 at its left wall to 1 at its right, ``t`` from 0 at its top to
     1 at its foot.
 
-    All arrays are of the box around it; ``image``, ``materials`` and ``vessels`` are views of the canvas.
+    All arrays cover the box around it; ``image``, ``materials`` and ``vessels`` are views of the canvas.
     """
 
     def __init__(
@@ -265,7 +265,7 @@ class _Vessel:
         )
 
     def paint_back(self) -> None:
-        """What is seen through the glass: the room behind it, squeezed as by a lens, and tinted."""
+        """The view through the glass: the room behind it, compressed as by a lens, and tinted."""
         rows, columns = (axis.astype(np.float32) for axis in np.indices(self.t.shape))
         seen = cv2.remap(
             self.image.copy(),
@@ -278,7 +278,7 @@ class _Vessel:
         self._mix(self.inside, seen * 0.72 + tint * 0.28, 1)
 
     def fill(self) -> None:
-        """Pour in what the vessel holds: nothing, a material, or two on top of each other."""
+        """Fill the vessel with nothing, one material, or two on top of each other."""
         rng = self.canvas.rng
         layers = int(rng.choice([0, 1, 2], p=[0.2, 0.55, 0.25]))
         level = rng.uniform(*self.shape.fill)
@@ -291,7 +291,7 @@ class _Vessel:
             self._pour(kind, surface, np.array(LIQUIDS[color], np.float32))
 
     def _pour(self, kind: int, level: float, color: Floats) -> None:
-        """Fill from the surface at ``level`` down to what is there already."""
+        """Fill from the surface at ``level`` down to the existing contents."""
         rng = self.canvas.rng
         bulge = np.sqrt(np.clip(1 - self.u**2, 0, 1)) * self.half * 0.13 / self.height
         heap = rng.uniform(-0.05, 0.05) * self.u + 0.03 * np.cos(3 * self.u) if kind == POWDER else 0
@@ -344,6 +344,6 @@ class _Vessel:
             self._mix(paper, np.where(lines, 0.6, 0.95)[..., None] * WHITE, 0.95)
 
     def _mix(self, where: Bools, paint: Floats, opacity: float | Floats) -> None:
-        """Lay paint (RGB, of the box or of one color) over the picture where ``where`` says."""
+        """Blend paint (RGB, of the box or of one color) over the picture with the weights ``where``."""
         share = (where * np.asarray(opacity, np.float32))[..., None]
         self.image += (paint - self.image) * share

@@ -23,7 +23,7 @@ from .classes import V1_NAMES, Scheme
 from .layout import Annotation, Layout, foreground, objects_from_masks, read_marks
 
 Found = Iterator[tuple[Tensor, int, bool]]
-"""Objects as they are read: mask, class, and whether it is a crowd."""
+"""An object as read: mask, class, and whether it is a crowd."""
 
 
 class SceneFolders(Layout):
@@ -35,7 +35,7 @@ class SceneFolders(Layout):
 
     @classmethod
     def is_at(cls, root: Path) -> bool:
-        """Whether any folder below is one of a photo with its annotation."""
+        """Whether any folder below contains a photo with its annotation."""
         layout = cls(root)
         return any(layout._is_scene(scene) for part in ("train", "test") for scene in layout._scenes(part))
 
@@ -71,7 +71,7 @@ class SceneFolders(Layout):
 
     @abstractmethod
     def _missing(self, scene: Path) -> str:
-        """What an annotation would be, in words."""
+        """A description of the missing annotation."""
 
     @abstractmethod
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
@@ -171,7 +171,7 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 
 def _names_in(stem: str) -> Sequence[str]:
-    """The classes that the name of a mask of V1 gives as numbers."""
+    """The classes given as numbers in the name of a V1 mask."""
     numbers = re.search(r"CatID_(\d+(?:_\d+)*)", stem)
     return [
         V1_NAMES[number]

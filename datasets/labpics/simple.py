@@ -1,4 +1,4 @@
-"""LabPics V1 Simple: for each photo one PNG of ids and, by class, a PNG of where it is."""
+"""LabPics V1 Simple: for each photo one PNG of ids, and a PNG for each class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .classes import V1_NAMES, Scheme
 from .layout import Annotation, Layout, foreground, read_marks
 
 UNSEGMENTED = 254
-"""The id of what was seen but not outlined."""
+"""The id of regions that were not outlined."""
 IGNORE = 5
 _PAINT_ORDER = (1, 16, 15, 6, 10, 7, 8, 9, 11, 12, 13, 14)
 """V1's semantic maps overlap: materials lie over vessels, precise classes over general ones (a suspension is
@@ -30,8 +30,8 @@ a liquid, too).
 
 
 class Simple(Layout):
-    """``Train/Image/NAME.jpg`` with ``Train/Instance/NAME.png``: the blue channel holds ids of materials, the
-    red one ids of vessels.
+    """``Train/Image/NAME.jpg`` with ``Train/Instance/NAME.png``: the blue channel contains ids of materials,
+    the red one ids of vessels.
     """
 
     version = 1
@@ -39,13 +39,13 @@ class Simple(Layout):
 
     @classmethod
     def is_at(cls, root: Path) -> bool:
-        """Whether a part has a folder of photos beside one of ids."""
+        """Whether a part has a folder of photos next to one of ids."""
         return any(
             (folder / "Image").is_dir() and (folder / "Instance").is_dir() for folder in _parts(cls(root))
         )
 
     def images(self, part: str) -> dict[str, Path]:
-        """The photos by name, of which each has a file of ids."""
+        """The photos by name, each with a file of ids."""
         folder = self.folder(part)
         if folder is None or not (folder / "Image").is_dir():
             return {}
@@ -67,7 +67,7 @@ class Simple(Layout):
         return {name: path for name, path in found.items() if path not in missing}
 
     def check(self, scheme: Scheme) -> None:
-        """Of which kind a material is, only the semantic maps say."""
+        """Only the semantic maps give the kind of a material."""
         if len(scheme.materials) > 1 and not any(_class_folders(folder) for folder in _parts(self)):
             raise DataError(
                 f"{self.root} has no Semantic/ next to Instance/, so the kinds of its materials are"
@@ -84,7 +84,7 @@ class Simple(Layout):
         label_map, ignored = self._semantic(path, image, scheme)
         kinds: dict[int, int] = {}
         if label_map is not None and len(scheme.materials) > 1:
-            of_material = label_map > len(scheme.vessels)  # void, 255, is; it does not vote
+            of_material = label_map > len(scheme.vessels)  # void, 255, is included, but does not vote
             kinds = majority_labels(materials, torch.where(of_material, label_map, VOID))
         empty = Instances.empty((image.shape[1], image.shape[2]), with_masks=True)
         return Annotation(
@@ -114,8 +114,8 @@ class Simple(Layout):
         return blue, red
 
     def _semantic(self, path: Path, image: Tensor, scheme: Scheme) -> tuple[Tensor | None, Tensor | None]:
-        """The label map of the semantic maps, where the folder has those that are needed, and what is to be
-        ignored, where that is marked.
+        """The label map from the semantic maps, if the folder has the required ones, and the region to
+        ignore, if it is marked.
 
         A class that a photo does not show has no file.
         """
@@ -161,8 +161,8 @@ def _class_folders(part: Path) -> dict[int, Path]:
 
 
 def _objects(ids: Tensor, label: int, kinds: dict[int, int]) -> Instances:
-    """Every id but 0 and that of the unsegmented is an object, wherever it lies; its class is in ``kinds``,
-    or ``label``.
+    """Every id except 0 and that of unsegmented regions is an object, connected or not; its class is in
+    ``kinds``, or ``label``.
     """
     present = [number for number in np.unique(ids.numpy()).tolist() if number not in (0, UNSEGMENTED)]
     return instances_from_id_map(ids, {number: kinds.get(number, label) for number in present})

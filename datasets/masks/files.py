@@ -1,4 +1,4 @@
-"""Finds the files of one split: which image belongs to which label image, and which of them to the split."""
+"""Finds the files of one split: matches images and label images, and selects those of the split."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Folders:
 
     @cached_property
     def instance_files(self) -> dict[str, Path]:
-        """Every image of object ids, by id; none where there is no folder of them.
+        """Every image of object ids, by id; none if there is no folder for them.
 
         Raises:
             DataError: when one has no image.
@@ -88,7 +88,7 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
     Args:
         folders: where the files are.
         split: the split.
-        fractions: part of the images in each split, where nothing else says which are in it.
+        fractions: fraction of the images in each split, if the folder does not define splits.
 
     Raises:
         DataError: when a folder is missing or empty, or images and label images do not match; names the first
@@ -108,7 +108,7 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
         check_pairs(images, labels, folders.images, folders.labels, hint=hint)
         ids = _by_folder_or_hash(folders, split, images, fractions)
     missing = [i for i in ids if i not in labels]
-    if missing and lists:  # otherwise the pairs were looked at before
+    if missing and lists:  # otherwise the pairs were checked before
         hint = "add them, or remove the ids from the lists"
         what = listed(f"images without a label image in {folders.labels}", missing)
         fault(DataError(f"{what}. Hint: {hint}"))
@@ -116,7 +116,7 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
 
 
 def unread(folders: Folders) -> list[str]:
-    """The images that are of no split: in no list, or in a folder of another name."""
+    """The images that belong to no split: in no list, or in a folder with another name."""
     images, lists = folders.image_files, folders.lists()
     if lists:
         named = {one for split in lists for one in _ids_of_split(lists, split, images)}
@@ -130,12 +130,12 @@ def unread(folders: Folders) -> list[str]:
 
 
 def _first(key: str) -> str:
-    """The folder that an image is in, below that of all images; nothing for one that is in none."""
+    """The first subfolder of an image's path; empty if there is none."""
     return key.partition("/")[0] if "/" in key else ""
 
 
 def _split_folders(images: Iterable[str]) -> dict[str, str]:
-    """The folders that are called like splits, by name."""
+    """The folders named like splits, by name."""
     return {name: name for name in dict.fromkeys(map(_first, images)) if split_of(name) is not None}
 
 
@@ -144,7 +144,7 @@ def _by_folder_or_hash(
 ) -> list[str]:
     foldered = _split_folders(images)
     if foldered:
-        hint = "move the images and label images of one into the other"
+        hint = "move the images and label images of one folder into the other"
         own = the_one({name.lower(): name for name in foldered}, split, str(folders.images), hint)
         ids = [i for i in images if own is not None and _first(i) == own]
     else:

@@ -1,4 +1,4 @@
-"""What the values or colors of the label images stand for."""
+"""The meaning of the values or colors of the label images."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ from toolkit.types import VOID
 
 _COLOR_REPAIR = (
     "Hint: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for"
-    " pixels of no class"
+    " pixels without a class"
 )
 _LEAST_GAP = 10
-"""Values that all lie farther apart were chosen for the eye, as 0 and 255, or 0, 128 and 255."""
+"""Values that are all farther apart were chosen to be distinguishable to the eye, as 0 and 255, or 0, 128 and
+255.
+"""
 
 
 @dataclass(frozen=True)
 class Legend:
-    """How label images are read.
+    """How to read label images.
 
     Attributes:
         classes: names of the classes.
         values: value in the label images -> class index, or ``VOID``.
-        palette: one RGB color per class, where the files say so.
-        label_values: which value stands for each class; None where label images are in color.
-        colors: color in the label images -> class index, or ``VOID``; empty where they hold values.
+        palette: one RGB color per class, if the files give them.
+        label_values: the value that stands for each class; None if label images are in color.
+        colors: color in the label images -> class index, or ``VOID``; empty if they contain values.
     """
 
     classes: tuple[str, ...]
@@ -49,7 +51,7 @@ class Legend:
         """A label image as a label map, uint8 ``[H, W]``.
 
         Raises:
-            DataError: when it cannot be read, or has a value or color of no class.
+            DataError: when it cannot be read, or has a value or color that is not a class.
         """
         if self.colors:
             return colors_to_label_map(read_image(path), self.colors, path)
@@ -59,16 +61,17 @@ class Legend:
 def legend_of(
     folder: Path, labels: Sequence[Path], lines: Sequence[ClassLine] | None, void: int | None
 ) -> Legend:
-    """What label images stand for.
+    """The meaning of label images.
 
     Args:
-        folder: of the label images, for messages.
-        labels: all label images; the first ones must be of the split that is read.
-        lines: of the list of classes; None where there is none, and the classes are numbered by the values.
-        void: the value of pixels of no class.
+        folder: the folder of the label images, for messages.
+        labels: all label images; the first ones must belong to the split that is read.
+        lines: lines of the list of classes; None if there is none, and the classes are numbered by the
+            values.
+        void: the value of pixels without a class.
 
     Raises:
-        DataError: when colors are not explained, or values look as if they had another meaning.
+        DataError: when the meaning of colors is not given, or values seem to have another meaning.
     """
     first = labels[0]
     if _is_color(first):
@@ -90,11 +93,11 @@ def legend_of(
 
 
 def legend_of_values(named: Mapping[int, str], void: int | None, first: Path) -> Legend:
-    """What label images stand for whose values are named one by one.
+    """The meaning of label images whose values are named individually.
 
     Args:
-        named: name by value; several values may have one name, and ``void`` is no class.
-        void: the value of pixels of no class, unless it is named.
+        named: name by value; several values may have the same name, and ``void`` is not a class.
+        void: the value of pixels without a class, unless it is named.
         first: a label image.
 
     Raises:
@@ -115,7 +118,7 @@ def legend_of_values(named: Mapping[int, str], void: int | None, first: Path) ->
 
 
 def read_class_lines(path: Path, *, needed: bool) -> tuple[ClassLine, ...] | None:
-    """The list of classes; None where there is none and none is needed."""
+    """The list of classes; None if there is none and none is needed."""
     return read_classes(path) if needed or is_there(path) else None
 
 
@@ -132,7 +135,7 @@ def _of_colors(first: Path, lines: Sequence[ClassLine] | None) -> Legend:
 
 
 def _value_table(lines: Sequence[ClassLine], void: int | None) -> dict[int, int]:
-    """Value in the file -> class index: the lines stand for the values in order, passing over the void
+    """Value in the file -> class index: the lines stand for the values in order, skipping the void
     value.
     """
     table: dict[int, int] = {} if void is None else {void: VOID}
@@ -156,7 +159,7 @@ def _numbered(folder: Path, seen: set[int], void: int | None) -> tuple[ClassLine
 
 
 def _seem_to_mean_else(folder: Path, seen: set[int], void: int | None) -> str:
-    """The message for values that can hardly be the numbers of classes."""
+    """The message for values that are probably not class numbers."""
     last = max(seen - {void})
     count = last + (void is None or void > last)
     classes = "1 class" if count == 1 else f"{count} classes"
@@ -168,7 +171,9 @@ def _seem_to_mean_else(folder: Path, seen: set[int], void: int | None) -> str:
 
 
 def _check_not_binary(folder: Path, labels: Iterable[Path], void: int | None) -> None:
-    """Where a list names the classes, 0 and 255 alone are most likely two classes, and not one and void."""
+    """If a list names the classes, values of only 0 and 255 most likely mean two classes, not one class and
+    void.
+    """
     if void != 255:
         return
     seen: set[int] = set()
@@ -176,7 +181,7 @@ def _check_not_binary(folder: Path, labels: Iterable[Path], void: int | None) ->
         try:
             seen |= _values(path)
         except DataError:
-            continue  # told when it is read as a sample
+            continue  # reported when it is read as a sample
         if seen - {0, 255}:
             return
     if seen == {0, 255}:
@@ -213,7 +218,7 @@ def _listed(values: set[int]) -> str:
 
 
 def _palette_of(path: Path, table: Mapping[int, int], count: int) -> tuple[Color, ...] | None:
-    """The colors that a label image with a palette shows the classes in."""
+    """The colors of the classes in a label image with a palette."""
     try:
         flat = image_palette(path)
     except ImageError:

@@ -83,7 +83,7 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
 
 
 def unread(folder: Path, settings: MasksSettings) -> list[str]:
-    """What the folder has that is of no split."""
+    """What in the folder belongs to no split."""
     return files.unread(_folders(folder, settings))
 
 
@@ -98,7 +98,7 @@ def _folders(folder: Path, settings: MasksSettings) -> Folders:
 
 
 class MaskFolder(Dataset):
-    """One split of a folder of images and label images, with instances where there are images of object
+    """One split of a folder of images and label images, with instances if there are images of object
     ids.
     """
 

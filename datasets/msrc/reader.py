@@ -97,7 +97,7 @@ def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
 
 
 class Msrc(Dataset):
-    """One split of MSRC v2, with a label map and, where ``instances/`` has an image of segment ids,
+    """One split of MSRC v2, with a label map and, if ``instances/`` has an image of segment ids,
     instances.
     """
 

@@ -1,8 +1,8 @@
-"""The published split: 276 photos to train on, 59 to validate on, 256 to test on.
+"""The published split: 276 photos for training, 59 for validation, 256 for testing.
 
 It is the split of the TextonBoost paper (Shotton, Winn, Rother and Criminisi, ECCV 2006), which the
 literature on MSRC-21 uses; its authors publish it as lists of file names, Train.txt, Validation.txt and
-Test.txt. A photo is called ``<scene>_<number>_s``; these tables hold the numbers by scene.
+Test.txt. A photo is named ``<scene>_<number>_s``; these tables contain the numbers by scene.
 """
 
 from __future__ import annotations

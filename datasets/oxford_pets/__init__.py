@@ -4,7 +4,7 @@ from toolkit.registry.manifests import DatasetManifest, Download
 
 DATASET = DatasetManifest(
     name="oxford-pets",
-    summary="Oxford-IIIT Pet: the animal in photos of cats and dogs; as one class, two species or 37 breeds",
+    summary="Oxford-IIIT Pet: animals in photos of cats and dogs, as one class, two species or 37 breeds",
     build=".reader:build",
     settings=".reader:PetsSettings",
     tasks=("semantic",),
@@ -16,8 +16,8 @@ DATASET = DatasetManifest(
     ),
     origin_url="https://www.robots.ox.ac.uk/~vgg/data/pets/",
     license="CC BY-SA 4.0; the photos belong to their owners",
-    size="3,680 photos to train and validate on, 3,669 to test on; 800 MB",
-    # the checksums are those by which torchvision checks these files
+    size="3,680 photos for training and validation, 3,669 for testing; 800 MB",
+    # the checksums are those that torchvision uses for these files
     downloads=(
         Download(
             "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",

@@ -61,8 +61,8 @@ BREEDS = (
     ),
     *("Sphynx", "staffordshire_bull_terrier", "wheaten_terrier", "yorkshire_terrier"),
 )
-"""In the order of the class ids in the lists, from 1. A breed of cats begins with a capital letter, one of
-dogs with a small one.
+"""In the order of the class ids in the lists, from 1. Breeds of cats begin with a capital letter, breeds of
+dogs with a lower-case one.
 """
 
 PET, BACKGROUND, BORDER = 1, 2, 3
@@ -92,7 +92,7 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
 
     Raises:
         DataError: when the folder is not the dataset, or files of the split are missing.
-        MissingSplitError: when the folder has no list of the split.
+        MissingSplitError: when the folder has no list for the split.
     """
     trimaps = folder / "annotations" / "trimaps"
     if not trimaps.is_dir():
@@ -156,14 +156,14 @@ class Pets(Dataset):
         return Sample(name, image, label_map, path=str(image_path))
 
     def _label(self, breed: str) -> int:
-        """The index of the class that an animal of this breed has."""
+        """The class index of an animal of this breed."""
         if self._pets is BREEDS:
             return 1 + BREEDS.index(breed)
         return 1 if len(self._pets) == 1 or breed[0].isupper() else 2
 
 
 def _complete(folder: Path, suffix: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names whose file is there."""
+    """The names whose file exists."""
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [f"{name}{suffix}" for name in names if f"{name}{suffix}" not in present]
     if missing:

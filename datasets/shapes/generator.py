@@ -24,8 +24,7 @@ from toolkit.formats.label_images import instances_from_id_map
 from toolkit.types import Sample
 
 CLASSES = ("background", "circle", "triangle", "square", "ring", "star")
-"""Names of the label indexes, in both the label map and the instances; no instance is ever ``background``.
-"""
+"""Names of the label indexes, in both the label map and the instances; no instance is ever ``background``."""
 
 PALETTE = ((0, 0, 0), (225, 55, 55), (60, 185, 75), (60, 85, 230), (240, 190, 45), (220, 60, 215))
 _COLOR_SPREAD = 45
@@ -101,7 +100,7 @@ class Scene:
         self.ids = np.zeros((size, size), np.uint8)
         self.image = cv2.add(_texture(rng, size, 3, 60, 160), _texture(rng, size, size // 8, 0, 50))
         self._rng = rng
-        self._own_areas = [0]  # what each id covers by itself, in pixels; the background's is not used
+        self._own_areas = [0]  # the area of each id by itself, in pixels; that of the background is not used
 
     def add(self, label: int) -> None:
         """Draw a shape at a random position, unless eight positions in a row would cover too much of another
@@ -161,7 +160,7 @@ def _ring(mask: NDArray[np.uint8], center: Point, radius: int, angle: int) -> No
 
 
 def _polygon(mask: NDArray[np.uint8], center: Point, radii: Sequence[int], angle: int) -> None:
-    """Fill a polygon whose corners lie evenly around the center, at these distances."""
+    """Fill a polygon whose corners are evenly spaced around the center, at these distances."""
     turns = [math.radians(angle + 360 * i / len(radii)) for i in range(len(radii))]
     corners = [
         (center[0] + round(r * math.cos(t)), center[1] + round(r * math.sin(t)))

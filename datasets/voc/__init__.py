@@ -17,8 +17,8 @@ DATASET = DatasetManifest(
     ),
     origin_url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     license="annotations: free to use, see the web page; photos: from Flickr, under Flickr's terms of use",
-    size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
-    # the checksum is the one by which torchvision checks this file
+    size="2012: 1,464 photos for training and 1,449 for validation; 10,582 with SBD",
+    # the checksum is the one that torchvision uses for this file
     downloads=(
         Download(
             "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",

@@ -62,7 +62,7 @@ def build(folder: Path, split: str, settings: VocSettings) -> Voc:
 
     Raises:
         DataError: when the folder is not PASCAL VOC, or files of the split are missing.
-        MissingSplitError: when the folder has no list of the split.
+        MissingSplitError: when the folder has no list for the split.
     """
     name = f"VOC{settings.year}"
     roots = [
@@ -96,13 +96,13 @@ def build(folder: Path, split: str, settings: VocSettings) -> Voc:
 
 
 class Voc(Dataset):
-    """One split, with a label map and, where ``SegmentationObject/`` has an image of object ids, instances.
+    """One split, with a label map and, if ``SegmentationObject/`` has an image of object ids, instances.
 
     Args:
         root: the folder of one year.
-        ids: of the photos.
+        ids: the ids of the photos.
         labels: folder of the label images.
-        background: whether it is a class.
+        background: whether the background is a class.
     """
 
     def __init__(self, root: Path, ids: Sequence[str], labels: str, background: bool) -> None:
@@ -135,13 +135,13 @@ class Voc(Dataset):
         check_same_size(ids, image, ids_path, image_path)
         of_objects = torch.where(
             (values == 0) | (ids == 255), VOID, label_map
-        )  # the border between objects is of none of them
+        )  # the border between objects belongs to none of them
         ids = torch.where(ids == 255, 0, ids)
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, of_objects)))
 
 
 def _complete(folder: Path, suffix: str, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids whose file is there."""
+    """The ids whose file exists."""
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
     if missing:

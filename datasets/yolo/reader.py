@@ -42,7 +42,7 @@ def build(folder: Path, split: str, settings: YoloSettings) -> Yolo:
 
 
 def unread(folder: Path, settings: YoloSettings) -> list[str]:
-    """What the folder has that is of no split."""
+    """What in the folder belongs to no split."""
     return others(read_data_yaml(folder / settings.file))
 
 

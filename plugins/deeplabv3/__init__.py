@@ -13,11 +13,11 @@ _TRAIN = {
 _RECOMMENDED = {"weights": "auto", "augment": "auto", "train": {"batch_size": None}}
 _WEIGHTS = (
     Weights(
-        "imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet", _HUB
+        "imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; trained on ImageNet", _HUB
     ),
     Weights(
         "torchvision-coco",
-        "BSD-3-Clause, as torchvision; learned on COCO's images with PASCAL VOC's classes, from ImageNet",
+        "BSD-3-Clause, like torchvision; trained on COCO's images with PASCAL VOC's classes, from ImageNet",
         "https://github.com/pytorch/vision/tree/main/references/segmentation",
     ),
     Weights(

@@ -31,7 +31,7 @@ class Encoder:
         module: takes images ``[B, 3, H, W]`` and returns features, the deepest last.
         low_level: index of the stride-4 features, and their channels; None if there are none.
         auxiliary: the same for the features of the auxiliary head, from the second-to-last stage.
-        channels: of the deepest features.
+        channels: channels of the deepest features.
         divisor: image sides must be multiples of this many pixels; 1 for any size.
     """
 
@@ -102,8 +102,8 @@ def dilate(modules: Iterable[nn.Module], before: int, after: int) -> None:
 
     Args:
         modules: the modules of the stage.
-        before: how much finer the stage's input is than before; 1 for the first modified stage.
-        after: how much finer its output will be.
+        before: factor by which the stage's input is finer than before; 1 for the first modified stage.
+        after: the same factor for its output.
 
     Raises:
         NotImplementedError: when the stage pools, which has no dilated form.
@@ -181,11 +181,11 @@ def _describe(name: str, module: nn.Module, output_stride: int) -> Encoder:
 
 
 def _takes_any_size(module: nn.Module, output_stride: int) -> bool:
-    """Whether features cover all of an image of odd size, instead of losing its border or failing."""
+    """Whether features cover all of an image with odd sides, instead of losing its border or failing."""
     for height, width in ((1, 1), (COARSEST + 1, 2 * COARSEST - 1)):
         try:
             deepest = _shapes(module, height, width)[-1]
-        except Exception:  # a network may raise anything at all
+        except Exception:  # a network may raise anything
             return False
         if deepest[2:] != (-(-height // output_stride), -(-width // output_stride)):
             return False

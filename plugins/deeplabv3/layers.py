@@ -39,7 +39,7 @@ def convolution(
 
 
 class PatientBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that also trains on one value per channel, which is all that image pooling leaves for a
+    """Batch norm that also trains on one value per channel, which is all that image pooling produces for a
     batch of one.
 
     One value has no variance, so it is normalized by the running statistics, as in eval mode, and does not

@@ -21,7 +21,7 @@ class DeepLabV3Head(nn.Sequential):
         encoder: provides the features.
         classes: channels of the logits.
         rates: dilations of the pyramid.
-        channels: of each branch of the pyramid, and after it.
+        channels: channels of each branch of the pyramid, and after it.
         separable: depthwise-separable 3 × 3 convolutions.
         image_pooling: whether the pyramid has an image pooling branch.
         dropout: dropout rate after the pyramid.
@@ -66,7 +66,7 @@ class DeepLabV3PlusHead(nn.Module):
         encoder: provides the features; its ``low_level`` must not be None.
         classes: channels of the logits.
         rates: dilations of the pyramid.
-        channels: of each branch of the pyramid, and after it.
+        channels: channels of each branch of the pyramid, and after it.
         low_level_channels: channels to which the stride-4 features are reduced before they are concatenated.
         separable: depthwise-separable 3 × 3 convolutions.
         image_pooling: whether the pyramid has an image pooling branch.
@@ -115,7 +115,7 @@ class DeepLab(nn.Module):
     """An encoder with a head and, for training only, an auxiliary head on the second-to-last stage.
 
     Args:
-        encoder: comes first; its module becomes ``backbone``.
+        encoder: the encoder; its module becomes ``backbone``.
         head: takes the encoder's features and returns logits.
         rates: dilations of the head's pyramid; kept for inspection.
         auxiliary_classes: channels of the auxiliary head's logits; None for no auxiliary head.
@@ -143,7 +143,7 @@ class DeepLab(nn.Module):
         return logits
 
     def all_logits(self, images: Tensor) -> list[Tensor]:
-        """What ``forward`` returns, and the logits of the auxiliary head where there is one."""
+        """The result of ``forward``, and the logits of the auxiliary head if there is one."""
         features = self.backbone(images)
         auxiliary = (
             [] if self.aux_classifier is None else [self.aux_classifier(features[self._auxiliary_level])]

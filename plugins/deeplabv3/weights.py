@@ -39,13 +39,14 @@ def load_weights(model: Model, name: str) -> LoadReport:
     """Load published weights into a model.
 
     Args:
-        model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes only the encoder from DeepLabv3.
+        model: a model of the plugin ``deeplabv3``, or of ``deeplabv3plus``, which takes only the encoder from
+            DeepLabv3.
         name: ``torchvision-coco``, ``imagenet`` or another name of published weights of the encoder, or the
             path of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
-        which tensors were loaded. Of the last layers, the channels of classes for which the weights were
-        trained, by name; the others keep their random weights.
+        which tensors were loaded. In the last layers, the channels of classes for which the weights were
+        trained are loaded by name; the others keep their random weights.
 
     Raises:
         UsageError: when there are no such weights, or the model's settings do not match them.
@@ -92,7 +93,7 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
 def _take(
     model: SemanticModel, tensors: Mapping[str, Tensor], source: str, classes: tuple[str, ...] | None = None
 ) -> LoadReport:
-    """Load tensors by their names in the network; those of a head, where its classes are known, by their
+    """Load tensors by their names in the network; those of a head, if its classes are known, by the class
     names.
     """
     if any(key.endswith("running_mean") for key in tensors) and not any(

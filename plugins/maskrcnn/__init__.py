@@ -1,4 +1,4 @@
-"""Mask R-CNN with a feature pyramid: Detectron2's network, with Detectron2's names for its weights, whether
+"""Mask R-CNN with a feature pyramid: Detectron2's network with Detectron2's names for its weights, whether
 Detectron2 is installed or not.
 """
 

@@ -11,8 +11,8 @@ from .settings import AnchorSettings
 
 
 def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
-    """Anchors about the origin, float32 ``[len(sizes) * len(aspect_ratios), 4]``: area size², height over
-    width the ratio.
+    """Anchors centered at the origin, float32 ``[len(sizes) * len(aspect_ratios), 4]``; the area is size²,
+    and height / width is the ratio.
     """
     anchors = []
     for size in sizes:

@@ -52,7 +52,7 @@ def are_larger(boxes: Tensor, side: float) -> Tensor:
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union, ``[N, M]`` of boxes ``[N, 4]`` and ``[M, 4]``; 0 where they do not overlap,
-    also for boxes without area.
+    including boxes without area.
     """
     width = (
         torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])
@@ -71,5 +71,5 @@ def area(boxes: Tensor) -> Tensor:
 
 
 def delta_loss(predicted: Tensor, wanted: Tensor, beta: float) -> Tensor:
-    """The sum of smooth L1 over deltas ``[N, 4]``; plain L1 where ``beta`` is 0."""
+    """The sum of smooth L1 over deltas ``[N, 4]``; plain L1 if ``beta`` is 0."""
     return F.smooth_l1_loss(predicted, wanted, beta=beta, reduction="sum")

@@ -77,9 +77,9 @@ class Engine(TrainableModel):
         ``loss_mask`` and ``loss_keypoint``.
 
         Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The
-        losses are normalized as in Detectron2, over what is drawn from the whole batch: those of the RPN are
-        means over the samples; the others are too, if every image gives the same number of regions (for
-        ``loss_mask``, regions on objects).
+        losses are normalized as in Detectron2, over all anchors and regions drawn from the batch: those of
+        the RPN are means over the samples; the others are, too, if every image gives the same number of
+        regions (for ``loss_mask``, regions on objects).
 
         Raises:
             InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints); names

@@ -58,8 +58,8 @@ def resize(image: Tensor, size: Size) -> Tensor:
 
 
 def nearest_pixels(length: int, new_length: int) -> NDArray[np.int32]:
-    """Which of ``length`` pixels each of ``new_length`` pixels shows, by Pillow's nearest filter, including
-    its rounding of ties.
+    """The index among ``length`` pixels that each of ``new_length`` pixels shows, as in Pillow's nearest
+    filter, including its rounding of ties.
     """
     picture = Image.fromarray(np.arange(length, dtype=np.int32)[None])
     return np.asarray(picture.resize((new_length, 1), Image.Resampling.NEAREST), dtype=np.int32).reshape(-1)
@@ -71,6 +71,6 @@ def pad_to(image: Tensor, size: Size) -> Tensor:
 
 
 def padded_size(sizes: Sequence[Size]) -> Size:
-    """The smallest size, with sides that are multiples of 32, that holds all of ``sizes``."""
+    """The smallest size with sides that are multiples of 32 into which all of ``sizes`` fit."""
     height, width = (-(-max(side) // DIVISOR) * DIVISOR for side in zip(*sizes, strict=True))
     return height, width

@@ -72,7 +72,7 @@ def make_norm(name: str, channels: int) -> nn.Module | None:
 
 
 def group_count(channels: int) -> int:
-    """32 groups, as in Detectron2; where the channels are not divisible by 32, the largest number of groups
+    """32 groups, as in Detectron2; if the channels are not divisible by 32, the largest number of groups
     with at least four channels each.
     """
     if channels % 32 == 0:

@@ -103,6 +103,6 @@ class MaskRCNN(Engine):
                 image = image.flip(0)
             images.append(pad_to((image - self.pixel_mean) / self.pixel_std, padded))
         batch = torch.stack(images)
-        # the order of memory in which convolutions and RoIAlign are fast on a CPU; it stays so through the
+        # the memory format in which convolutions and RoIAlign are fast on a CPU; it is kept through the
         # network
         return batch.contiguous(memory_format=torch.channels_last) if batch.device.type == "cpu" else batch

@@ -19,7 +19,7 @@ def to_instances(
     """Detections in the grid of an image of ``size``, on the CPU; those without area there are dropped.
 
     Args:
-        found: in the network's grid.
+        found: the detections in the network's grid.
         network_size: height and width of the network's input, before padding.
         size: height and width of the image.
         threshold: minimum probability of a pixel on the object.

@@ -26,7 +26,7 @@ class Stem(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolutions with a shortcut: two 3×3 ones, or 1×1, 3×3, 1×1 where ``bottleneck`` channels are
+    """Convolutions with a shortcut: two 3×3 ones, or 1×1, 3×3, 1×1 if ``bottleneck`` channels are
     given.
     """
 

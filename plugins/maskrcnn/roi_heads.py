@@ -32,7 +32,7 @@ class Regions:
     Attributes:
         boxes: ``[R, 4]``.
         labels: int64 ``[R]``; the number of classes stands for background.
-        objects: int64 ``[R]``, the object that each belongs to; meaningless if the image has none.
+        objects: int64 ``[R]``, the object that each one belongs to; meaningless if the image has none.
     """
 
     boxes: Tensor
@@ -84,9 +84,8 @@ class RoIHeads(nn.Module):
     ) -> dict[str, Tensor]:
         """``loss_cls`` and ``loss_box_reg``, and ``loss_mask`` and ``loss_keypoint`` if there are such heads.
 
-        Classes: the mean over all regions drawn. Boxes: the sum over those on objects, divided by all that
-            were drawn. Masks: the mean
-        over the pixels of those on objects.
+        Classes: the mean over all sampled regions. Boxes: the sum over those on objects, divided by the
+        number of all sampled regions. Masks: the mean over the pixels of those on objects.
         """
         regions = [self.sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)]
         losses = self._box_losses(features, regions, targets)

@@ -80,7 +80,7 @@ class ProposalGenerator(nn.Module):
         """The best boxes of each image, float32 ``[N, 4]``, best first, inside the image and after NMS.
 
         Args:
-            output: of ``forward``.
+            output: the result of ``forward``.
             sizes: height and width of each image before padding.
             training: which of the settings' numbers of proposals to use.
         """
@@ -119,8 +119,8 @@ class ProposalGenerator(nn.Module):
         return boxes[batched_nms(boxes, scores, levels, self.settings.nms_thresh)[:count]]
 
     def losses(self, output: RPNOutput, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """``loss_rpn_cls`` and ``loss_rpn_loc``: sums over the anchors drawn, divided by
-        ``batch_size_per_image`` times the images.
+        """``loss_rpn_cls`` and ``loss_rpn_loc``: sums over the sampled anchors, divided by
+        ``batch_size_per_image`` times the number of images.
         """
         options = self.settings
         anchors = torch.cat(output.anchors)
@@ -147,7 +147,7 @@ class ProposalGenerator(nn.Module):
     @torch.no_grad()
     def label_anchors(self, anchors: Tensor, target: Targets) -> tuple[Tensor, Tensor]:
         """The object of each anchor, int64 ``[R]``, and whether it counts: 1 on an object, 0 background, -1
-        not drawn.
+        not sampled.
         """
         options = self.settings
         objects, matched = matching.match(

@@ -51,7 +51,7 @@ def make_targets(
     device: torch.device,
 ) -> Targets:
     """Convert the objects of a sample to the network's grid of ``size``. Crowds, boxes without
-    area and masks of which no pixel is left in that grid are left out, as Detectron2's mapper does.
+    area and masks without a remaining pixel in that grid are left out, as Detectron2's mapper does.
 
     Raises:
         InvalidDataError: when the sample has no instances, masks or keypoints to train on, or labels out of
@@ -125,18 +125,18 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
 
 
 def are_visible(masks: Masks, size: Size) -> Tensor:
-    """Which masks still have a pixel in a grid of ``size`` (height, width), where they are resized by nearest
-    neighbor: bool ``[N]``. None is decoded.
+    """Which masks still have a pixel in a grid of ``size`` (height, width) after resizing by nearest
+    neighbor: bool ``[N]``. No mask is decoded.
     """
     chosen = [
         np.isin(np.arange(own), nearest_pixels(own, new)) for own, new in zip(masks.size, size, strict=True)
     ]
-    # pixels that are taken over, in the rows above each and in the columns to the left of each
+    # number of pixels that are kept, in the rows above each one and in the columns to the left of each one
     above, left = (np.concatenate([[0], np.cumsum(each)]) for each in chosen)
     in_column = np.append(chosen[1], False)
     visible = torch.zeros(len(masks), dtype=torch.bool)
     for i, code in enumerate(masks.counts):
-        # run lengths go down the columns, background first
+        # run lengths run down the columns, background first
         column, row = np.divmod(np.cumsum(decode_counts(code)), masks.size[0])
         taken = left[column] * above[-1] + in_column[column] * above[row]
         ends = taken[1::2]
@@ -152,7 +152,7 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
     ever dense.
 
     Args:
-        masks: in the sample's own grid.
+        masks: masks in the sample's own grid.
         objects: int64 ``[R]``, the mask that each box belongs to.
         boxes: float32 ``[R, 4]`` in the network's grid.
         size: height and width of the network's grid, before padding.
@@ -169,7 +169,7 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
     for i in torch.unique(objects).tolist():
         belongs = torch.nonzero(objects == i).squeeze(1)
         mine = boxes[belongs]
-        # RoIAlign looks up to half a pixel beyond a box, and at the neighbors of where it looks
+        # RoIAlign samples up to half a pixel beyond a box, and uses the neighbors of each sample
         x0, y0 = (mine[:, :2].min(dim=0).values.floor() - 1).clamp(min=0).int().tolist()
         x1, y1 = (mine[:, 2:].max(dim=0).values.ceil() + 1).int().tolist()
         dense = coco_mask.decode(codes[i])

@@ -1,4 +1,4 @@
-"""SAM 2: segments what points and boxes show, and learns from masks of objects."""
+"""SAM 2: segments what points and boxes indicate, and is trained on masks of objects."""
 
 from toolkit.registry.manifests import PluginManifest, Weights
 
@@ -7,7 +7,7 @@ _HUB = "https://huggingface.co/facebook"
 
 PLUGIN = PluginManifest(
     name="sam2",
-    summary="SAM 2 and 2.1 in all sizes: segments what points and boxes show; fine-tunes on masks of objects",
+    summary="SAM 2 and 2.1 in all sizes: segments what points and boxes indicate; fine-tunes on object masks",
     task="promptable",
     build=".model:build",
     settings=".settings:Sam2Settings",

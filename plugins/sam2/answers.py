@@ -17,7 +17,7 @@ from .settings import MaskChoice
 from .upstream import MaskDecoder
 
 SINGLE, FIRST, THREE = slice(0, 1), slice(1, 2), slice(1, None)
-"""Places of the decoder's masks: the single mask, the first of the three for ambiguous prompts, and all
+"""Indexes of the decoder's masks: the single mask, the first of the three for ambiguous prompts, and all
 three.
 """
 
@@ -63,8 +63,8 @@ def candidates(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice) 
 
 
 def trained_masks(choice: MaskChoice, *, is_ambiguous: bool) -> list[slice]:
-    """Groups of masks that the preset ``sam2`` trains for prompts, of each the one with the smallest loss:
-    those that ``choose`` may select.
+    """Groups of masks that the preset ``sam2`` trains for prompts; in each group, the one with the smallest
+    loss is trained: those that ``choose`` may select.
 
     With ``best``, they are those of SAM 2's authors. With ``single``, a point may be answered by the single
     mask or by one of the three.
@@ -84,7 +84,7 @@ def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
     """
     counts = []
     for mask in logits.float().cpu().numpy():
-        # [W, H]: run-length encodings go column by column.
+        # [W, H]: run-length encodings run column by column.
         columns = cv2.resize(np.ascontiguousarray(mask.T), size)
         counts.append(coco_mask.encode((columns > threshold).view(np.uint8).T)["counts"])
     return Masks(size, tuple(counts))

@@ -43,13 +43,13 @@ class FeatureCache:
     """Lists of tensors by key, one file each.
 
     Files are written atomically, so that processes can share the folder and be killed at any time. A file
-    holds its key, so one that is damaged, or lies under another file's name, counts as missing. When the
+    contains its key, so a file that is damaged, or has another file's name, counts as missing. When the
     folder is full, files that have not been used since this object was created are deleted, oldest first.
     When all files are in use, nothing more is cached: replacing features that the next pass over the data
     needs would gain nothing. The same applies when the disk is full.
 
     Args:
-        folder: created at the first write.
+        folder: the folder, created at the first write.
         max_bytes: maximum total size of the files.
         dtype: data type in which floating-point tensors are stored; those that do not fit (above 65504 in
             fp16) are stored unchanged.
@@ -88,7 +88,7 @@ class FeatureCache:
             body = _owner(key) + save(entries)
             try:
                 if self._make_room(len(body) + _CHECKSUM):
-                    # without waiting for the disk: what a power cut damages is noticed by its checksum
+                    # without waiting for the disk: damage by a power cut is detected by the checksum
                     with atomic_write(self._path(key), sync=False) as file:
                         file.write(_checksum(body))
                         file.write(body)
@@ -149,8 +149,8 @@ class FeatureCache:
 
 
 def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
-    """Time of last use, size and path of each file that is called as the cache calls its files; others in the
-    folder are somebody else's.
+    """Time of last use, size and path of each file with a name of the cache's pattern; other files in the
+    folder belong to somebody else.
     """
     for path in folder.glob(f"*/*{SUFFIX}"):
         if not _OWN.fullmatch(f"{path.parent.name}/{path.name}"):
@@ -163,7 +163,7 @@ def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
 
 
 def _owner(key: str) -> bytes:
-    """The line with which a file says whose features it holds."""
+    """The line in which a file says whose features it contains."""
     return f"{key}\n".encode()
 
 

@@ -62,7 +62,7 @@ def _random_pixels(masks: Tensor) -> Tensor:
     which = (torch.rand(len(masks)).to(masks.device) * counts).long().clamp(max=(counts - 1).clamp_min(0))
     pixels = (
         (masks.flatten(1).cumsum(1) > which[:, None]).to(torch.uint8).argmax(1)
-    )  # the first with as many before it
+    )  # the first one with as many before it
     return torch.stack([pixels % masks.shape[2], pixels // masks.shape[2]], dim=1)[:, None].float()
 
 
@@ -80,7 +80,7 @@ def boxes(truth: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
             ``MOST_BOX_NOISE``.
     """
     height, width = truth.shape[1:]
-    corners = masks_to_boxes(truth)  # to the middle of the last pixel, as SAM's authors count
+    corners = masks_to_boxes(truth)  # to the center of the last pixel, as SAM's authors do
     if noise:
         sides = (corners[:, 2:] - corners[:, :2]).repeat(1, 2)
         shift = 2 * torch.rand(corners.shape).to(corners.device) - 1

@@ -46,8 +46,8 @@ class ImageDecoder:
 
     Args:
         network: provides the weights; gradients reach those that are trainable.
-        features: of each image.
-        drawn: whether the network also gets each prompt as a rough mask (``rough_masks``), in place of an
+        features: the features of each image.
+        drawn: whether the network also gets each prompt as a rough mask (``rough_masks``), instead of an
             earlier prediction.
     """
 
@@ -82,7 +82,7 @@ class ImageDecoder:
         """
         if self.drawn:
             masks = rough_masks(points, labels, 4 * self.height, 4 * self.width)
-        # As in ``SAM2ImagePredictor``, a mask alone comes without any point, not even a padding one.
+        # As in ``SAM2ImagePredictor``, a mask alone has no points, not even a padding point.
         given = (points, labels) if points.shape[1] else None
         sparse, dense = self.prompt_encoder(points=given, boxes=None, masks=masks)
         own_mask = (
@@ -124,8 +124,8 @@ def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tens
     but it also accepts masks as input.
 
     Args:
-        points, labels: of ``P`` prompts, as for ``ImageDecoder``.
-        height, width: of the logits; one of their pixels is 4 of the network's input.
+        points, labels: the points of ``P`` prompts, as for ``ImageDecoder``.
+        height, width: size of the logits; one of their pixels is 4 of the network's input.
 
     Returns:
         Float32 ``[P, 1, height, width]``, from about -4 (outside a box) to 8 (at a point).
@@ -159,7 +159,7 @@ def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor, finer: Tens
     Args:
         convolution: from ``C`` to ``C'`` channels.
         pixels: ``[P, N, C]``.
-        finer: ``[P, N, 4 C']``, or ``[1, N, 4 C']`` where all prompts share them; the four in reading order.
+        finer: ``[P, N, 4 C']``, or ``[1, N, 4 C']`` if all prompts share them; the four in reading order.
 
     Returns:
         ``[P, 4 N, C']``.

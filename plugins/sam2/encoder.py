@@ -70,8 +70,8 @@ class Encoder:
                 continue
             tensors = cache.read(key)
             if tensors is None or [tuple(each.shape) for each in tensors] != shapes:
-                # Alone, because rounding depends on the other images of a batch, and rounded as when read
-                # back, so that a run does not depend on what the cache holds.
+                # One at a time, because rounding depends on the other images of a batch, and rounded as when
+                # read back, so that a run does not depend on the contents of the cache.
                 with torch.no_grad():
                     (computed,) = self._compute(self._inputs([sample], device), kept)
                 tensors = [tensor.float() for tensor in cache.write(key, computed)]
@@ -79,7 +79,7 @@ class Encoder:
         return [found[key] for key in keys]
 
     def _shapes(self, kept: Kept) -> list[tuple[int, ...]]:
-        """The shapes of what is cached of an image."""
+        """The shapes of the cached features of an image."""
         trunk: Any = self.network.image_encoder.trunk
         decoder = self.network.sam_mask_decoder
         if kept == "trunk":
@@ -119,7 +119,9 @@ class Encoder:
 
 
 def _computation(device: torch.device) -> tuple[str, ...]:
-    """What the rounding of features depends on: the kind of device, and the precision of its arithmetic."""
+    """The factors that affect the rounding of features: the kind of device, and the precision of its
+    arithmetic.
+    """
     autocast = torch.is_autocast_enabled(device.type)
     dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
     return device.type, str(dtype), torch.get_float32_matmul_precision()

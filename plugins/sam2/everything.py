@@ -1,5 +1,5 @@
-"""Segments everything in an image without prompts: a grid of points, asked as the network was trained, and
-filtered as ``SAM2AutomaticMaskGenerator`` of the package does.
+"""Segments everything in an image without prompts: a grid of points, prompted as in the network's training,
+and filtered like the package's ``SAM2AutomaticMaskGenerator``.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def find_all(network: SAM2Base, settings: Sam2Settings, image: Tensor, *, chunk:
     """Everything that a grid of points finds in an image, best first, labeled 0; the score is the predicted
     IoU.
 
-    Each point is asked as in ``Sam2Model.answer``: with the same mask of the decoder, and as a rough mask too
-    if the network was trained so. With ``mask: best``, all three masks of a point count, so that the result
-    is that of the package's generator.
+    Each point is prompted as in ``Sam2Model.answer``: with the same mask of the decoder, and also as a rough
+    mask if the network was trained that way. With ``mask: best``, all three masks of a point count, so that
+    the result is that of the package's generator.
 
     Args:
-        network: answers the points.
-        settings: of the model.
+        network: the network that answers the points.
+        settings: the settings of the model.
         image: uint8 ``[3, H, W]``.
-        chunk: points decoded at a time, if ``auto.points_per_batch`` is not smaller.
+        chunk: number of points decoded at a time, if ``auto.points_per_batch`` is not smaller.
     """
     size = int(image.shape[1]), int(image.shape[2])
     options = settings.filled().auto.model_dump()
@@ -53,11 +53,11 @@ def find_all(network: SAM2Base, settings: Sam2Settings, image: Tensor, *, chunk:
 
 
 class _Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]  # the package has no types
-    """The package's generator, with the questions and answers of the settings, and with a bounded memory:
+    """The package's generator, with prompts and answers according to the settings, and with bounded memory:
     masks get the image's own size only if their predicted IoU is high enough, and a few at a time.
 
     Attributes:
-        settings: of the model.
+        settings: the settings of the model.
     """
 
     settings: Sam2Settings
@@ -70,7 +70,7 @@ class _Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]  # the packa
         orig_size: tuple[int, int],
         normalize: bool = False,
     ) -> Any:
-        """What some points find in a crop; the original's steps in its order, but for the sizes."""
+        """What some points find in a crop; the original's steps in its order, except for the sizes."""
         device = self.predictor.device
         given = torch.as_tensor(points, dtype=torch.float32, device=device)
         placed = self.predictor._transforms.transform_coords(given, normalize=normalize, orig_hw=im_size)
@@ -95,7 +95,7 @@ class _Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]  # the packa
     def _decode(self, points: Tensor) -> DecoderOutput:
         """The decoder's output for points ``[P, 1, 2]`` of the network's input.
 
-        With the package's own decoder, whose rounding its generator's results have.
+        Uses the package's own decoder, so that the rounding is that of its generator.
         """
         predictor, network = self.predictor, self.predictor.model
         labels = torch.full(points.shape[:2], ON, dtype=torch.int, device=points.device)
@@ -116,7 +116,7 @@ class _Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]  # the packa
     def _in_pixels(
         self, logits: Tensor, ious: Tensor, points: Tensor, crop_box: list[int], orig_size: tuple[int, int]
     ) -> Any:
-        """Those of some masks in the size of their crop that are stable and not cut off by its edge."""
+        """The masks that are stable and not cut off by the edge of their crop, at the size of the crop."""
         height, width = orig_size
         stability = amg.calculate_stability_score(logits, self.mask_threshold, self.stability_score_offset)
         data = amg.MaskData(masks=logits, iou_preds=ious, points=points, stability_score=stability)

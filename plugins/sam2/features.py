@@ -33,7 +33,7 @@ class ImageFeatures:
     stride4: Tensor
 
     def tensors(self) -> list[Tensor]:
-        """The three, in order."""
+        """The three tensors, in order."""
         return [self.embedding, self.stride8, self.stride4]
 
 

@@ -56,9 +56,9 @@ class Learner:
 
         Args:
             network: provides the decoder.
-            samples: with true masks.
-            features: of each sample's image.
-            chunk: objects processed at a time.
+            samples: samples with true masks.
+            features: the features of each sample's image.
+            chunk: number of objects processed at a time.
             is_random: draw objects and prompts at random; otherwise they are the same every time, for
                 validation.
 
@@ -162,11 +162,11 @@ class Learner:
 
 
 def where_it_exists(output: DecoderOutput) -> Tensor:
-    """The masks of some prompts; where the object score says that there is no object, all of the mask is far
-    from any.
+    """The masks of some prompts; if the object score says that there is no object, every pixel of the mask is
+    set far from the object.
 
-    SAM 2's authors do so before they compare masks and before they correct them, so that a missed object is
-    learned as such: its mask costs as much as that of an empty answer, and has no gradient.
+    SAM 2's authors do this before they compare masks and before they correct them, so that a missed object is
+    trained as such: its mask has the loss of an empty answer, and no gradient.
     """
     is_there = (output.object_logits > 0)[:, :, None, None]
     return torch.where(is_there, output.masks, output.masks.new_tensor(NO_OBJ_SCORE))

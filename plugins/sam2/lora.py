@@ -23,7 +23,7 @@ class LowRankLinear(nn.Linear):
 
     Args:
         layer: provides weight and bias, which are frozen.
-        rank: of the correction.
+        rank: the rank of the correction.
         alpha: ``scale`` is ``alpha / rank``.
     """
 

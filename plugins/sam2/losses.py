@@ -25,7 +25,7 @@ def lab_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor)
     this changes almost nothing.
 
     Args:
-        logits: of one mask per object, ``[P, H, W]``.
+        logits: logits of one mask per object, ``[P, H, W]``.
         truth: bool ``[P, H, W]``.
         ious: the predicted IoU, ``[P]``.
         object_logits: ``[P]``, above 0 where there is an object.
@@ -52,7 +52,7 @@ def sam2_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor
     (https://arxiv.org/abs/2408.00714), with the weights of the published training configuration.
 
     Args:
-        logits: of ``M`` masks per object, ``[P, M, H, W]``.
+        logits: logits of ``M`` masks per object, ``[P, M, H, W]``.
         truth: bool ``[P, H, W]``.
         ious: the predicted IoU of each, ``[P, M]``.
         object_logits: ``[P]``.

@@ -34,8 +34,8 @@ from .video import track
 C = TypeVar("C")
 
 CPU_CHUNK, GPU_CHUNK = 4, 64
-"""Prompts decoded at a time for images of 1024 pixels, more for smaller ones; on a CPU, more would not fit
-into its caches.
+"""Number of prompts decoded at a time for images of 1024 pixels, more for smaller ones; on a CPU, more would
+not fit into its caches.
 """
 
 
@@ -44,10 +44,10 @@ class EncodedImage:
     """The data shared by the prompts for an image.
 
     Attributes:
-        name: of the sample, for messages.
+        name: the name of the sample, for messages.
         image: uint8 ``[3, H, W]``.
-        features: of its image.
-        network: decodes them.
+        features: the features of the image.
+        network: the network that decodes them.
         drawn: whether it also gets prompts as rough masks.
     """
 
@@ -106,14 +106,14 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable):
         """For each prompt, the predicted mask, its box, and the predicted IoU as score.
 
         Raises:
-            InvalidDataError: when a prompt does not fit the image, or has nothing to go by.
+            InvalidDataError: when a prompt does not fit the image, or is empty.
             UsageError: when it has a mask, and the model was trained with `rough_masks`.
         """
         return self.answer_logits(encoded, prompts)[0]
 
     @torch.no_grad()
     def answer_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Instances, Tensor]:
-        """As ``answer``, with the logits ``[P, S / 4, S / 4]`` of the masks."""
+        """Like ``answer``, with the logits ``[P, S / 4, S / 4]`` of the masks."""
         logits, scores = self.mask_logits(encoded, prompts)
         masks = to_masks(logits, encoded.size, self.settings.mask_threshold)
         labels = torch.zeros(len(prompts), dtype=torch.int64) if prompts.labels is None else prompts.labels
@@ -126,8 +126,8 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable):
         """
         if prompts.has_masks and self._drawn:
             raise UsageError(
-                "this model was trained with model.rough_masks, which takes the place of masks and earlier"
-                " answers, so it cannot be given any. Hint: show the object by points or a box"
+                "this model was trained with model.rough_masks, which replaces masks and earlier"
+                " answers, so it accepts none. Hint: prompt with points or a box"
             )
         side = self.image_size // 4
         logits, scores = torch.zeros(len(prompts), side, side), torch.zeros(len(prompts))
@@ -169,14 +169,14 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable):
         return self._learner.loss(self.network, samples, features, chunk=self.chunk, is_random=self.training)
 
     def capability(self, kind: type[C]) -> C | None:
-        """All that it declares, but for masks as prompts where rough masks take their place."""
+        """The declared capabilities, except masks as prompts if rough masks replace them."""
         if kind is MaskPromptable and self._drawn:
             return None
         return super().capability(kind)
 
     @property
     def refines(self) -> bool:
-        """Whether corrections were trained with the earlier answer at hand, as SAM 2's authors do."""
+        """Whether corrections were trained together with the earlier answer, as SAM 2's authors do."""
         return self._learner.corrections > 0
 
     @property
@@ -202,7 +202,7 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable):
 
 
 def _untrained_prompts(filled: Filled) -> tuple[str, ...]:
-    """The kinds of prompts that training does not show; earlier answers come with corrections alone."""
+    """The kinds of prompts that do not occur in training; earlier answers only occur with corrections."""
     kinds = {"point": ("box",), "box": ("point",), "mix": ()}[filled.prompts]
     return kinds if filled.corrections else (*kinds, "mask")
 

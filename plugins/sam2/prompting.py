@@ -1,5 +1,5 @@
-"""Prepares prompts for the network: checks them, groups them by their number of points, and gathers those
-that a video has for one object.
+"""Prepares prompts for the network: checks them, groups them by their number of points, and collects those
+for each object in a video.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .clicks import BOTTOM_RIGHT, TOP_LEFT
 
 PADDING = -1
 INSIDE, OUTSIDE = 10.0, -10.0
-"""Logits of a mask given as prompt, those that SAM 2's authors use in videos."""
+"""Logits of a mask given as a prompt, as used by SAM 2's authors in videos."""
 MOST = 32.0
 """Bound of the logits of an earlier answer, as in ``SAM2ImagePredictor``."""
 
@@ -47,11 +47,11 @@ def grouped(prompts: Prompts, name: str, size: Size) -> Iterator[PromptGroup]:
 
     Args:
         prompts: in pixels of the image.
-        name: of the image, for messages.
+        name: the name of the image, for messages.
         size: height and width of the image.
 
     Raises:
-        InvalidDataError: when a prompt has nothing to go by, or does not fit the image; names both.
+        InvalidDataError: when a prompt is empty, or does not fit the image; names both.
     """
     _check(prompts, name, size)
     counts = torch.zeros(len(prompts), dtype=torch.int64)
@@ -73,7 +73,9 @@ def grouped(prompts: Prompts, name: str, size: Size) -> Iterator[PromptGroup]:
 
 
 def mask_input(prompts: Prompts, side: int) -> Tensor | None:
-    """Masks or earlier answers as the prompt encoder takes them: logits ``[N, 1, side, side]``, or None."""
+    """Masks or earlier answers in the form that the prompt encoder expects: logits ``[N, 1, side, side]``, or
+    None.
+    """
     if prompts.masks is not None:
         logits = prompts.masks.dense().float() * (INSIDE - OUTSIDE) + OUTSIDE
     elif prompts.logits is not None:
@@ -91,7 +93,7 @@ class ObjectPrompt:
 
     Attributes:
         points, labels: as in ``PromptGroup``, without ``P``.
-        mask: bool ``[H, W]``, given in place of points and box, or None.
+        mask: bool ``[H, W]``, given instead of points and box, or None.
     """
 
     points: Tensor
@@ -104,7 +106,7 @@ def by_object(prompts: Mapping[int, Sequence[Prompts]], size: Size) -> list[dict
     first prompts.
 
     Args:
-        prompts: by the number of the frame; rows of the same id are one object, and without ids each row is
+        prompts: by the number of the frame; rows with the same id are one object, and without ids each row is
             an object.
         size: height and width of the frames.
 
@@ -135,7 +137,7 @@ def _in_order(prompts: Prompts, name: str, size: Size) -> list[ObjectPrompt]:
             if prompts.logits is not None or (mask is not None and len(points)):
                 raise InvalidDataError(
                     f"{name}: prompt {row} is an earlier answer, or a mask with points or a box; in a video,"
-                    " an object is shown by points and a box, or by a mask. Hint: leave one out"
+                    " prompt an object with points and a box, or with a mask. Hint: leave one out"
                 )
             found[row] = ObjectPrompt(points, labels, mask)
     return [found[row] for row in range(len(prompts))]

@@ -35,8 +35,7 @@ class CacheSettings(Settings):
     enabled: bool = True
     """Whether to cache features; has no effect if no part of the encoder is frozen."""
     folder: str | None = None
-    """Cache folder, which several processes and runs can share; `~/.cache/toolkit/sam2-features` if empty.
-    """
+    """Cache folder, which several processes and runs can share; `~/.cache/toolkit/sam2-features` if empty."""
     max_gb: float = Field(default=20.0, gt=0, allow_inf_nan=False)
     """Maximum size of the folder in GB (10^9 bytes). The least recently used features are deleted first."""
     precision: Literal["fp16", "fp32"] = "fp16"
@@ -47,7 +46,7 @@ class CacheSettings(Settings):
 
 class AutoSettings(Settings):
     """Segmentation of everything in an image without prompts, by points on a grid, as in SAM 2's
-    ``SAM2AutomaticMaskGenerator``; each point is asked as in training.
+    ``SAM2AutomaticMaskGenerator``; each point is prompted as in training.
     """
 
     points_per_side: int = Field(default=32, ge=1)
@@ -76,7 +75,7 @@ class AutoSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _chosen_by_nobody(cls, values: Any) -> Any:
-        """Empty what older runs have written out although nobody chose it: the same thresholds for all."""
+        """Clear values that older runs have saved although nobody chose them: the former fixed thresholds."""
         once = {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.95, "stability_score_offset": 1.0}
         is_whole = isinstance(values, dict) and values.keys() == cls.model_fields.keys()
         if is_whole and all(values[name] == value for name, value in once.items()):
@@ -88,7 +87,7 @@ class AutoSettings(Settings):
 
         Args:
             image_size: height and width of the network's input.
-            is_published_way: whether points are asked and answered as by SAM 2's own generator.
+            is_published_way: whether points are prompted and answered as by SAM 2's own generator.
         """
         offset = self.stability_score_offset
         if offset is None:

@@ -109,7 +109,7 @@ def new_generator(kind: Any, network: SAM2Base, **settings: Any) -> Any:
         # By its resizing.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         generator: Any = kind(network, **settings)
-    # It has those of 1024 pixels, written out.
+    # The package has those for 1024 pixels hard-coded.
     generator.predictor._bb_feat_sizes = [(network.image_size // stride,) * 2 for stride in (4, 8, 16)]
     return generator
 

@@ -32,7 +32,7 @@ VIDEO = {
     "add_all_frames_to_correct_as_cond": True,
 }
 """The options that ``build_sam2_video_predictor`` adds, except hole filling, which needs a custom CUDA
-kernel; and that corrections in later frames are remembered as the first prompt is, as in SAM 2's training.
+kernel; and an option to remember corrections in later frames like the first prompt, as in SAM 2's training.
 """
 
 
@@ -46,8 +46,8 @@ def track(
 ) -> Iterator[Prediction]:
     """Track objects; see ``toolkit.models.capabilities.Trackable.track``.
 
-    Each object is followed by itself, from its first prompt on, so that its track does not depend on other
-    objects. They share the features of the frames.
+    Each object is tracked by itself, from its first prompt on, so that its track does not depend on other
+    objects. All objects share the features of the frames.
 
     Args:
         settings: settings of the model.
@@ -67,10 +67,10 @@ def track(
         found: list[tuple[int, bytes, float]] = []
         for number, each in enumerate(tracks):
             if each.first <= index:
-                # Entered for each step, so that the caller's own work between frames does not run in it.
+                # Entered for each step, so that the caller's own work between frames is not affected.
                 with _computing(device):
                     logits, score = each.step(index)
-                # Of each object by itself, so that one mask at a time is held in the frame's size.
+                # Object by object, so that only one mask at a time has the frame's size in memory.
                 (code,) = to_masks(logits[None], video.size, settings.mask_threshold).counts
                 found.append((number, code, score))
         yield _prediction(frames[index], found)
@@ -80,8 +80,8 @@ class _Video:
     """The frames of a video, encoded once for all objects.
 
     Args:
-        predictor: of the package.
-        frames: of one size.
+        predictor: the package's video predictor.
+        frames: frames of the same size.
         size: height and width of the frames.
         image_size: height and width of the network's input.
     """
@@ -106,14 +106,14 @@ class _Video:
 
     @contextlib.contextmanager
     def features(self, state: dict[str, Any]) -> Iterator[None]:
-        """Context manager in which an object's state has the features of the frame encoded last."""
+        """Context manager in which an object's state has the features of the last encoded frame."""
         state["cached_features"] = self._features
         yield
         self._features = state["cached_features"]
 
 
 class _Track:
-    """One object, followed from its first prompt on.
+    """One object, tracked from its first prompt on.
 
     Args:
         video: the frames.
@@ -129,7 +129,7 @@ class _Track:
         self._keep = max(predictor.max_obj_ptrs_in_encoder, memories) + 1
 
     def step(self, index: int) -> tuple[Tensor, float]:
-        """Mask logits ``[H, W]`` in the next frame, and how certain it is that the object is there."""
+        """Mask logits ``[H, W]`` in the next frame, and the score for the presence of the object."""
         predictor, state = self._video.predictor, self._state
         with self._video.features(state):
             if index > self.first:
@@ -139,7 +139,7 @@ class _Track:
                 predictor.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"][0]
         out = outputs["cond_frame_outputs"].get(index) or outputs["non_cond_frame_outputs"][index]
-        # A frame that no later one looks at, so that memory does not grow with the video.
+        # A frame that no later frame uses, so that memory does not grow with the video.
         outputs["non_cond_frame_outputs"].pop(index - self._keep, None)
         logits: Tensor = result[2][0, 0].float()
         return logits, float(out["object_score_logits"].float().sigmoid())
@@ -181,7 +181,9 @@ class _Inputs(Sequence[Tensor]):
 
 
 def _enter(predictor: Any, state: dict[str, Any], index: int, prompt: ObjectPrompt) -> Any:
-    """Prompt the object in a frame; the mask is corrected if it has been followed to there."""
+    """Prompt the object in a frame; the mask is corrected if the object has already been tracked up to this
+    frame.
+    """
     if prompt.mask is not None:
         return predictor.add_new_mask(state, index, 0, prompt.mask)
     is_box = torch.isin(prompt.labels, torch.tensor([TOP_LEFT, BOTTOM_RIGHT]))

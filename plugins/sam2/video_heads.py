@@ -1,7 +1,7 @@
-"""Has the package's video predictor ask and answer as the network was trained.
+"""Makes the package's video predictor prompt and answer as in the network's training.
 
-The predictor decides by itself which mask of the decoder it takes, and it knows no rough masks. Both are
-settings of the model, which training and the answers to prompts in still images follow.
+The predictor has its own rule for selecting a mask of the decoder, and it has no rough masks. Both are
+settings of the model, which apply to training and to prompts in still images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .settings import Sam2Settings
 
 
 def ask_as_trained(predictor: Any, settings: Sam2Settings) -> None:
-    """Change a ``SAM2VideoPredictor`` so that it takes the masks that ``model.mask`` selects, in frames with
+    """Change a ``SAM2VideoPredictor`` so that it uses the masks that ``model.mask`` selects, in frames with
     and without prompts, and draws prompts as rough masks with ``model.rough_masks``.
 
     With ``mask: best`` and without rough masks, nothing is changed.

@@ -1,4 +1,4 @@
-"""Published checkpoints, and files of them: which one a file holds is read from its tensors."""
+"""Published checkpoints and files with them; version and size of a file are determined from its tensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIRROR = {
     "2.0": "https://dl.fbaipublicfiles.com/segment_anything_2/072824",
     "2.1": "https://dl.fbaipublicfiles.com/segment_anything_2/092824",
 }
-"""Where the authors publish the same files."""
+"""The addresses at which the authors publish the same files."""
 
 _PATCHES = "image_encoder.trunk.patch_embed.proj.weight"
 _SIZES = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large", (32, 5): "toy"}
@@ -32,16 +32,16 @@ _SIZES = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48)
 
 
 def load_weights(model: Model, source: str) -> LoadReport:
-    """Take over a published checkpoint, or a file like one.
+    """Load a published checkpoint, or a file like one.
 
     Args:
-        model: of the version and size of the weights.
+        model: a model with the version and size of the weights.
         source: ``official``, ``sam2.1-tiny`` and the like, or the path of a file ``{"model": tensors}``.
 
     Raises:
-        CheckpointError: when the file is damaged, or of another version, size or network; says which settings
-            fit it.
-        UsageError: when the name is of another version or size than the model.
+        CheckpointError: when the file is damaged, or for another version, size or network; says which
+            settings fit.
+        UsageError: when the name is for another version or size than the model's.
         DownloadError: when the hub cannot be reached; says which file to fetch by hand.
     """
     if not isinstance(model, Sam2Model):
@@ -58,8 +58,8 @@ def settings_of(weights: str) -> dict[str, str]:
     """Version and size of the network that weights belong to, as settings of the model.
 
     Args:
-        weights: a name of published weights, or the path of a file or run; for what is neither, for
-            ``official`` and for files of other software there are none.
+        weights: a name of published weights, or the path of a file or run; for anything else, for
+            ``official`` and for files of other software the result is empty.
     """
     path = expanded(weights)
     if not path.exists():
@@ -71,7 +71,7 @@ def settings_of(weights: str) -> dict[str, str]:
         if own is not None:
             return {key: own.model[key] for key in ("version", "size") if key in own.model}
         version, size = recognize(_named(read_foreign(path), path), path)
-    except CheckpointError:  # taking the weights says what is wrong with them
+    except CheckpointError:  # loading the weights reports what is wrong with them
         return {}
     return {"version": version, "size": size}
 
@@ -80,7 +80,7 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
     """The version and the size of the network that tensors belong to.
 
     Raises:
-        CheckpointError: when they are of no SAM 2; says so by name for SAM 1.
+        CheckpointError: when they do not belong to SAM 2; names SAM 1 if they belong to it.
     """
     if _PATCHES not in tensors:
         if any(
@@ -108,7 +108,7 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
 
 
 def _named(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Tensors by the names that they have in ``SAM2Base``, whatever stands before these."""
+    """Tensors by their names in ``SAM2Base``, without any prefixes."""
     prefix = next((name.removesuffix(_PATCHES) for name in tensors if name.endswith(_PATCHES)), "")
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -150,7 +150,7 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
     """Version and size that a name of published weights stands for.
 
     Raises:
-        UsageError: when the model is of another one.
+        UsageError: when the model has another version or size.
     """
     wanted = (settings.version, settings.size)
     if settings.size == "toy":
@@ -171,7 +171,7 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
 
 
 def _download(version: str, size: str) -> Path:
-    """The path of a published checkpoint, from the hub's cache where it is there, checked against the hash
+    """The path of a published checkpoint, from the hub's cache if it is there, checked against the hash
     that the hub publishes.
 
     Raises:
@@ -190,7 +190,7 @@ def _download(version: str, size: str) -> Path:
 
 
 def _check_hash(path: Path) -> None:
-    """Compare with the sha256 that the hub publishes for large files and its cache calls them by."""
+    """Compare with the sha256 that the hub publishes for large files and its cache uses as their names."""
     published = path.resolve().name
     if len(published) == 64:
         with open(path, "rb") as file:

@@ -28,7 +28,7 @@ PLUGIN = PluginManifest(
     weights=(
         Weights(
             "imagenet",
-            "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet",
+            "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; trained on ImageNet",
             _HUB,
         ),
         Weights(

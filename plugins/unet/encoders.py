@@ -14,7 +14,7 @@ from toolkit.models.norms import Norm, replace_batch_norms
 from .settings import ORIGINALS, Upsampling
 
 DIVISOR = 32
-"""Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' attention
+"""Images must be a multiple of this many pixels high and wide, at any depth: some encoders' attention
 windows need it even at small depths.
 """
 

@@ -86,7 +86,7 @@ class OriginalUNet(nn.Module):
         scale = 2**self.depth
         deepest = max(
             math.ceil((length + 2 * self.margin - 4 * (scale - 1)) / scale),
-            5,  # what two convolutions leave something of
+            5,  # the smallest size that two convolutions do not reduce to nothing
         )
         return int(scale * deepest + 4 * (scale - 1))
 
@@ -132,7 +132,7 @@ def _upsampling(in_channels: int, upsampling: Upsampling) -> nn.Module:
     """Twice the resolution with half the channels."""
     if upsampling == "transposed":
         return nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
-    # a 1 x 1 convolution and an interpolation commute, and this order costs a quarter
+    # a 1 x 1 convolution and an interpolation commute, and this order takes a quarter of the operations
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels // 2, 1), nn.Upsample(scale_factor=2, mode=upsampling)
     )

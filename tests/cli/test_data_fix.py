@@ -305,5 +305,5 @@ def test_classes_in_another_order_become_one_and_others_are_refused(
     val["categories"] = [{"id": 1, "name": "box"}, {"id": 2, "name": "mug"}]
     write(folder, "val", val)
     assert main([*words, str(tmp_path / "more")]) == 1
-    assert "one copy cannot hold both. Hint" in capsys.readouterr().err
+    assert "one copy cannot contain both. Hint" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()

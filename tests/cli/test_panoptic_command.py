@@ -134,7 +134,7 @@ def test_a_broken_image_is_skipped(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--resume"], "--resume would have no effect, since there are no images. Hint: name images"),
+        (["--resume"], "--resume would have no effect, since there are no images. Hint: give images"),
         (["photo.png", "--split", "val"], "--split would have no effect, since images are given. Hint"),
         (["stuf_area=3"], "stuf_area: unknown key; did you mean"),
         (["stuff_area=-3"], "stuff_area"),

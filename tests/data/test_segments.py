@@ -98,7 +98,10 @@ def test_the_generated_shapes_become_panoptic() -> None:
     options = {"size": 48, "val": 3}
     plain = open_dataset(manifest, None, "val", options)
     dataset, note = open_for_task(manifest, registry.tasks().get("panoptic"), None, "val", options)
-    assert note.startswith("Objects become things, and what the label map says outside")
+    assert (
+        note
+        == "Objects become things; the rest of the label map, or background if there is none, becomes stuff."
+    )
     assert dataset.fingerprint() == plain.fingerprint()
     assert thing_classes_of(dataset) == {"circle", "triangle", "square", "ring", "star"}
     for index in range(3):

@@ -196,7 +196,7 @@ def test_folders_of_another_machine(tmp_path: Path, entry: str, caplog: pytest.L
     (tmp_path / "data.yaml").write_text(f"names: [cat, dog]\ntrain: {entry}\nval: {entry[:-5]}val\n")
     put(tmp_path, "a", SQUARE)
     assert yolo(tmp_path).ids == ("a",)
-    assert f"a path of another machine; {tmp_path}/images/train is taken for it" in caplog.text
+    assert f"a path on another machine; {tmp_path}/images/train is used instead" in caplog.text
     with pytest.raises(
         DataError, match=r"for 'val', but there is no .*Hint: write a path from the folder of"
     ):

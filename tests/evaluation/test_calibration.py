@@ -40,5 +40,5 @@ def test_without_predictions() -> None:
 def test_a_reliability_diagram() -> None:
     curve = Bins.of(np.array([0.2, 0.4, 0.9]), np.array([False, True, True]), 2).curve("pixels")
     assert np.allclose(curve.y["mean score"], [0.3, 0.9])
-    assert np.allclose(curve.y["share that is right"], [0.5, 1.0])
-    assert np.allclose(curve.y["share of all pixels"], [2 / 3, 1 / 3])
+    assert np.allclose(curve.y["fraction correct"], [0.5, 1.0])
+    assert np.allclose(curve.y["fraction of all pixels"], [2 / 3, 1 / 3])

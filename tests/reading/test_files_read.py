@@ -33,7 +33,7 @@ def test_lists_may_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"\xef\xbb\xbfone\r\n\n  caf\xe9 \n")
     assert read_lines(file, "names", DataError) == ["one", os.fsdecode(b"caf\xe9")]
-    for data, message in ((b"a\0b", "is no text; it should contain names"), (b"\xff\xfea\0", "UTF-16")):
+    for data, message in ((b"a\0b", "is not text; it should contain names"), (b"\xff\xfea\0", "UTF-16")):
         file.write_bytes(data)
         with pytest.raises(DataError, match=message):
             read_lines(file, "names", DataError)

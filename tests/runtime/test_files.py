@@ -266,7 +266,7 @@ def test_nothing_is_added_to_what_is_no_file(tmp_path: Path, kind: str) -> None:
         path.mkdir()
     else:
         path = tmp_path / "absent" / "x"
-    with pytest.raises(OutputError, match=r"x (cannot be written: |is no regular file).*Hint: "):
+    with pytest.raises(OutputError, match=r"x (cannot be written: |is not a regular file).*Hint: "):
         open_to_append(path)
     assert theirs.read_text() == "theirs"
     if reader is not None:

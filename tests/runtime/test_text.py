@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.runtime.terminal import Terminal
-from toolkit.runtime.text import VisibleFormatter, WrappingFormatter, printable, shown_as_text
+from toolkit.runtime.text import (
+    VisibleFormatter,
+    WrappingFormatter,
+    print_whole,
+    printable,
+    shown_as_text,
+    wrapped,
+)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +131,54 @@ def test_log_lines_are_broken_at_spaces_on_a_terminal(monkeypatch: pytest.Monkey
     path = "/a/path/longer/than/the/terminal/is"
     assert formatter.format(_record(f"see {path}")) == f"see\n  {path}"
     command = "Hint: toolkit train --resume runs/unet-shapes"
-    assert formatter.format(_record(command)) == command
+    assert formatter.format(_record(command)) == "Hint:\n  toolkit train --resume runs/unet-shapes"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("", ""),
+        ("x" * 30, "x" * 30),
+        ("   indented text and more of it", "   indented text and\n     more of it"),
+        ("two  spaces are  kept here", "two  spaces are\n  kept here"),
+        ("in 'a b c/d e f g h'; done", "in\n  'a b c/d e f g h';\n  done"),
+        ("the run's data isn't here's", "the run's data isn't\n  here's"),
+        ("see `toolkit data list` for all", "see\n  `toolkit data list`\n  for all"),
+        ("Hint: pip install 'a b' torch; or so", "Hint:\n  pip install 'a b' torch;\n  or so"),
+        ("toolkit train --data x, again, please", "toolkit train --data x,\n  again, please"),
+        ("what the toolkit wrote is fine", "what the toolkit\n  wrote is fine"),
+        ("one line and\nanother line of text", "one line and\nanother line of text"),
+    ],
+)
+def test_what_stays_whole_on_a_terminal(line: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((20, 24)))
+    assert wrapped(line, sys.__stderr__) == shown
+    assert wrapped(line, io.StringIO()) == line
+
+
+def test_printed_lines_are_broken_on_a_terminal_but_not_those_for_programs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def fileno(self) -> int:
+            return 7
+
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((20, 24)))
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    with shown_as_text():
+        print("a line that is too long for it")
+        print("Accept? It is a long question. ", end="")
+        print("an answer that is long")
+        print_whole('{"a line": "that is too long for it"}')
+        print()
+        print("a", "b", sep="\n")
+    assert out.getvalue() == (
+        "a line that is too\n  long for it\n"
+        "Accept? It is a long\n  question. an answer that is long\n"
+        '{"a line": "that is too long for it"}\n'
+        "\na\nb\n"
+    )
 
 
 def test_log_lines_stay_whole_in_a_file(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_warm_up_takes_at_most_half_of_a_short_run() -> None:
 
 
 def test_schedules_that_do_not_fit_the_run_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"milestones \[100\] lie beyond"):
+    with pytest.raises(ConfigError, match=r"milestones \[100\] are beyond"):
         build_schedule(settings(schedule="multistep", milestones=(3, 100)), 100)
 
 

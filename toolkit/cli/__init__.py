@@ -1,4 +1,4 @@
-"""The ``toolkit`` command. Each subcommand is one file beside this one, imported only when it is asked for.
+"""The ``toolkit`` command. Each subcommand is one file next to this one, imported only when it is used.
 
 A command's module has ``SUMMARY``, ``add_arguments(parser)`` and ``run(args) -> exit code``; it imports torch
 and the like inside ``run`` only. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but
@@ -21,17 +21,17 @@ import toolkit
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.runtime.allocator import keep_freed_memory
 from toolkit.runtime.children import isolated_children
-from toolkit.runtime.text import WrappingFormatter, printable, shown_as_text
+from toolkit.runtime.text import WrappingFormatter, printable, shown_as_text, wrapped
 
-# Written out, because `toolkit --help` must not import the commands to show them; a test compares with the
-# modules.
+# Listed here, because `toolkit --help` must not import the commands to show them; a test compares the list
+# with the modules.
 COMMANDS = {
     "train": "train a model on a dataset",
     "eval": "evaluate a run, or predictions from any source, on a dataset",
     "compare": "evaluate runs on the same images, side by side, with confidence intervals",
     "report": "write a page with a run's figures, its errors, and the labels that may be wrong",
     "infer": "run a trained model over images and folders",
-    "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to measure",
+    "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to evaluate",
     "track": "track objects through a video with a promptable model",
     "export": "export a run's weights in the format of the model's original software",
     "data": "list, describe, download, generate, check, preview, export and convert datasets",
@@ -52,11 +52,11 @@ def command_module(name: str) -> ModuleType:
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises its errors, so that they look like all others."""
+    """Raises its errors, so that they look like all other errors."""
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
-        # argparse also lists as required what may be left out, such as any number of settings
+        # argparse also lists optional arguments as required, such as any number of settings
         message = message.replace(", key=value", "")
         choices = [name for action in _choosing(self) for name in action.choices]
         there = f". Expected one of: {', '.join(choices)}" if choices else ""
@@ -84,10 +84,10 @@ def build_parser(only: str | None = None) -> Parser:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """What the words of a command line ask for; exits as argparse does for ``--help`` and ``--version``.
+    """Parse a command line; exits like argparse for ``--help`` and ``--version``.
 
     Raises:
-        UsageError: when they make no sense; says what to write.
+        UsageError: when it is invalid; says what to write.
     """
     words = [TRACEBACK] * (TRACEBACK in words) + [word for word in words if word != TRACEBACK]
     named = next((word for word in words if not word.startswith("-")), "")
@@ -100,7 +100,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         if _is_unknown_option(word, leaf, parser):
             raise _advice().unknown_option(leaf, word, words)
     args, rest = parser.parse_known_args(words)
-    # argparse leaves over the words that follow an option when there are others, or a RUN, before it
+    # argparse does not assign the words after an option if there are others, or a RUN, before it
     more = next((name for name in ("settings", "paths") if hasattr(args, name)), "")
     if rest and (not more or any(word.startswith("-") for word in rest)):
         raise _advice().left_over(leaf, rest, words)
@@ -110,7 +110,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _advice() -> ModuleType:
-    """The module that knows what was meant, imported when something is wrong."""
+    """The module that suggests corrections, imported when something is wrong."""
     return importlib.import_module("toolkit.cli.mistakes")
 
 
@@ -132,12 +132,12 @@ def _parser_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> argpars
 
 
 def _choosing(parser: argparse.ArgumentParser) -> list[argparse._SubParsersAction[Any]]:
-    """The argument that chooses a command, or an action of one, if there is one."""
+    """The argument that selects a command, or one of its actions, if there is one."""
     return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
 
 
 def _dashed(word: str, parser: argparse.ArgumentParser) -> str:
-    """``--batch_size`` as ``--batch-size``, where there is such an option."""
+    """``--batch_size`` as ``--batch-size``, if there is such an option."""
     name, equals, value = word.partition("=")
     right = name.replace("_", "-")
     return f"{right}{equals}{value}" if word.startswith("--") and right in _options(parser) else word
@@ -148,7 +148,7 @@ def _is_unknown_option(word: str, *parsers: argparse.ArgumentParser) -> bool:
     known = [option for parser in parsers for option in _options(parser)]
     if not re.match(r"--?[A-Za-z]", word) or name in known:
         return False
-    # a beginning stands for the option, and argparse names those that it could be
+    # a prefix stands for the option, and argparse lists the candidates
     return not (name.startswith("--") and any(option.startswith(name) for option in known))
 
 
@@ -171,23 +171,23 @@ def _run(words: Sequence[str]) -> int:
     except UsageError as error:
         if TRACEBACK in words:
             raise
-        sys.stderr.write(f"error: {printable(error)}\n")
+        sys.stderr.write(wrapped(f"error: {printable(error)}\n", sys.stderr))
         return error.exit_code
     _log_to_stderr()
     keep_freed_memory()
     try:
         code = int(command_module(args.command).run(args))
-        # a reader that went away, as `head` does, shows here rather than while Python exits
+        # a reader that has gone, such as `head`, is noticed here rather than when Python exits
         sys.stdout.flush()
         return code
     except ToolkitError as error:
         if args.traceback:
             raise
-        # in one piece, so that the lines of two processes do not run into each other; print writes two
-        sys.stderr.write(f"error: {printable(error)}\n")
+        # in one piece, so that the lines of two processes are not mixed; print writes two pieces
+        sys.stderr.write(wrapped(f"error: {printable(error)}\n", sys.stderr))
         return error.exit_code
     except BrokenPipeError:
-        # what is left to write has nowhere to go
+        # pending output has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -196,7 +196,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _log_to_stderr() -> None:
-    """Show the lines for people on standard error, unless who calls this has a log of its own."""
+    """Show log lines for people on standard error, unless the caller has configured logging."""
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -17,6 +17,7 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.evaluation.run_figures import Comparison
@@ -25,7 +26,7 @@ SUMMARY = "evaluate runs on the same images, side by side, with confidence inter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "runs",
         nargs="+",
@@ -47,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resamples",
         type=positive,
         metavar="N",
-        help="bootstrap draws for the intervals; default: 1000, with coco 200",
+        help="bootstrap draws for the intervals; default: 1000, or 200 with coco",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
-    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per batch")
     parser.add_argument(
         "--workers",
         type=natural,
@@ -68,10 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, compare, and print one table."""
+    """Evaluate, compare, and print one table."""
     from toolkit.config.tree import parse_words
 
-    # argparse gives all words before the first option to RUN, and those behind it to the settings
+    # argparse assigns all words before the first option to RUN, and those after it to the settings
     words = [*args.runs, *args.settings]
     settings = [word for word in words if is_setting(word)]
     runs = [word for word in words if word not in settings]
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         show_progress=True,
     )
     if args.json:
-        print(json.dumps(comparison.to_dict(), allow_nan=False))
+        print_whole(json.dumps(comparison.to_dict(), allow_nan=False))
         return 0
     from toolkit.runtime.terminal import Terminal
 

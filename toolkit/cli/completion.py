@@ -1,5 +1,5 @@
-"""``toolkit completion``: the words that the parsers know, and the plugins, datasets and settings that are
-found when the script is printed.
+"""``toolkit completion``: completes the words of the parsers, and the plugins, datasets and settings that
+exist when the script is printed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from toolkit.runtime.text import print_whole
 
 SUMMARY = "print a completion script for your shell"
 
@@ -22,7 +24,7 @@ to install, and again after installing plugins:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = INSTALL
     parser.add_argument("shell", choices=SHELLS, help="which shell the script is for")
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
-    print(script(args.shell))
+    print_whole(script(args.shell))
     return 0
 
 
@@ -76,8 +78,8 @@ def script(shell: str) -> str:
 
 
 def _repeated(text: str) -> str:
-    """A script for zsh in which arguments that may be repeated complete each time: shtab marks them with
-    ``(*)``, but zsh's ``_arguments`` repeats those with ``*`` alone, and takes one such of a command.
+    """Make arguments that may be repeated complete each time in a script for zsh: shtab marks them with
+    ``(*)``, but zsh's ``_arguments`` only repeats those with ``*``, and accepts one of these per command.
     """
     lines, has_one = [], False
     for line in text.split("\n"):
@@ -99,7 +101,7 @@ def _arguments(parser: argparse.ArgumentParser, command: str = "") -> Iterator[t
 
 
 def _names_or_files(kind: str, names: list[str]) -> Mapping[str, Any]:
-    """Completes the names of plugins or datasets, and the files that may stand in their place."""
+    """Completes the names of plugins or datasets, and the files that may replace them."""
     words, function = " ".join(names), f"_toolkit_{kind}_or_file"
     return {
         "bash": function,
@@ -124,8 +126,8 @@ def _names(kind: str, names: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _settings() -> Mapping[str, Any]:
-    """Completes ``key=value``: the keys of the sections that the command takes, of the plugins and datasets
-    that stand on the line, and the values of settings that have few.
+    """Completes ``key=value``: the keys of the sections that the command accepts and of the plugins and
+    datasets on the command line, and the values of settings that have few of them.
     """
     from toolkit.config.reference import groups
 
@@ -162,7 +164,7 @@ def _in_shell(
     owned: Mapping[str, Sequence[str]],
     values: Mapping[str, Sequence[str]],
 ) -> str:
-    """A template with the keys and values in it, each kind as the arms of a ``case``."""
+    """A template filled with the keys and values, each kind as the branches of a ``case``."""
     words = {key: list(dict.fromkeys(several)) for key, several in values.items()}
     return (
         template.replace("TRAINING", " ".join(training))
@@ -212,7 +214,7 @@ _toolkit_setting() {
 """
 )
 
-# appended to the script: no space behind a key, whose value comes next
+# appended to the script: no space after a key, whose value comes next
 BASH_END = """
 _toolkit_complete() {
   _shtab_toolkit "$@"
@@ -249,4 +251,4 @@ _toolkit_run_or_setting() {
 """,
     },
 }
-"""Completes the runs that ``compare`` takes, and the settings behind them."""
+"""Completes the runs for ``compare``, and the settings after them."""

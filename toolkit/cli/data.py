@@ -12,7 +12,7 @@ from toolkit.cli.data_check import check, print_next, print_notes, print_unread
 from toolkit.cli.data_fix import add_fix_argument
 from toolkit.cli.options import data_options, natural, positive
 from toolkit.reading.files import expanded
-from toolkit.wording import counted
+from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset
@@ -22,7 +22,7 @@ SUMMARY = "list, describe, download, generate, check, preview, export and conver
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="all datasets: what they train, license and size")
     info = actions.add_parser("info", help="one dataset: origin, license, folder layout and settings")
@@ -76,7 +76,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
         type=positive,
         default=8,
         metavar="N",
-        help="samples to show, taken from all of the split; default: 8",
+        help="number of samples to show, spread over the split; default: 8",
     )
     source = preview.add_mutually_exclusive_group()
     source.add_argument(
@@ -96,7 +96,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the action says."""
+    """Run the action."""
     if args.action == "list":
         return _list()
     from toolkit import registry
@@ -177,7 +177,7 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         count = draw_sample(manifest, folder)
     print(
         f"{count} synthetic images in the layout of {manifest.name} (not real {manifest.name} data) are in"
-        f" {folder}"
+        f" {quoted(folder)}"
     )
     where = ["--data-dir", args.data_dir] if args.data_dir else []
     print(f"Check them with: {shlex.join(['toolkit', 'data', 'check', manifest.name, *where])}")
@@ -212,7 +212,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             seed=args.seed,
             on_progress=lambda: advance(1),
         )
-    print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
+    print(f"{shown} of {len(dataset)} samples of {split}: {quoted(args.out)}")
     print_next(manifest, args)
     return 0
 
@@ -247,11 +247,10 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
         raise DataError(
-            f"the splits {names} have different classes. Hint: convert each to a folder of its own with"
-            " --split"
+            f"the splits {names} have different classes. Hint: convert each to its own folder with --split"
         )
     with locked(out), noting() as more:
-        # again, since another process may have been there
+        # again, since another process may have written there meanwhile
         require_empty(out)
         with being_written(out, _command(args)):
             for split, dataset in splits:
@@ -270,7 +269,7 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """The command line that writes a dataset, as one would type it again."""
+    """The command line that writes a dataset, as a user would type it again."""
     words = ["toolkit", "data", args.action, args.name]
     words += ["--data-dir", args.data_dir] if args.data_dir else []
     words += ["--to", args.to] if args.action == "convert" else []
@@ -280,7 +279,7 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterator[tuple[str, Dataset]]:
-    """The splits that were asked for, or all that the folder has."""
+    """The requested splits, or all splits in the folder."""
     from toolkit.data.dataset import open_dataset
     from toolkit.errors import MissingSplitError, UsageError
 
@@ -305,4 +304,4 @@ def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.
     with counting(f"writing {split}", total) as advance:
         for _ in writing:
             advance(1)
-    print(f"{split}: {counted(total, 'sample')} written to {args.out}")
+    print(f"{split}: {counted(total, 'sample')} written to {quoted(args.out)}")

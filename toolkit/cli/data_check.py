@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Checked:
-    """What was found so far.
+    """The findings so far.
 
     Attributes:
-        reports: of the splits that could be opened.
+        reports: the reports of the splits that could be opened.
         opened: these splits.
-        at_opening: what was wrong when each was opened.
-        told: all faults that were printed.
+        at_opening: errors found when each was opened.
+        told: all errors that have been printed.
         lost: whether a split could not be opened.
     """
 
@@ -38,8 +38,8 @@ class _Checked:
 
 
 def check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    """Check a dataset, and write a repaired copy where one is asked for; 1 if there are faults, with a copy
-    those of the copy.
+    """Check a dataset, and write a repaired copy if requested; returns 1 if there are errors (with a copy, if
+    the copy has errors).
     """
     from toolkit import registry
     from toolkit.cli.data_fix import refuse_in_place, write_copy
@@ -62,7 +62,7 @@ def check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         splits = {split: (checked.opened[split], report) for split, report in reports.items()}
         copy = write_copy(manifest, args, splits, found, checked.at_opening)
         print("The copy:")
-        # a split that cannot be opened is in no copy
+        # a split that cannot be opened is not copied
         return max(check(registry.datasets().get(copy.name), copy), int(checked.lost))
     if not checked.told:
         print_next(manifest, args, with_preview=True)
@@ -99,7 +99,7 @@ def _check_split(manifest: DatasetManifest, args: argparse.Namespace, split: str
 
 
 def print_notes(notes: Mapping[str, int], before: str = "") -> None:
-    """Print what readers left out or took in a special way."""
+    """Print what readers left out or handled in a special way."""
     from toolkit.data.notes import note_line
 
     for what, count in notes.items():
@@ -107,7 +107,7 @@ def print_notes(notes: Mapping[str, int], before: str = "") -> None:
 
 
 def print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
-    """Print what the folder has that is of no split, where all splits were asked for."""
+    """Print what in the folder belongs to no split, if all splits were requested."""
     from toolkit.data.dataset import unread
 
     if args.split:
@@ -171,7 +171,7 @@ def _class_table(report: SplitReport) -> Table:
 
 
 def _print_faults(split: str, faults: list[str], told: set[str]) -> None:
-    """Print those that were not told before, of another split, and remember them."""
+    """Print the errors that have not been printed before, for another split, and remember them."""
     for fault in faults:
         if fault not in told:
             print(f"{split}: error: {fault}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.reading.files import expanded
-from toolkit.wording import counted
+from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.data.checks import SplitReport
@@ -31,13 +31,13 @@ def add_fix_argument(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=(
             "write a repaired copy to this folder, new or empty, with a list of all changes, and check it;"
-            " the data themselves are never changed"
+            " the data itself is never changed"
         ),
     )
 
 
 def refuse_in_place(manifest: DatasetManifest, args: argparse.Namespace) -> None:
-    """Raise an error for a folder that is not empty, or that is in that of the dataset."""
+    """Raise an error for a folder that is not empty, or that is inside the dataset's folder."""
     from toolkit.data.dataset import default_folder
     from toolkit.errors import UsageError
     from toolkit.formats.convert import require_empty
@@ -60,14 +60,14 @@ def write_copy(
     found: Sequence[Copy],
     faults: Mapping[str, Sequence[str]],
 ) -> argparse.Namespace:
-    """Write the copy, and say what was changed.
+    """Write the copy, and print what was changed.
 
     Args:
-        manifest: of the dataset.
-        args: of the command.
-        splits: the splits that could be opened, with what was found in them.
-        found: images that are nearly others.
-        faults: what was seen when each split was opened.
+        manifest: the manifest of the dataset.
+        args: the arguments of the command.
+        splits: the splits that could be opened, with their reports.
+        found: near-duplicate images.
+        faults: errors found when each split was opened.
 
     Returns:
         The arguments that check the copy.
@@ -100,7 +100,7 @@ def write_copy(
             changes += copy.changes
         write_changes(out / CHANGES_FILE, changes)
     for extra in _first(copies).extras:
-        losses[f"{extra}: all of it, since a copy holds label maps and objects"] = sum(
+        losses[f"{extra}: all of it, since a copy contains only label maps and objects"] = sum(
             map(len, copies.values())
         )
     _print_changes(changes, losses, out)
@@ -130,30 +130,30 @@ def _common_classes(splits: Mapping[str, tuple[Dataset, SplitReport]]) -> tuple[
     for split in others:
         if sorted(splits[split][0].classes) != sorted(classes):
             raise DataError(
-                f"the classes of {split} are not those of {first}, so that one copy cannot hold both. Hint:"
+                f"the classes of {split} are not those of {first}, so one copy cannot contain both. Hint:"
                 " correct the list of classes, or repair each by itself with --split"
             )
     return classes
 
 
 def _target(copies: Mapping[str, RepairedSplit]) -> str:
-    """The format of the copy: that which holds label maps where there are any, else COCO's."""
+    """The format of the copy: one with label maps if there are any, else COCO's."""
     from toolkit.errors import DataError
 
     sample = _first(copies)
     if sample.label_map is None and sample.instances is None:
         raise DataError(
-            f"{sample.id} has neither a label map nor objects, which are all that a copy can hold. Hint:"
+            f"{sample.id} has neither a label map nor objects, but a copy can contain nothing else. Hint:"
             " repair the faults by hand"
         )
     return "coco" if sample.label_map is None else "masks"
 
 
 def _first(copies: Mapping[str, RepairedSplit]) -> Sample:
-    """The first sample of all.
+    """The first sample of all splits.
 
     Raises:
-        DataError: when there is none.
+        DataError: when there are none.
     """
     from toolkit.errors import DataError
 
@@ -169,11 +169,12 @@ def _print_changes(changes: Sequence[Change], losses: Counter[str], out: Path) -
     for text, count in losses.items():
         if count:
             print(f"lost in the copy: {text} ({count})")
-    print(f"{counted(len(changes), 'change')} in the copy in {out}; {out / CHANGES_FILE} lists them")
+    listed = quoted(out / CHANGES_FILE)
+    print(f"{counted(len(changes), 'change')} in the copy in {quoted(out)}; {listed} lists them")
 
 
 def _command(args: argparse.Namespace) -> str:
-    """The command line that writes the copy, as one would type it again."""
+    """The command line that writes the copy, as a user would type it again."""
     words = ["toolkit", "data", "check", args.name]
     words += ["--data-dir", args.data_dir] if args.data_dir else []
     words += [word for split in args.split or () for word in ("--split", split)]

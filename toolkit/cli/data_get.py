@@ -1,4 +1,4 @@
-"""``toolkit data get``: what is asked before a dataset is fetched, and what is said of it."""
+"""``toolkit data get``: asks for acceptance of the terms, and fetches a dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    """Fetch a dataset, once its terms are accepted; returns the exit code."""
+    """Fetch a dataset after its terms are accepted; returns the exit code."""
     if not manifest.needs_folder:
         print(f"{manifest.name} is generated; there is nothing to download")
         return 0
@@ -25,10 +25,10 @@ def get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _accept_terms(manifest: DatasetManifest, yes: bool) -> None:
-    """Show size and license, and ask for what must be accepted before anything is fetched.
+    """Show size and license, and ask for acceptance of the terms before anything is fetched.
 
     Raises:
-        UsageError: when it is not accepted, or nobody is there to be asked.
+        UsageError: when they are not accepted, or nobody can be asked.
     """
     from toolkit.errors import UsageError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.cli.options import add_settings_argument
+from toolkit.wording import quoted
 
 if TYPE_CHECKING:
     from toolkit.demo import Part
@@ -16,13 +17,13 @@ SUMMARY = "train, evaluate and use three kinds of models on generated images, in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/demo"),
         metavar="DIR",
-        help="folder for everything it makes; default: runs/demo",
+        help="folder for all of its output; default: runs/demo",
     )
     parser.add_argument(
         "--only",
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; print the tables and where the pictures are."""
+    """Run the demo; print the tables and the paths of the pictures."""
     from toolkit.config.tree import parse_words
     from toolkit.demo import PICTURE, run_demo
     from toolkit.demo import SUMMARY as SUMMARY_FILE
@@ -45,22 +46,24 @@ def run(args: argparse.Namespace) -> int:
     shown: list[Part] = []
     for part in run_demo(args.out, only=args.only, overrides=parse_words(args.settings)):
         for report in part.reports:
-            console.print(
+            print(
                 f"\n{part.plugin} on the test split of {part.data}, after"
                 f" {part.train_seconds:.0f} s of training"
             )
             console.print(report.table())
-        console.print(f"results and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
-        console.print(f"image, truth and prediction side by side: {part.sheet}")
+        results = quoted(args.out / f"{part.plugin}-results")
+        print(f"results and overlays of {part.images} photos: {results}")
+        print(f"image, truth and prediction side by side: {quoted(part.sheet)}")
         shown.append(part)
-    console.print(f"all models in one picture: {args.out / PICTURE}; metrics: {args.out / SUMMARY_FILE}")
+    picture, metrics = quoted(args.out / PICTURE), quoted(args.out / SUMMARY_FILE)
+    print(f"all models in one picture: {picture}; metrics: {metrics}")
     for line in _closing(args.out, shown):
         print(line)
     return 0
 
 
 def _closing(out: Path, shown: Sequence[Part]) -> Iterator[str]:
-    """The commands that come next: compare the models of one dataset, and train on one's own photos."""
+    """The commands that come next: compare the models of one dataset, and train on your own photos."""
     from toolkit.cli.next_steps import FOLDER, next_lines
 
     on = {part.plugin: part.data for part in shown}

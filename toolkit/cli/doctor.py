@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 import toolkit
 from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.registry.manifests import Manifest
@@ -63,7 +64,7 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     add_plugin_files_argument(parser)
 
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             load_plugin_files(args)
             parts = check_parts()
-        except ImportError as error:  # even finding them needs some of the packages
+        except ImportError as error:  # even discovering them needs some of the packages
             parts = [Finding("plugin", "all", "broken", f"{type(error).__name__}: {error}")]
     broken = sum(finding.state == "broken" for finding in packages + parts)
     if args.json:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             "packages": [asdict(finding) for finding in packages],
             "parts": [asdict(finding) for finding in parts],
         }
-        print(json.dumps({"ok": not broken, "machine": machine, "device": device} | findings))
+        print_whole(json.dumps({"ok": not broken, "machine": machine, "device": device} | findings))
         return 1 if broken else 0
     for line in _report(machine, device, packages, parts):
         print(line)
@@ -114,7 +115,7 @@ def _report(
 
 
 def what_device(device: str) -> str:
-    """What a device is, for people who do not know its name in torch."""
+    """A description of a device for people who do not know its name in torch."""
     known = {
         "cpu": "the processor, since torch finds no GPU that it can use",
         "cuda": "an NVIDIA or AMD GPU; --device cuda:1 chooses the second one",

@@ -20,6 +20,7 @@ from toolkit.cli.options import (
     positive,
     settle_run_or_predictions,
 )
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
@@ -28,7 +29,7 @@ SUMMARY = "evaluate a run, or predictions from any source, on a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     add_run_or_predictions(parser)
     add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='print one JSON object {"metrics": {name: value}, "reports": […]} and nothing else',
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
+        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images per batch"
     )
     parser.add_argument(
         "--workers",
@@ -75,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, and keep the reports beside the run."""
+    """Evaluate, print, and save the reports in the run's folder."""
     from toolkit.config.tree import parse_words
 
     settle_run_or_predictions(args, "evaluate")
@@ -101,14 +102,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         reports = evaluate_predictions(args.predictions, **common, label_values=args.label_values)
     if args.json:
-        print(to_json(reports))
+        print_whole(to_json(reports))
     else:
         from toolkit.runtime.terminal import Terminal
 
-        console = Terminal(soft_wrap=True)
-        console.print(
-            _what_was_measured(args, args.data or data_of_run(args.run)), highlight=False, markup=False
-        )
+        print(_what_was_measured(args, args.data or data_of_run(args.run)))
         console = Terminal()
         for report in reports:
             console.print(report.table())
@@ -132,7 +130,7 @@ def _closing(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _what_was_measured(args: argparse.Namespace, data: str) -> str:
-    """Which data and split the figures are of, and how to choose others where nobody chose."""
+    """The data and the split that were used, and how to choose others if they were not chosen."""
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), data)
@@ -142,8 +140,8 @@ def _what_was_measured(args: argparse.Namespace, data: str) -> str:
 
 
 def to_json(reports: list[Report]) -> str:
-    """The one object that ``--json`` prints: all metrics by name, and the whole reports; what is undefined is
-    null.
+    """The single object that ``--json`` prints: all metrics by name, and the complete reports; undefined
+    values are null.
     """
     metrics: dict[str, Any] = {}
     for report in reports:

@@ -21,8 +21,8 @@ from toolkit.cli.options import (
     positive,
     refuse_swapped,
 )
-from toolkit.runtime.text import printable
-from toolkit.wording import counted
+from toolkit.runtime.text import printable, wrapped
+from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.inference.predictor import Predictor
@@ -32,7 +32,7 @@ SUMMARY = "run a trained model over images and folders"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
     parser.add_argument(
         "paths",
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["index", "dataset"],
         help=(
             "values in label images: index (of the class; 255 for none), or dataset: the values that the"
-            " training data have for classes and void"
+            " training data use for classes and void"
         ),
     )
     parser.add_argument(
@@ -122,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict, and say what became of the images."""
+    """Predict, and print a summary."""
     load_plugin_files(args)
     from toolkit.inference import Tiling, load
     from toolkit.inference.pipeline import Work
@@ -162,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_classes: bool) -> Iterator[str]:
-    """The commands that come next: try again what was skipped, and measure the results."""
+    """The commands that come next: try skipped images again, and evaluate the results."""
     from toolkit.cli.next_steps import FOLDER, next_lines, plugin_options
 
     if summary.failed:
@@ -171,11 +171,11 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_class
     if summary.done and has_classes:
         data = "masks" if summary.found.pixels else "coco"
         measure = ["eval", "--predictions", str(out), "--data", data, "--data-dir", FOLDER]
-        yield from next_lines(measure, title="To measure the results, if you have labels:")
+        yield from next_lines(measure, title="To evaluate the results, if you have labels:")
 
 
 def predict_and_describe(predictor: Predictor, paths: Sequence[str], out: Path, **how: Any) -> Summary:
-    """Predict, and print what became of the images; ``how`` is that of ``predict_folder``."""
+    """Predict, and print a summary; ``how`` has further arguments of ``predict_folder``."""
     from toolkit.inference.pipeline import predict_folder
 
     start = time.perf_counter()
@@ -183,16 +183,16 @@ def predict_and_describe(predictor: Predictor, paths: Sequence[str], out: Path, 
         summary = predict_folder(predictor, paths, out, **how)
     except KeyboardInterrupt:
         stopped = f"stopped; the results so far are in {out}; --resume continues from there"
-        print(printable(stopped), file=sys.stderr)
+        print(wrapped(printable(stopped), sys.stderr), file=sys.stderr)
         raise
     print(_described(summary, out, time.perf_counter() - start))
     for warning in summary.warnings():
-        print(printable(f"warning: {warning}"), file=sys.stderr)
+        print(wrapped(printable(f"warning: {warning}"), sys.stderr), file=sys.stderr)
     return summary
 
 
 def _described(summary: Summary, out: Path, seconds: float) -> str:
-    """What became of the images, in a few lines."""
+    """A summary of the results, in a few lines."""
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:
@@ -202,7 +202,7 @@ def _described(summary: Summary, out: Path, seconds: float) -> str:
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
-    lines = [f"{', '.join(parts)}; results in {out}"]
+    lines = [f"{', '.join(parts)}; results in {quoted(out)}"]
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:

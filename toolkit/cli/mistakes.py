@@ -1,6 +1,6 @@
-"""What to write in place of what was typed: for commands, options and words that there are not.
+"""Suggests corrections for commands, options and words that do not exist.
 
-Imported only when something is wrong, so that the rest stays quick.
+Imported only when something is wrong, so that everything else stays quick.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SAME_WORDS: dict[str, tuple[str, ...]] = {
     "help": ("--help",),
     "version": ("--version",),
 }
-"""Commands by the names that other programs give them."""
+"""Commands by the names that other programs use for them."""
 
 SAME_ACTIONS = {
     **dict.fromkeys(("download", "fetch"), "get"),
@@ -70,30 +70,30 @@ SAME_OPTIONS = {
     **dict.fromkeys(("format", "target", "to-format"), "--to"),
     "v": "--version",
 }
-"""Options by the names that other programs give them; short ones have one letter."""
+"""Options by the names that other programs use for them; short ones have one letter."""
 
 RUN_OPTIONS = ("run", "weights", "model", "checkpoint", "ckpt", "m", "w")
 PATH_OPTIONS = ("source", "input", "inputs", "images", "image", "img", "imgs", "path", "i")
-"""Options by which other programs name the run and the images of ``infer`` and its like."""
+"""Options with which other programs give the run and the images of ``infer`` and similar commands."""
 
 NAMES_CODE = ("--plugin", "--data", "check", "info", "preview", "convert", "summary")
-"""Words behind which the path of a file stands for the code in it."""
+"""Words after which the path of a file stands for the code in it."""
 
 NO_ONNX = (
     "the toolkit does not write ONNX. Hint: toolkit export RUN --out weights.pth writes the weights in the"
     " format of the model's original software"
 )
 
-NOTES = {"test": "; --split test measures on the test split, where there is one"}
+NOTES = {"test": "; --split test evaluates on the test split, if there is one"}
 
 
 def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) -> UsageError:
-    """The error for a first word that is no command.
+    """The error for a first word that is not a command.
 
     Args:
-        word: that was typed.
+        word: the word that was typed.
         words: the whole command line.
-        commands: that there are.
+        commands: the existing commands.
     """
     rest = list(words)
     rest.remove(word)
@@ -115,7 +115,7 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
 
 
 def unknown_action(command: str, word: str, words: Sequence[str], actions: Sequence[str]) -> UsageError:
-    """The error for a second word that is no action of a command, such as ``toolkit data chekc``."""
+    """The error for a second word that is not an action of a command, such as ``toolkit data chekc``."""
     same = SAME_ACTIONS.get(word)
     near = [same] if same and same in actions else difflib.get_close_matches(word, actions, n=1, cutoff=0.6)
     if near:
@@ -132,11 +132,11 @@ def _command_line(words: Sequence[str]) -> str:
 
 
 def unknown_option(parser: argparse.ArgumentParser, option: str, words: Sequence[str]) -> UsageError:
-    """The error for an option that a command has not: the option or the setting to write in its place.
+    """The error for an option that a command does not have, with the option or setting to use instead.
 
     Args:
-        parser: of the command.
-        option: as it was typed, with its value where that stands behind ``=``.
+        parser: the parser of the command.
+        option: the option as typed, including a value after ``=``.
         words: the whole command line.
     """
     name, equals, value = option.partition("=")
@@ -173,7 +173,7 @@ def unknown_option(parser: argparse.ArgumentParser, option: str, words: Sequence
 
 
 def _in_place(parser: argparse.ArgumentParser, bare: str, words: Sequence[str]) -> str:
-    """The command line with the run and the images in their places, where options were typed for them."""
+    """The command line with the run and the images as positional arguments instead of options."""
     places = [action.dest for action in parser._actions if not action.option_strings]
     if not (
         ("run" in places and bare in RUN_OPTIONS)
@@ -200,7 +200,7 @@ def _in_place(parser: argparse.ArgumentParser, bare: str, words: Sequence[str]) 
 
 
 def left_over(parser: argparse.ArgumentParser, rest: Sequence[str], words: Sequence[str]) -> UsageError:
-    """The error for words that a command has no place for."""
+    """The error for words that a command does not accept."""
     found = f"unrecognized arguments: {' '.join(rest)}"
     options = parser._option_string_actions
     if words[:2] == ["data", "list"] or words[:2] == ["plugins", "list"]:
@@ -223,7 +223,7 @@ def _device(option: str, value: str) -> str:
 
 
 def _keys_like(name: str, words: Sequence[str]) -> list[str]:
-    """The full keys of settings that end in a name, as far as the words tell whose settings they may be."""
+    """The full keys of settings that end in a name, as far as the words show whose settings they may be."""
     from toolkit.config.keys import all_keys, candidates
 
     sections = list(_sections(words))
@@ -232,8 +232,8 @@ def _keys_like(name: str, words: Sequence[str]) -> list[str]:
 
 
 def _sections(words: Sequence[str]) -> Iterator[tuple[str, type]]:
-    """Sections of settings that a command line may mean: those of training, and those of the plugins, runs
-    and datasets in it.
+    """Sections of settings that a command line may refer to: those of training, and those of the plugins,
+    runs and datasets in it.
     """
     from toolkit import registry
     from toolkit.checkpoints import read_manifest
@@ -263,10 +263,10 @@ def _sections(words: Sequence[str]) -> Iterator[tuple[str, type]]:
 
 
 def stray_words(words: Sequence[str]) -> UsageError:
-    """The error for words of ``toolkit train`` that are no ``key=value``: how each is to be written.
+    """The error for words of ``toolkit train`` that are not ``key=value``, with the correct form of each.
 
     Args:
-        words: those that are no settings, and the settings, in their order.
+        words: all words, settings or not, in their order.
     """
     text = " ".join(words)
     if words == ["help"]:
@@ -308,7 +308,7 @@ def _setting_with_value(words: Sequence[str]) -> str | None:
 
 
 def _meant(word: str) -> str | None:
-    """The option that a word alone was meant for."""
+    """The option that a single word was meant for."""
     from toolkit import registry
     from toolkit.config.recipes import find_recipe_named
 

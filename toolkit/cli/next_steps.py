@@ -1,4 +1,4 @@
-"""The commands that come next, with which most commands end, ready to be copied."""
+"""The suggested next commands that most commands print at the end, ready to be copied."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from toolkit.registry.manifests import DatasetManifest
 
 PHOTOS, FOLDER = "FOLDER_OF_PHOTOS", "FOLDER"
-"""What a command line names where only its user knows the folder."""
+"""A placeholder for a folder that only the user knows."""
 
 
 def next_lines(*commands: Sequence[str], title: str = "Next:") -> Iterator[str]:
@@ -23,7 +23,7 @@ def next_lines(*commands: Sequence[str], title: str = "Next:") -> Iterator[str]:
 
 
 def plugin_options(plugins: Sequence[str]) -> list[str]:
-    """``--plugin FILE`` for the plugins that a later command has to be given again, since they are files."""
+    """``--plugin FILE`` for plugins in files, which have to be given again to later commands."""
     from toolkit.registry import is_path
 
     return [word for plugin in plugins if is_path(plugin) for word in ("--plugin", plugin)]
@@ -49,10 +49,10 @@ def training_command(
     """The command that trains a built-in model on a dataset; None if none suits it.
 
     Args:
-        manifest: of the dataset.
+        manifest: the manifest of the dataset.
         name: its name or path, as it was given.
         data_dir: its folder, if one was given.
-        settings: of the dataset, as ``key=value``.
+        settings: settings of the dataset, as ``key=value``.
     """
     from toolkit import registry
     from toolkit.demo import FAMILIES

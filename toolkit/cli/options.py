@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_run_or_predictions(parser: argparse.ArgumentParser) -> None:
-    """What is measured: ``RUN``, or ``--predictions PATH`` with ``--label-values``."""
+    """The arguments for what to evaluate: ``RUN``, or ``--predictions PATH`` with ``--label-values``."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
     what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
     parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
@@ -26,16 +26,17 @@ def add_run_or_predictions(parser: argparse.ArgumentParser) -> None:
         choices=["index", "dataset"],
         help=(
             "with --predictions of label images: index (of the class; 255 for none), or dataset: the values"
-            " that the dataset's own label images have; a classes.csv next to them takes precedence"
+            " in the dataset's own label images; a classes.csv next to them takes precedence"
         ),
     )
 
 
 def settle_run_or_predictions(args: argparse.Namespace, purpose: str) -> None:
-    """Find which of the two is measured, where a setting may have taken the place of ``RUN``.
+    """Find out which of the two is given, since a setting may have been parsed as ``RUN``.
 
     Args:
-        args: of ``add_run_or_predictions``, ``add_data_arguments`` and ``add_settings_argument``.
+        args: the arguments of ``add_run_or_predictions``, ``add_data_arguments`` and
+            ``add_settings_argument``.
         purpose: what the command does with it, such as ``evaluate``.
 
     Raises:
@@ -54,7 +55,7 @@ def settle_run_or_predictions(args: argparse.Namespace, purpose: str) -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
-    """``--data`` and ``--data-dir``; with the default of the former in words, where there is one."""
+    """``--data`` and ``--data-dir``; with a description of the default of ``--data``, if there is one."""
     parser.add_argument(
         "--data",
         metavar="D",
@@ -65,7 +66,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") ->
 
 
 def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
-    """``--plugin P`` for commands that know from a run which plugin they need."""
+    """``--plugin P`` for commands that get the plugin from a run."""
     parser.add_argument(
         "--plugin",
         action="append",
@@ -86,10 +87,10 @@ def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def load_plugin_files(args: argparse.Namespace) -> None:
-    """Enter the plugins that ``--plugin`` names into the registry.
+    """Register the plugins that ``--plugin`` names.
 
     Raises:
-        UsageError: when there is no such file, or a name is that of another plugin than the run's.
+        UsageError: when there is no such file, or a name is not that of the run's plugin.
     """
     from toolkit import registry
 
@@ -104,8 +105,8 @@ def load_plugin_files(args: argparse.Namespace) -> None:
 
 
 def _registered(name: str) -> str:
-    """The name of a plugin that is there; a folder here that is called so does not count, since nobody has
-    named it as code.
+    """The name of an existing plugin; a folder here with this name does not count, since nobody has named it
+    as code.
     """
     from toolkit import registry
     from toolkit.errors import UnknownNameError
@@ -121,8 +122,7 @@ def _registered(name: str) -> str:
 
 
 def load_named(args: argparse.Namespace) -> None:
-    """Run the code that ``--plugin`` and ``--data`` name, each one path, and enter what it brings into the
-    registry.
+    """Run the code that ``--plugin`` and ``--data`` name, if they are paths, and register what it defines.
 
     Raises:
         UsageError: when there is no such file.
@@ -147,7 +147,7 @@ def _check_plugin(run: str, names: Sequence[str]) -> None:
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    """``--device``, which means the same in every command."""
+    """``--device``, which has the same meaning in every command."""
     parser.add_argument(
         "--device",
         default="auto",
@@ -163,17 +163,17 @@ def add_settings_argument(
     parser: argparse.ArgumentParser,
     what: str = "settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
 ) -> None:
-    """Any number of ``key=value``; with what they set, in words."""
+    """Any number of ``key=value``; ``what`` describes what they set."""
     parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
 
 
 def default_results(run: str, source: Path | None = None) -> Path:
-    """Where results go if no folder is given: ``results/`` and the name of the run; for a checkpoint file,
-    that of its run and its own.
+    """The default folder for results: ``results/`` and the name of the run; for a checkpoint file,
+    the names of its run and of the file.
 
     Args:
         run: the folder of a run, or a checkpoint file.
-        source: what the results are of; its name is added.
+        source: the input of the results; its name is appended.
     """
     path = expanded(run).resolve()
     names = [path.name] if path.is_dir() else [path.parent.name, path.stem]
@@ -182,7 +182,7 @@ def default_results(run: str, source: Path | None = None) -> Path:
 
 
 def is_setting(word: str) -> bool:
-    """Whether a word is ``key=value``, and not the path of something that is there."""
+    """Whether a word is ``key=value``, and not the path of something that exists."""
     return bool(re.match(r"[A-Za-z_][\w.]*=", word)) and not Path(word).exists()
 
 
@@ -194,7 +194,7 @@ def model_settings(words: Sequence[str], run: str) -> dict[str, Any]:
         run: a run's folder or a checkpoint file.
 
     Raises:
-        ConfigError: when a word is of another section, or unknown.
+        ConfigError: when a word belongs to another section, or is unknown.
         CheckpointError: when there is no such run.
     """
     from toolkit.config import settings_class
@@ -213,7 +213,7 @@ def data_options(words: Sequence[str], manifest: DatasetManifest) -> dict[str, A
     """Settings of a dataset, nested, without ``data.options``.
 
     Raises:
-        ConfigError: when a word is of another section, or unknown.
+        ConfigError: when a word belongs to another section, or is unknown.
     """
     from toolkit.config import settings_class
     from toolkit.config.keys import for_sections
@@ -225,12 +225,12 @@ def data_options(words: Sequence[str], manifest: DatasetManifest) -> dict[str, A
 
 
 def positive(text: str) -> int:
-    """A whole number above 0, as an argument's type."""
+    """A whole number above 0, as the type of an argument."""
     return _at_least(1, text)
 
 
 def natural(text: str) -> int:
-    """A whole number of 0 or more, as an argument's type."""
+    """A whole number of 0 or more, as the type of an argument."""
     return _at_least(0, text)
 
 
@@ -245,7 +245,9 @@ def _at_least(least: int, text: str) -> int:
 
 
 def refuse_swapped(command: str, run: str, others: Sequence[str]) -> None:
-    """Raise ``UsageError`` where something else is in the place of the run, and the run is among the rest."""
+    """Raise ``UsageError`` if something else is in the place of the run, and the run is among the other
+    arguments.
+    """
     from toolkit.checkpoints import BEST, LAST
     from toolkit.errors import UsageError
 

@@ -16,12 +16,13 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
+from toolkit.runtime.text import print_whole
 
-SUMMARY = "merge a semantic and an instance run into panoptic segments, for images or to measure"
+SUMMARY = "merge a semantic and an instance run into panoptic segments, for images or to evaluate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument("stuff", metavar="STUFF_RUN", help="run of a semantic model, such as unet")
     parser.add_argument("things", metavar="THINGS_RUN", help="run of a detector with masks, such as maskrcnn")
     parser.add_argument(
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="PATH",
         help=(
-            "images and folders to predict, as for `toolkit infer`; without any, the pair is measured on a"
+            "images and folders to predict, as for `toolkit infer`; without any, the pair is evaluated on a"
             " dataset; key=value changes a setting: score_threshold=0.5, overlap_threshold=0.5,"
             " stuff_area=4096 (pixels), things=[NAME,…]"
         ),
@@ -48,21 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the segments over the photos")
     add_data_arguments(parser, default="what both runs were trained on")
     parser.add_argument(
-        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
     )
     parser.add_argument(
         "--json",
         action="store_true",
         help='without PATH: print one JSON object {"metrics": {name: value}} and nothing else',
     )
-    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per batch")
     parser.add_argument(
         "--workers",
         type=natural,
         metavar="N",
         help=(
-            "threads that read and write images; default: one per core, at most 8. To measure, processes that"
-            " read them; default: 2"
+            "threads that read and write images; default: one per core, at most 8. When evaluating,"
+            " processes that read them; default: 2"
         ),
     )
     add_device_argument(parser)
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict images, or measure."""
+    """Predict images, or evaluate."""
     load_plugin_files(args)
     words = [word for word in args.paths if is_setting(word)]
     paths = [word for word in args.paths if word not in words]
@@ -90,9 +91,9 @@ def _check_options(args: argparse.Namespace, paths: list[str]) -> None:
     wrong = [name for name, given in (for_data if paths else for_images).items() if given]
     if wrong:
         found, hint = (
-            ("images are given", "leave out the images to measure, or the options to predict them")
+            ("images are given", "leave out the images to evaluate, or the options to predict them")
             if paths
-            else ("there are no images", "name images or folders behind the two runs")
+            else ("there are no images", "give images or folders after the two runs")
         )
         raise UsageError(f"{', '.join(wrong)} would have no effect, since {found}. Hint: {hint}")
 
@@ -121,7 +122,7 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
     )
     if summary.done:
         measure = ["eval", "--predictions", str(out), "--data", "coco-panoptic", "--data-dir", FOLDER]
-        for line in next_lines(measure, title="To measure the results, if you have labels:"):
+        for line in next_lines(measure, title="To evaluate the results, if you have labels:"):
             print(line)
     return 3 if summary.failed else 0
 
@@ -144,7 +145,7 @@ def _measure(args: argparse.Namespace, words: list[str]) -> int:
         precision=args.precision,
     )
     if args.json:
-        print(to_json(list(reports)))
+        print_whole(to_json(list(reports)))
         return 0
     console = Terminal()
     for report in reports:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_settings_argument
 from toolkit.reading.files import expanded
+from toolkit.wording import quoted
 
 if TYPE_CHECKING:
     from toolkit.config import Settings
@@ -22,7 +23,7 @@ KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all plugins, and why broken ones do not work")
     listing.add_argument(
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the action says."""
+    """Run the action."""
     if args.action == "list":
         return _list(args.plugin)
     if args.action == "info":
@@ -114,7 +115,7 @@ def _new(args: argparse.Namespace) -> int:
     from toolkit.testing.scaffold import write_new
 
     file, test = write_new(args.name, args.kind, args.out)
-    print(f"{file} and {test} are written")
+    print(f"{quoted(file)} and {quoted(test)} are written")
     commands = [["toolkit", "plugins", "check", str(file)], ["pytest", str(test)]]
     if args.kind in ("semantic", "instance", "promptable"):
         commands.insert(0, ["toolkit", "train", "--plugin", str(file), "--data", "shapes"])
@@ -146,7 +147,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _sections(name: str) -> Iterator[tuple[str, type[Settings]]]:
-    """What can be set of that which is checked."""
+    """The settings of the object that is checked."""
     from toolkit.config import TrainSettings, settings_class
     from toolkit.config.keys import evaluators_class
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest
@@ -165,7 +166,7 @@ def _sections(name: str) -> Iterator[tuple[str, type[Settings]]]:
 def _suites(
     name: str, folder: str | None, settings: Mapping[str, Any]
 ) -> Iterator[tuple[Manifest, int, Iterator[Result]]]:
-    """Everything of this name, or in this file, with the number of its checks and what becomes of them."""
+    """Everything with this name, or in this file, with the number of its checks and their results."""
     from toolkit import testing
     from toolkit.registry.manifests import DatasetManifest, PluginManifest, TaskManifest
 
@@ -189,11 +190,10 @@ def _suites(
 
 @contextmanager
 def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | None]:
-    """The folder of a dataset: the one that was named, ``data/<name>``, or a stand-in that it draws for as
-    long as this lasts.
+    """The folder of a dataset: the one that was given, ``data/<name>``, or temporary sample data.
 
     Raises:
-        DataError: when there is none; says what it must hold.
+        DataError: when there is none; says what it must contain.
     """
     from toolkit.data.dataset import default_folder, draw_sample, missing_folder
     from toolkit.errors import DataError
@@ -210,7 +210,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
 
 
 def _found(name: str) -> list[Manifest]:
-    """The manifests of a file or folder, or those of this name, of whatever kind.
+    """The manifests of a file or folder, or those of this name, of any kind.
 
     Raises:
         UnknownNameError, UnavailableError, UsageError: when there is none, or it cannot be loaded.
@@ -238,7 +238,7 @@ def _found(name: str) -> list[Manifest]:
 
 
 def describe(plugin: PluginManifest) -> list[str]:
-    """What a plugin's manifest says, in lines."""
+    """The lines that describe a plugin's manifest."""
     facts: dict[str, Any] = {
         "task": plugin.task,
         "evaluators": ", ".join(plugin.evaluators),

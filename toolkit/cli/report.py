@@ -17,12 +17,13 @@ from toolkit.cli.options import (
     positive,
     settle_run_or_predictions,
 )
+from toolkit.wording import quoted
 
 SUMMARY = "write a page with a run's figures, its errors, and the labels that may be wrong"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     add_run_or_predictions(parser)
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
     parser.add_argument(
@@ -31,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare",
         metavar="RUN2",
-        help="with RUN: another run that is measured on the same images, to show differences to it",
+        help="with RUN: another run to evaluate on the same images, to show the differences from it",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
         help=(
-            "the page to write, .html; the same figures go beside it as .json; default: report.html in RUN,"
-            " or here for --predictions"
+            "the page to write, .html; the same figures are written next to it as .json; default:"
+            " report.html in RUN, or in the current folder for --predictions"
         ),
     )
     parser.add_argument(
@@ -50,14 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
     parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
+        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images per batch"
     )
     parser.add_argument(
         "--workers",
         type=natural,
         default=2,
         metavar="N",
-        help="processes that read images; 0 reads them in the process itself",
+        help="processes that read images; 0 reads them in the main process",
     )
     add_device_argument(parser)
     parser.add_argument(
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and write the page."""
+    """Evaluate, and write the page."""
     from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
 
@@ -104,5 +105,5 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         written = report_predictions(args.predictions, **common, label_values=args.label_values)
-    print(f"The report is {written.path}; the same figures are in {written.json_path}")
+    print(f"The report is {quoted(written.path)}; the same figures are in {quoted(written.json_path)}")
     return 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,11 +15,9 @@ SUMMARY = "list all settings, each with its default and what it does"
 
 SECTIONS = ("train", "data", "data.options", "model", "evaluators", "augment")
 
-WIDEST = 110
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "section",
         nargs="?",
@@ -50,19 +46,18 @@ def run(args: argparse.Namespace) -> int:
         found = exact or [each for group in found for each in _with_key(group, lambda key: section in key)]
     if not found:
         raise UnknownNameError(_nothing(section, args))
-    width = min(WIDEST, shutil.get_terminal_size().columns)
     defaults = _defaults(args.plugin)
     for number, group in enumerate(found):
         if number:
             print()
         print(_heading(group))
-        for line in _lines(group, width, defaults):
+        for line in _lines(group, defaults):
             print(line)
     return 0
 
 
 def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
-    """All groups, less those of other plugins and datasets where one is named."""
+    """All groups, without those of other plugins and datasets if one is named."""
     from toolkit import registry
     from toolkit.config.reference import groups
 
@@ -76,7 +71,7 @@ def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
 
 
 def _with_key(group: Group, fits: Callable[[str], bool]) -> Iterator[Group]:
-    """The group with those settings whose key fits, if any does."""
+    """The group with only the settings whose key matches, if there are any."""
     import dataclasses
 
     entries = tuple(entry for entry in group.entries if fits(entry.key))
@@ -93,7 +88,7 @@ def _nothing(text: str, args: argparse.Namespace) -> str:
 
 
 def _defaults(plugin: str | None) -> dict[str, object]:
-    """What a plugin sets where nobody else does, by full keys."""
+    """The default settings of a plugin, by full keys."""
     from toolkit import registry
     from toolkit.config.tree import flat_items
 
@@ -115,19 +110,13 @@ def _heading(group: Group) -> str:
     return of[group.section].format(group.owner)
 
 
-def _lines(group: Group, width: int, defaults: dict[str, object]) -> Iterator[str]:
+def _lines(group: Group, defaults: dict[str, object]) -> Iterator[str]:
     for entry in group.entries:
-        yield from _wrapped(f"  {entry.key} = {_default(entry, defaults)}   ({entry.kind})", width, "      ")
-        yield from _wrapped(f"      {entry.sentence}", width, "      ")
+        yield f"  {entry.key} = {_default(entry, defaults)}   ({entry.kind})".replace("`", "")
+        yield f"      {entry.sentence}".replace("`", "")
 
 
 def _default(entry: Entry, defaults: dict[str, object]) -> str:
     if entry.key in defaults:
         return str(defaults[entry.key])
     return {"empty": "''", "`null`": "null"}.get(entry.default, entry.default.strip("`"))
-
-
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text.replace("`", ""), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )

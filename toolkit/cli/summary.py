@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
 from toolkit.reading.files import expanded
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +23,7 @@ SIZE = (512, 512)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "model",
         metavar="PLUGIN|RUN|FILE",
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         type=int,
         metavar="N",
-        help=f"classes that a plugin's model is built for; default: {CLASSES}",
+        help=f"number of classes for which a plugin's model is built; default: {CLASSES}",
     )
     parser.add_argument(
         "--size",
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build or load the model, look into it and print."""
+    """Build or load the model, summarize it and print the result."""
     from toolkit.errors import UsageError
 
     if args.depth < 0:
@@ -72,16 +73,15 @@ def run(args: argparse.Namespace) -> int:
 
     summary = summarize(model, args.size)
     if args.json:
-        print(json.dumps({"model": what} | to_json(summary), allow_nan=False))
+        print_whole(json.dumps({"model": what} | to_json(summary), allow_nan=False))
         return 0
     from toolkit.runtime.terminal import Terminal
 
-    console = Terminal()
-    console.print(what, markup=False)
+    print(what)
     if args.depth:
-        console.print(layer_table(summary, args.depth))
+        Terminal().print(layer_table(summary, args.depth))
     for line in describe(summary):
-        console.print(line, markup=False)
+        print(line)
     return 0
 
 
@@ -94,7 +94,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _model(args: argparse.Namespace) -> tuple[Model, str]:
-    """The model that is asked for, and a line that says which it is."""
+    """The requested model, and a line that identifies it."""
     from toolkit import registry
     from toolkit.config import settings_class, validate
     from toolkit.config.keys import for_sections
@@ -167,7 +167,7 @@ def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 
 def describe(summary: ModelSummary) -> list[str]:
-    """The figures of the whole model, in lines; those that are not known are left out, and the notes say
+    """The figures of the whole model, in lines; unknown figures are left out, and the notes say
     why.
     """
     facts: dict[str, str] = {
@@ -196,7 +196,7 @@ def describe(summary: ModelSummary) -> list[str]:
 
 
 def _dilated(summary: ModelSummary) -> str:
-    """How far the dilated kernels reach, each kind once, with the number of layers."""
+    """The extent of the dilated kernels, each kind once, with the number of layers."""
     kinds: dict[str, int] = {}
     for layer in summary.layers:
         if layer.kernel and layer.dilation and layer.kernel != layer.effective_kernel:
@@ -213,7 +213,7 @@ def _alike(numbers: tuple[int, ...]) -> str:
 
 
 def _axes(axes: list[str]) -> str:
-    """One text for height and width where they are alike."""
+    """One text for height and width if they are equal."""
     height, width = axes
     return height if height == width else f"{height} high, {width} wide"
 

@@ -13,16 +13,16 @@ from toolkit.cli.options import (
     model_settings,
     refuse_swapped,
 )
-from toolkit.wording import counted
+from toolkit.wording import counted, quoted
 
 SUMMARY = "track objects through a video with a promptable model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
     parser.add_argument(
-        "video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of one size"
+        "video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of the same size"
     )
     which = (
         "points and boxes that mark the objects (CSV or JSON); `image` is the number of a frame, from 0, or"
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Track, and say what was found."""
+    """Track, and print what was found."""
     load_plugin_files(args)
     from toolkit.inference import load
     from toolkit.inference.tracking import track_video
@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
             on_start=frames.start,
             on_record=frames.advance,
         )
-    print(f"{counted(count, 'object')} tracked; the results of each frame are in {out}")
+    print(f"{counted(count, 'object')} tracked; the results of each frame are in {quoted(out)}")
     print(
-        f"To correct an object, add points in the frame where it is lost to {args.prompts}, and track again"
-        " with another --out"
+        f"To correct an object, add points in the frame where it is lost to {quoted(args.prompts)}, and"
+        " track again with another --out"
     )
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting, load_named
+from toolkit.wording import quoted
 
 if TYPE_CHECKING:
     from toolkit.config import RunSettings
@@ -19,7 +20,7 @@ SUMMARY = "train a model on a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "--plugin", metavar="P", help="a plugin's name (`toolkit plugins list`), or the file or folder of one"
     )
@@ -59,11 +60,11 @@ SHORT_FORMS = {
     "--devices": ("train.devices", "N", "devices, or CPU processes, on each node"),
     "--num-nodes": ("train.num_nodes", "N", "number of machines"),
 }
-"""Options that set what a setting sets, with the setting, a placeholder and what it does."""
+"""Options that are short forms of settings, with the setting, a placeholder and a description."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when it came to its end."""
+    """Train; returns 0 if it finished."""
     from toolkit.config import resolve
     from toolkit.config.tree import parse_words
     from toolkit.errors import ConfigError
@@ -94,26 +95,26 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or default_run(settings.plugin, settings.data.name)
 
     result = train(settings, out, resume=bool(args.resume), show_progress=True)
-    if result.is_first_process:  # the others have nothing to add
+    if result.is_first_process:  # the other processes have nothing to add
         for line in closing(result, settings):
             print(line)
     return 0 if result.finished else 1
 
 
 def _short_forms(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that options were given for, by full keys; those of others are read as they stand."""
+    """The settings given by options, by full keys; other options are read as they are."""
     given = {key: getattr(args, option[2:].replace("-", "_")) for option, (key, _, _) in SHORT_FORMS.items()}
     return {key: value for key, value in (given | {"data.dir": args.data_dir}).items() if value is not None}
 
 
 def _take_setting_behind_resume(args: argparse.Namespace) -> None:
-    """``--resume train.steps=500`` names no run."""
+    """Handle ``--resume train.steps=500``, which names no run."""
     if isinstance(args.resume, str) and is_setting(args.resume):
         args.settings, args.resume = [args.resume, *args.settings], True
 
 
 def _name_the_run(args: argparse.Namespace) -> None:
-    """The folder behind ``--resume`` is the run.
+    """Use the folder after ``--resume`` as the run.
 
     Raises:
         UsageError: when ``--out`` names another one.
@@ -123,7 +124,7 @@ def _name_the_run(args: argparse.Namespace) -> None:
     if not isinstance(args.resume, str):
         return
     named = Path(args.resume)
-    if named.is_file():  # its checkpoint, say
+    if named.is_file():  # such as its checkpoint
         named = named.parent
     if args.out is not None and args.out.resolve() != named.resolve():
         raise UsageError(
@@ -133,7 +134,7 @@ def _name_the_run(args: argparse.Namespace) -> None:
 
 
 def _config_of_run(args: argparse.Namespace) -> Path:
-    """The settings that the run to be resumed was started with."""
+    """The settings with which the run to be resumed was started."""
     from toolkit.errors import UsageError
     from toolkit.training.folder import config_of_run, default_run
 
@@ -146,24 +147,24 @@ def _config_of_run(args: argparse.Namespace) -> Path:
 
 
 def _changed(run: Path | None) -> str:
-    """That the plugin has changed since the run that is to be resumed, where it has."""
+    """A sentence that the plugin has changed since the run to be resumed; empty if it has not."""
     from toolkit.errors import ToolkitError
     from toolkit.models.building import changed_since, manifest_of_run
 
     try:
         return changed_since(manifest_of_run(run)) if run else ""
-    except ToolkitError:  # nothing was saved yet
+    except ToolkitError:  # nothing has been saved yet
         return ""
 
 
 def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
-    """What came of a run, where it lies, and the commands that come next, as they can be pasted."""
+    """The result of a run, its folder, and the commands that come next, ready to be copied."""
     from toolkit.cli.next_steps import PHOTOS, next_lines
     from toolkit.registry import is_path
 
     run = str(result.run)
     yield result.summary
-    # code is run only where it is named
+    # code is run only if it is named
     plugin = ["--plugin", settings.plugin] if is_path(settings.plugin) else []
     if not result.finished:
         data = ["--data", settings.data.name] if is_path(settings.data.name) else []
@@ -173,4 +174,4 @@ def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
     if not math.isnan(result.best):  # NaN without validation
         data = ["--data", settings.data.name] if is_path(settings.data.name) else []
         commands.insert(0, ["eval", run, *data, *plugin])
-    yield from next_lines(*commands, title=f"The run is in {run}. Next:")
+    yield from next_lines(*commands, title=f"The run is in {quoted(run)}. Next:")

@@ -1,7 +1,7 @@
 """Settings: YAML recipes and ``key=value`` words become one typed, frozen ``RunSettings``.
 
 Later sources win: the toolkit's defaults, the plugin's ``defaults``, the recipe or ``--config`` file, then
-the command line. Unknown keys are errors, and all faults are reported in one message.
+the command line. Unknown keys are errors, and all errors are reported in one message.
 """
 
 from toolkit.config.recipes import find_recipe, recipe_folder, resolve

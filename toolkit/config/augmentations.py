@@ -20,7 +20,7 @@ class Augmentation(Settings):
     """Base of the settings of an augmentation."""
 
     def in_words(self) -> str:
-        """What it does, in a word or two."""
+        """What it does, in a few words."""
         return type(self).__name__.lower()
 
 
@@ -47,12 +47,12 @@ class Flip(Augmentation):
         return self
 
     def in_words(self) -> str:
-        """With the direction, where it is the rarer one."""
+        """With the direction if it is vertical."""
         return "vertical flip" if self.direction == "vertical" else "flip"
 
 
 class Rotate(Augmentation):
-    """Rotate the image about its center and keep its size; areas from outside are black and void."""
+    """Rotate the image about its center and keep its size; areas outside the image are black and void."""
 
     name: Literal["rotate"] = "rotate"
     """Always `rotate`."""
@@ -180,11 +180,11 @@ AugmentSettings = Annotated[
     Flip | Rotate | Scale | Resize | Crop | Elastic | Color | Blur,
     Field(discriminator="name"),
 ]
-"""Any one augmentation, told apart by ``name``."""
+"""Any augmentation, distinguished by ``name``."""
 
 
 def _by_name(value: Any) -> Any:
-    """Names as entries with the default settings: ``flip,blur`` or ``[flip, blur]``; none for no
+    """Converts names to entries with default settings: ``flip,blur`` or ``[flip, blur]``; ``none`` for no
     augmentation.
     """
     if isinstance(value, str):

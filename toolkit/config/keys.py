@@ -2,7 +2,7 @@
 
 A *full* key names its section: ``train.lr``, ``model.encoder``, ``data.options.void``,
 ``evaluators.iou.void``, ``weights``. A *bare* key leaves the section out: ``lr``, ``encoder``, ``void``,
-``iou.void``. It stands for the full key where exactly one section has such a setting.
+``iou.void``. It stands for the full key if exactly one section has such a setting.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECTION_NAMES = ("model", "data", "evaluators", "train")
 
 def check_sections(tree: Mapping[str, Any], source: str) -> None:
     """Check that sections hold keys and values, and that what is looked up by name is text, before any of it
-    is used; the settings in the sections are checked by their classes.
+    is used; the settings in the sections are checked by their own classes.
 
     Raises:
         ConfigError: with all errors.
@@ -64,8 +64,8 @@ def section_faults(tree: Mapping[str, Any]) -> list[str]:
 
 
 def is_full(key: str, value: Any = None) -> bool:
-    """Whether a key names its section. That of a section alone with a plain value does not: it is the bare
-    key of a setting that is called like one, as the number of training images of generated data is.
+    """Whether a key names its section. A section's own name with a plain value does not: it is the bare key
+    of a setting of the same name, such as the number of training images of generated data.
     """
     is_plain = value is not None and not isinstance(value, Mapping)
     return key.partition(".")[0] in TOP_LEVEL and not (key in SECTION_NAMES and is_plain)
@@ -77,12 +77,12 @@ def has_bare(flat: Mapping[str, Any]) -> bool:
 
 
 def evaluators_class() -> type[Settings]:
-    """What can be set of evaluators: a field for each that is found and can be loaded."""
+    """What can be set for evaluators: a field for each one that is found and can be loaded."""
     fields: dict[str, Any] = {}
     for manifest in registry.evaluators():
         try:
             fields[manifest.name] = (settings_class(manifest), ...)
-        except ToolkitError:  # it says so itself when it is asked for
+        except ToolkitError:  # the error is reported when that evaluator is requested
             continue
     return create_model("Evaluators", __base__=Settings, **fields)
 
@@ -112,14 +112,14 @@ def in_full(flat: Mapping[str, Any], sections: Sections) -> dict[str, Any]:
 
 
 def for_sections(flat: Mapping[str, Any], sections: Sections) -> Tree:
-    """Settings for a command that uses some sections only, nested.
+    """Nested settings for a command that uses only some sections.
 
     Args:
         flat: by full or bare keys.
-        sections: that have an effect in the command.
+        sections: the sections that have an effect in the command.
 
     Raises:
-        ConfigError: when a key is unknown, could be of several sections, or is of a section that has no
+        ConfigError: when a key is unknown, is ambiguous between sections, or is in a section that has no
             effect; all errors in one message.
     """
     full = in_full(flat, sections)
@@ -142,12 +142,12 @@ def _faults(key: str, sections: Sections) -> Iterator[str]:
 
 
 def _reaches(key: str, section: str) -> bool:
-    """Whether a full key is of a section, or of one around it (``evaluators={…}``)."""
+    """Whether a full key is in a section, or names one around it (``evaluators={…}``)."""
     return f"{key}.".startswith(f"{section}.") or f"{section}.".startswith(f"{key}.")
 
 
 def explain_unknown(key: str, sections: Sections) -> str:
-    """What to write in place of a bare key that no section has, or several have."""
+    """What to write instead of a bare key that no section or several sections have."""
     return f"unknown key{suggest_key(key, (), all_keys(sections))}"
 
 

@@ -1,4 +1,4 @@
-"""Recipes, ``--config`` files and ``key=value`` words become the settings of a run. Later sources win."""
+"""Combines recipes, ``--config`` files and ``key=value`` words into the settings of a run. Later ones win."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def resolve(
     overrides: Mapping[str, Any] | Sequence[str] = (),
     resuming: bool = False,
 ) -> RunSettings:
-    """Put together the settings of a run.
+    """Assemble the settings of a run.
 
     Args:
-        plugin: name or path; may be left out when ``config`` has it as a name, since code that only a file
-            names is not run.
-        data: name or path of the dataset; likewise.
-        config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it the
-            recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
+        plugin: name or path; may be omitted if ``config`` has it as a name. A path that only a file names is
+            not run.
+        data: name or path of the dataset; may be omitted likewise.
+        config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it,
+            the recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
         overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
             dictionaries, or ``key=value`` words.
-        resuming: ``config`` has all settings of a run that goes on: nothing is derived from ``overrides``, so
-            that what they do not name stays as it was.
+        resuming: ``config`` has all settings of a run that continues: nothing is derived from ``overrides``,
+            so that everything they do not name stays as it was.
 
     Raises:
         ConfigError: with all errors in one message.
@@ -70,7 +70,8 @@ def resolve(
         path = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = _read_recipe(path) if path else {}
         if not path:
-            # the learning rate is for the batch size beside it, which the recommended settings may leave open
+            # the learning rate is for the batch size next to it, which the recommended settings may leave
+            # open
             _state_batch_of_lr(defaults, copy_tree(plugin_manifest.recommended))
             defaults = _lay_over(defaults, plugin_manifest.recommended)
     tree = _lay_over(defaults, tree)
@@ -130,7 +131,7 @@ def _which(plugin: str | None, data: str | None, path: Path | None) -> str:
 
 
 def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -> str | None:
-    """The plugin or the dataset, which may be named among the settings; taken out there.
+    """The plugin or the dataset, which may be named among the settings; removed from them.
 
     Raises:
         UsageError: when two are named.
@@ -147,7 +148,7 @@ def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -
 
 
 def run_sections(plugin: Manifest, data: Manifest) -> Sections:
-    """All sections of the settings of a run, with what can be set in them."""
+    """All sections of the settings of a run, with the settings classes of each."""
     return (
         ("train", TrainSettings),
         ("model", settings_class(plugin)),
@@ -158,8 +159,8 @@ def run_sections(plugin: Manifest, data: Manifest) -> Sections:
 
 
 def _follow_weights(plugin: PluginManifest, tree: Tree, named: Sequence[Any]) -> None:
-    """Settings of the model that its start weights decide, such as the size of the network, are taken from
-    them, but for those that somebody has named.
+    """Take settings of the model that its start weights determine, such as the size of the network, from the
+    weights, except those that the user has set.
     """
     weights = tree.get("weights")
     if not (plugin.settings_of_weights and isinstance(weights, str)):
@@ -177,7 +178,7 @@ def _follow_weights(plugin: PluginManifest, tree: Tree, named: Sequence[Any]) ->
 
 def _lay_over(tree: Tree, over: Mapping[str, Any]) -> Tree:
     """``merge`` for the settings of a run: a later source's ``train.steps`` replaces an earlier one's
-    ``train.epochs``, and the other way round.
+    ``train.epochs``, and vice versa.
     """
     merged, train = merge(tree, over), over.get("train")
     if isinstance(train, Mapping) and isinstance(merged.get("train"), dict):
@@ -188,7 +189,7 @@ def _lay_over(tree: Tree, over: Mapping[str, Any]) -> Tree:
 
 
 def _source(config: Path | None, words: Tree) -> str:
-    """Where settings come from, for the head of a message."""
+    """Where settings come from, for the beginning of a message."""
     if config is None:
         return "the settings"
     return f"{config} with the settings of the command line" if words else str(config)
@@ -203,7 +204,7 @@ def build(
     *,
     source: str,
 ) -> RunSettings:
-    """Validate a tree against the settings classes that the plugin, the dataset and the evaluators bring."""
+    """Validate a tree against the settings classes of the plugin, the dataset and the evaluators."""
     options = _field(data)
     evaluator_fields: Any = {key: _field(manifest) for key, manifest in evaluators.items()}
     whole = create_model(
@@ -223,8 +224,8 @@ def _field(manifest: Manifest) -> Any:
 
 
 def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
-    """A recipe's learning rate is stated for the recipe's batch; one given on the command line, for the batch
-    in force.
+    """A recipe's learning rate refers to the recipe's batch size; one given on the command line, to the batch
+    size in use.
     """
     train, over = tree.get("train"), words.get("train")
     if not isinstance(train, dict) or not isinstance(over, dict):
@@ -241,7 +242,7 @@ def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
 
 
 def recipe_folder() -> Path:
-    """Where the recipes are: ``configs/`` of the checkout, or the copy inside the installed package."""
+    """The folder of recipes: ``configs/`` of the checkout, or the copy inside the installed package."""
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent / "configs"
     return checkout if checkout.is_dir() and (package.parent / "setup.py").is_file() else package / "configs"

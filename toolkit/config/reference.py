@@ -1,6 +1,4 @@
-"""What can be set, in words: for ``toolkit settings``, the references in ``docs/`` and the completion of
-words.
-"""
+"""Describes all settings, for ``toolkit settings``, the references in ``docs/`` and shell completion."""
 
 from __future__ import annotations
 
@@ -27,11 +25,11 @@ class Entry:
     """One setting.
 
     Attributes:
-        key: in full, such as ``train.lr``; under ``augment`` the name within an entry of the list.
-        kind: what values it takes, in words, with names in backticks.
-        default: its default, in backticks; ``required`` or ``empty``.
+        key: the full key, such as ``train.lr``; under ``augment``, the name within an entry of the list.
+        kind: what values it takes, as text, with names in backticks.
+        default: its default in backticks, or ``required`` or ``empty``.
         sentence: what it does.
-        choices: all values that it can have, where these are few.
+        choices: all values that it can have, if there are few.
     """
 
     key: str
@@ -43,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """The settings of one section, or of what one plugin, dataset, evaluator or augmentation brings.
+    """The settings of one section, or of one plugin, dataset, evaluator or augmentation.
 
     Attributes:
         section: ``""``, ``train``, ``data``, ``data.options``, ``model``, ``evaluators`` or ``augment``.
@@ -59,7 +57,7 @@ class Group:
 
 
 def groups() -> Iterator[Group]:
-    """All settings that there are, with those of every plugin, dataset and evaluator that can be loaded."""
+    """All settings, including those of every plugin, dataset and evaluator that can be loaded."""
     yield Group("", "", RunSettings, tuple(entries(RunSettings, leave_out=SECTIONS)))
     yield Group("train", "", TrainSettings, tuple(entries(TrainSettings, "train.")))
     yield Group("data", "", DataSettings, tuple(entries(DataSettings, "data.", leave_out=("options",))))
@@ -75,17 +73,17 @@ def groups() -> Iterator[Group]:
 
 
 def group_of(section: str, manifest: Manifest) -> Iterator[Group]:
-    """The settings that a plugin, dataset or evaluator brings; nothing where it cannot be loaded."""
+    """The settings of a plugin, dataset or evaluator; None if it cannot be loaded."""
     try:
         cls = settings_class(manifest)
-    except ToolkitError:  # the lists of plugins and datasets tell the reason
+    except ToolkitError:  # the lists of plugins and datasets give the reason
         return
     prefix = f"evaluators.{manifest.name}." if section == "evaluators" else f"{section}."
     yield Group(section, manifest.name, cls, tuple(entries(cls, prefix)))
 
 
 def entries(cls: type[Settings], prefix: str = "", leave_out: tuple[str, ...] = ()) -> Iterator[Entry]:
-    """Every setting of a class; those of settings within settings by their full key."""
+    """Every setting of a class; nested settings by their full key."""
     for key, field in leaves(cls, prefix):
         if key.removeprefix(prefix).partition(".")[0] not in leave_out:
             default = (
@@ -102,7 +100,7 @@ def _value(value: Any) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    """A type in words."""
+    """A description of a type."""
     words = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
     origin, inside = get_origin(annotation), [a for a in get_args(annotation) if a is not type(None)]
     if origin is Literal:
@@ -129,7 +127,7 @@ def _limits(metadata: Sequence[Any]) -> Iterator[str]:
 
 
 def _choices(field: FieldInfo) -> Iterator[str]:
-    """All values of a setting that takes names, or true and false."""
+    """All values of a setting that takes names or a boolean."""
     kinds = [field.annotation, *get_args(field.annotation)]
     for kind in kinds:
         if kind is bool:

@@ -12,7 +12,7 @@ from toolkit.config.settings import Settings
 from toolkit.reading.yaml_text import dump_yaml
 
 AUTO = "auto"
-"""The value of `weights` and `augment` by which the toolkit chooses."""
+"""The value of `weights` and `augment` that lets the toolkit choose."""
 
 
 class DataSettings(Settings):
@@ -37,12 +37,12 @@ class DataSettings(Settings):
 
 
 def _as_list(value: Any) -> Any:
-    """One name for a list of one, and nothing for an empty one, as on the command line."""
+    """Accept one name for a list of one, and nothing for an empty list, as on the command line."""
     return ((value,) if value else ()) if isinstance(value, str) else value
 
 
 def _known_device(value: Any) -> Any:
-    """Refuse what is no device at all before anything is made; whether it is here is seen later."""
+    """Refuse names that are not devices early on; whether the device exists is checked later."""
     if isinstance(value, str) and not re.fullmatch(r"auto|(cpu|cuda|mps|xpu|hpu)(:\d+)?", value):
         meant = "cuda" if value.lower() in ("gpu", "nvidia") else "auto, cpu, cuda, cuda:1 or mps"
         raise ValueError(f"write {meant}")

@@ -1,4 +1,4 @@
-"""What all settings are: typed, frozen classes that report all errors at once."""
+"""The base of all settings: typed, frozen classes that report all errors at once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SPELLINGS = {
     "labelled": "labeled",
     "ise": "ize",
 }
-"""British spellings, of which settings had some before the first release."""
+"""British spellings, which some settings had before the first release."""
 
 
 class Settings(BaseModel):
-    """Base of all settings: typed, frozen, and an unknown key is an error. One sentence under each field says
+    """Base of all settings: typed, frozen, and an unknown key is an error. The sentence below each field says
     what it does.
     """
 
@@ -53,7 +53,7 @@ class Settings(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """A sentence that runs over several lines of source is one line of documentation."""
+        """Join the lines of a sentence that spans several lines of source code."""
         for field in cls.model_fields.values():
             field.description = " ".join(field.description.split()) if field.description else None
 
@@ -70,8 +70,8 @@ def settings_class(manifest: Manifest) -> type[Settings]:
 
 
 def declared(annotation: Any, value: Any) -> Any:
-    """A value from YAML for a field of this type: as it was written where the field is text, without the
-    memory of it elsewhere. Settings within the value do the same for their own fields.
+    """A value from YAML for a field of this type: as it was written if the field is text, otherwise without
+    the memory of how it was written. Settings within the value do the same for their own fields.
     """
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -94,7 +94,7 @@ def _unless_settings(annotation: Any, value: Any) -> Any:
 
 
 def _inner(parts: Sequence[Any]) -> Any:
-    """What the items of a sequence are; Any where they differ by their places."""
+    """The type of a sequence's items; Any if it depends on their position."""
     kinds = {part for part in parts if part is not Ellipsis}
     found = kinds.pop() if len(kinds) == 1 else Any
     return get_args(found)[0] if get_origin(found) is Annotated else found
@@ -116,7 +116,7 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
 
 
 def leaves(cls: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting of a class by its full key; those of settings within settings in place of these."""
+    """Every setting of a class by its full key; nested settings are replaced by their own fields."""
     for name, field in cls.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Settings) and inner is not Settings:
@@ -136,7 +136,7 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
         return f"{key}: missing"
     message = _expected(fault) or fault["msg"].removeprefix("Value error, ")
     given = "" if isinstance(fault["input"], dict) else f", not {shown(fault['input'])}"
-    # a fault of several settings together has no key
+    # an error about several settings together has no key
     return f"{key}: " * bool(key) + f"{message[0].lower()}{message[1:]}{given}"
 
 
@@ -152,7 +152,7 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "string_type": "text",
 }
-"""What pydantic's kinds of errors expect, in words that need no knowledge of Python."""
+"""What pydantic's kinds of errors expect, in words that require no knowledge of Python."""
 
 _BOUNDS = {
     "greater_than": ("gt", "a number above {}"),
@@ -161,11 +161,11 @@ _BOUNDS = {
     "less_than_equal": ("le", "{} or less"),
     "literal_error": ("expected", "{}"),
 }
-"""The same where a bound, or the values to choose from, belong to it."""
+"""The same for errors that come with a bound or with the values to choose from."""
 
 
 def _expected(fault: Any) -> str:
-    """What was expected, in plain words; empty where pydantic's own message is best."""
+    """What was expected, in plain words; empty if pydantic's own message is best."""
     if fault["type"] in _BOUNDS:
         name, words = _BOUNDS[fault["type"]]
         bound = fault["ctx"][name]
@@ -184,9 +184,9 @@ def suggest_key(name: str, fields: Sequence[str], keys: Sequence[str]) -> str:
 
     Args:
         name: the last step of the key, or a bare key.
-        fields: what there is where it stands.
-        keys: the full keys that there are elsewhere; one that ends in the name is meant before one of
-            ``fields`` that is only like it.
+        fields: the fields at its place.
+        keys: the full keys elsewhere; one that ends in the name is preferred to one of ``fields`` that is
+            merely similar.
     """
     spelling = american(name)
     if spelling != name and spelling in fields:
@@ -210,7 +210,7 @@ def american(name: str) -> str:
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
-    """What a wrong name was probably meant to be, or all that there are."""
+    """What a wrong name was probably meant to be, or all known names."""
     return suggest_key(name, known, ())
 
 

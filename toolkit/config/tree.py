@@ -1,5 +1,5 @@
-"""Settings before they are typed: nested dictionaries, read from YAML, parsed from ``key=value`` words, laid
-over one another.
+"""Settings before they are typed: nested dictionaries, read from YAML, parsed from ``key=value`` words, and
+laid over one another.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def read_yaml(path: Path) -> Tree:
-    """A YAML file as nested dictionaries, whose numbers and lists know how they were written, see
+    """A YAML file as nested dictionaries, whose numbers and lists remember how they were written, see
     ``toolkit.reading.yaml_text``.
 
     Raises:
-        ConfigError: when it cannot be read, is no valid YAML (with line and column), or is not a mapping.
+        ConfigError: when it cannot be read, is not valid YAML (with line and column), or is not a mapping.
     """
     tree = load_yaml(path, "settings", ConfigError).written
     if tree is None:
@@ -42,7 +42,7 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     """``["train.steps=100", "weights=none"]`` as values by key; they are read as YAML.
 
     Raises:
-        ConfigError: when a word has no ``=``, or its value is no YAML.
+        ConfigError: when a word has no ``=``, or its value is not YAML.
     """
     flat = {}
     for word in words:
@@ -63,7 +63,7 @@ def nest(settings: Mapping[str, Any]) -> Tree:
     whose keys stay as they are.
 
     Raises:
-        ConfigError: when a key has a value and keys at once.
+        ConfigError: when a key has both a value and keys.
     """
     tree: Tree = {}
     for key, value in settings.items():
@@ -75,7 +75,7 @@ def nest(settings: Mapping[str, Any]) -> Tree:
 
 
 def _lay(tree: Tree, over: Mapping[str, Any], source: str) -> None:
-    """Lay values over a tree in place; ``source`` is the key that they were given by."""
+    """Lay values over a tree in place; ``source`` is the key under which they were given."""
     for key, value in over.items():
         if key not in tree:
             tree[key] = copy_tree(value)
@@ -97,7 +97,7 @@ def flat_items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
-    """``base`` with ``over`` laid over it, section by section; lists and values are replaced as a whole."""
+    """``base`` with ``over`` laid over it, section by section; lists and values are replaced entirely."""
     merged = dict(base)
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
@@ -108,7 +108,7 @@ def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
 
 
 def copy_tree(value: Any) -> Any:
-    """The same nested dictionaries anew, so that laying others over them leaves the original alone."""
+    """A copy of nested dictionaries, so that laying others over it leaves the original alone."""
     return {key: copy_tree(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
 
 
@@ -117,6 +117,6 @@ def as_tree(settings: Mapping[str, Any] | Sequence[str]) -> Tree:
     dictionaries.
 
     Raises:
-        ConfigError: when a key has a value and keys at once, or as ``parse_overrides``.
+        ConfigError: when a key has both a value and keys, or as ``parse_overrides``.
     """
     return nest(settings) if isinstance(settings, Mapping) else parse_overrides(settings)

@@ -1,3 +1,3 @@
-"""The data pipeline: the contract of datasets, and reading images, augmenting, loading, checking and
-previewing.
+"""The data pipeline: the contract of datasets, and reading, augmenting, loading, checking and previewing
+images.
 """

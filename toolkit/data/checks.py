@@ -1,4 +1,4 @@
-"""Reads every sample of a dataset, counts what is in it and collects what is wrong with it."""
+"""Reads every sample of a dataset, counts its contents and collects errors."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from toolkit.types.equality import ByValue
 
 @dataclass(eq=False)
 class SplitReport(ByValue):
-    """What a split holds.
+    """The contents of a split.
 
     Attributes:
         classes: the class names.
         samples: how many samples there should be.
-        faults: what is wrong; a sample may have several.
-        pixels: int64 ``[C]``, pixels of each class in the label maps.
-        void_pixels: pixels of no class.
-        images: int64 ``[C]``, label maps that show each class.
-        instances: int64 ``[C]``, objects of each class; crowd regions are not among them.
-        crowds: crowd regions, of any class.
-        without_instances: samples that say that they have no object.
-        sizes: how many samples have each height and width.
-        notes: what readers left out or took in a special way, counted by description.
-        photos: the ids of the samples by a hash of the file of their photo, where they have one.
-        ids: of the samples, in order.
-        unusable: why a sample cannot be used, by its position.
-        looks: what the images look like, by position.
-        objects: what looks wrong with objects, as position of the sample and finding.
+        faults: descriptions of errors; a sample may have several.
+        pixels: int64 ``[C]``, number of pixels of each class in the label maps.
+        void_pixels: number of pixels without a class.
+        images: int64 ``[C]``, number of label maps that contain each class.
+        instances: int64 ``[C]``, number of objects of each class, without crowd regions.
+        crowds: number of crowd regions, of any class.
+        without_instances: number of samples that are annotated as having no objects.
+        sizes: number of samples for each height and width.
+        notes: what readers left out or handled in a special way, counted by description.
+        photos: the ids of the samples by a hash of their photo's file, if they have one.
+        ids: the ids of the samples, in order.
+        unusable: why a sample cannot be used, by position.
+        looks: features of the appearance of the images, by position.
+        objects: what looks wrong with objects, as pairs of a sample's position and a finding.
     """
 
     classes: tuple[str, ...]
@@ -87,12 +87,12 @@ class _Counts:
 def check_split(
     dataset: Dataset, on_progress: Callable[[], None] = lambda: None, faults: Sequence[str] = ()
 ) -> SplitReport:
-    """Read every sample, going on past those that cannot be read.
+    """Read every sample, and continue after those that cannot be read.
 
     Args:
         dataset: the split.
         on_progress: called after each sample.
-        faults: what was seen when the dataset was opened; they come first in the report.
+        faults: errors found when the dataset was opened; they come first in the report.
     """
     report = SplitReport(dataset.classes, len(dataset), [*faults], ids=dataset.ids)
     report.faults += _duplicates(dataset)
@@ -111,8 +111,8 @@ def check_split(
 
 
 def _nothing_to_learn(report: SplitReport) -> Iterator[str]:
-    """A fault for a split without anything that a model could learn or be measured by; not where samples have
-    faults, which may be why.
+    """An error for a split with nothing to train on or evaluate with. Not reported if samples have errors,
+    which may be the reason.
     """
     if report.faults:
         return
@@ -137,13 +137,13 @@ def _duplicates(dataset: Dataset) -> Iterator[str]:
 
 
 def _examine(dataset: Dataset, index: int) -> tuple[_Counts | None, list[str], Counter[str]]:
-    """What is in a sample, None when it cannot be used, all that is wrong with it, and what was noted."""
+    """The counts of a sample (None if it cannot be used), all of its errors, and what was noted."""
     with gathering() as faults, noting() as notes:
         try:
             sample = dataset[index]
         except ToolkitError as error:
             return None, [*faults, str(error)], notes
-        except Exception as error:  # someone else's reader may raise anything at all
+        except Exception as error:  # a third-party reader may raise anything
             name = type(error).__name__
             what = f"{dataset.ids[index]}: the reader failed with {name}: {error}"
             return None, [*faults, what], notes
@@ -154,8 +154,8 @@ def _examine(dataset: Dataset, index: int) -> tuple[_Counts | None, list[str], C
 
 
 def _wrong_boxes(sample_id: str, objects: Sequence[ObjectFinding]) -> Iterator[str]:
-    """A fault for each box that is not that of its mask; what else looks wrong with objects is told by
-    ``toolkit.data.suspects``.
+    """An error for each box that does not match its mask; ``toolkit.data.suspects`` reports anything else
+    that looks wrong with objects.
     """
     for each in objects:
         if each.kind == "box":
@@ -163,7 +163,7 @@ def _wrong_boxes(sample_id: str, objects: Sequence[ObjectFinding]) -> Iterator[s
 
 
 def _beyond_the_classes(sample: Sample, num_classes: int) -> Iterator[str]:
-    """A fault for labels that stand for no class."""
+    """An error for labels that stand for no class."""
     only = f"but there are only {num_classes} classes"
     if sample.label_map is not None:
         pixels = torch.bincount(sample.label_map.flatten(), minlength=256)
@@ -191,7 +191,7 @@ def _count(sample: Sample, num_classes: int) -> _Counts:
 
 
 def _hash_of(path: str | None) -> bytes | None:
-    """A hash of a file, by which the same photo is known wherever it lies and whatever it is called."""
+    """A hash of a file, which identifies the same photo regardless of its folder and name."""
     if path is None or not Path(path).is_file():
         return None
     try:

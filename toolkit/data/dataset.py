@@ -1,4 +1,4 @@
-"""The contract that every dataset meets, and ``open_dataset``, which makes one from its manifest."""
+"""The contract of all datasets, and ``open_dataset``, which builds one from its manifest."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ class Dataset(ABC):
 
     Attributes:
         classes: the names that label indexes stand for.
-        ids: the ids of the samples, in order, known without reading an image.
+        ids: the ids of the samples, in order, known without reading images.
         palette: one RGB color per class, or None for the toolkit's own.
         label_values: which value stands for each class in the dataset's own label images; None where it has
             no such images, or they are in color.
-        keypoint_names: what the keypoints of ``Instances`` are, in order; empty where there are none, or it
-            is not known. By them, a mirror image swaps those on the left with those on the right.
+        keypoint_names: names of the keypoints of ``Instances``, in order; empty if there are none, or if they
+            are not known. A mirror image uses the names to swap keypoints on the left with those on the
+            right.
     """
 
     classes: tuple[str, ...]
@@ -54,36 +55,36 @@ class Dataset(ABC):
         """Read the sample at ``index``.
 
         Raises:
-            DataError: when its files cannot be used; names the file and the hint.
+            DataError: when its files cannot be used; names the file and gives a hint.
         """
 
-    def require_images(self) -> None:  # noqa: B027 - most have looked when they were made
-        """A quick look whether the images are where they should be, before any is read; called by
-        ``open_dataset`` unless no image is wanted.
+    def require_images(self) -> None:  # noqa: B027 - most have checked when they were built
+        """Quickly check whether the images are where they should be, before any is read; called by
+        ``open_dataset`` unless no images are needed.
 
         Raises:
             DataError: when they are not.
         """
 
     def capability(self, kind: type[C]) -> C | None:
-        """This dataset as one that can say more of itself, such as
-        ``toolkit.formats.coco_numbers.CocoNumbered``; None where it cannot.
+        """This dataset as one that provides more information, such as
+        ``toolkit.formats.coco_numbers.CocoNumbered``; None if it does not.
         """
         return self if isinstance(self, kind) else None
 
     def fingerprint(self) -> str:
-        """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data
-        apart.
+        """A short hash of the contents of the dataset (ids and classes), stored in checkpoints to distinguish
+        data.
         """
         text = "\n".join([*self.classes, "", *self.ids])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class InMemory(Dataset):
-    """A dataset that reads each sample once and keeps it, as it stands before any augmentation.
+    """A dataset that reads each sample once and keeps it, unaugmented, in memory.
 
     Args:
-        dataset: what is read from.
+        dataset: the dataset to read from.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -93,27 +94,27 @@ class InMemory(Dataset):
         self.keypoint_names = dataset.keypoint_names
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a process that is started gets: the dataset without what was read here."""
+        """What a new process receives: the dataset without the samples that were read here."""
         return vars(self) | {"_kept": {}}
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample at ``index``; what cannot be read is tried again each time."""
+        """The sample at ``index``; a sample that cannot be read is tried again each time."""
         if index not in self._kept:
             self._kept[index] = self._dataset[index]
         return self._kept[index]
 
     def capability(self, kind: type[C]) -> C | None:
-        """That of the dataset."""
+        """The capability of the underlying dataset."""
         return self._dataset.capability(kind)
 
     def fingerprint(self) -> str:
-        """That of the dataset."""
+        """The fingerprint of the underlying dataset."""
         return self._dataset.fingerprint()
 
 
 def default_folder(name: str) -> Path:
-    """Where a dataset's files are looked for, and put by ``toolkit data get``, when no folder is named:
-    ``data/<name>`` here.
+    """Where a dataset's files are looked for, and put by ``toolkit data get``, if no folder is given:
+    ``data/<name>`` in the current folder.
     """
     return Path("data") / name
 
@@ -132,18 +133,18 @@ def open_dataset(
         photos[0].image  # uint8 [3, H, W]
 
     Args:
-        manifest: its name, the path of a file that brings it, or what discovery found.
+        manifest: its name, the path of a file that defines it, or a manifest that discovery found.
         folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated
-            datasets. A file, where ``manifest.takes_file``.
-        split: one of ``manifest.splits``; the one for validation when None.
-        options: settings of the dataset, by name as the user gave them, or already validated.
-        need_images: whether images are going to be read; otherwise a dataset whose annotations stand in a
-            file of their own can be opened without them.
+            datasets. May be a file if ``manifest.takes_file``.
+        split: one of ``manifest.splits``; the validation split when None.
+        options: settings of the dataset, by name as given by the user, or already validated.
+        need_images: whether images will be read; if not, a dataset whose annotations are in a separate file
+            can be opened without images.
 
     Raises:
-        UsageError: when there is no such split; lists those there are.
+        UsageError: when there is no such split; lists the existing ones.
         ConfigError: when an option is unknown or has a wrong value; lists all errors.
-        DataError: when the folder is needed and absent; says what it must hold and where it comes from.
+        DataError: when a required folder is missing; says what it must contain and where to get it.
     """
     if isinstance(manifest, str):
         manifest = registry.named(registry.datasets(), manifest, by_user=True)
@@ -179,7 +180,7 @@ def unread(
     folder: str | Path | None = None,
     options: Mapping[str, Any] | Settings | None = None,
 ) -> list[str]:
-    """What a dataset's folder has that is of no split, such as annotations under another name, in words.
+    """Descriptions of what in a dataset's folder belongs to no split, such as annotations with another name.
 
     Args:
         manifest, folder, options: as for ``open_dataset``.
@@ -190,7 +191,7 @@ def unread(
     try:
         found: list[str] = manifest.resolve(manifest.unread)(root, _settings(manifest, options or {}))
     except (DataError, OSError):
-        # What cannot be read is a fault of the splits, and told there.
+        # If something cannot be read, it is an error of the splits and reported there.
         return []
     return found
 
@@ -202,15 +203,14 @@ def open_for_task(
     split: str,
     options: Mapping[str, Any] | Settings | None = None,
 ) -> tuple[Dataset, str]:
-    """One split of a dataset with the labels that a task learns from, converted where they are of another
-    task.
+    """One split of a dataset with the labels that a task learns from, converted if they are for another task.
 
     Args:
         manifest, folder, split, options: as for ``open_dataset``.
-        task: what models are to do with it.
+        task: the task of the models that will use it.
 
     Returns:
-        The dataset, and in words what was converted; empty when nothing was.
+        The dataset, and a description of the conversion; empty if nothing was converted.
 
     Raises:
         ToolkitError: as ``open_dataset``.
@@ -224,18 +224,18 @@ def open_for_task(
 
 
 def draw_sample(manifest: DatasetManifest, folder: Path) -> int:
-    """Draw the stand-in of a dataset into a folder; the number of its images.
+    """Generate a dataset's sample data in a folder; returns the number of images.
 
     Raises:
-        OutputError: when there is one already, or a file cannot be written.
+        OutputError: when it already exists, or a file cannot be written.
     """
     with into(folder):
         return int(manifest.resolve(manifest.sample)(folder))
 
 
 def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:
-    """The command ``toolkit data ACTION`` for a dataset in a folder, as one types it."""
-    # a dataset of one file is no name that a later command would know
+    """The command ``toolkit data ACTION`` for a dataset in a folder, as a user would type it."""
+    # a dataset defined in a file has no name that a later command would know
     name = manifest.origin if manifest.origin.endswith(".py") else manifest.name
     words = ["toolkit", "data", action, name]
     if folder != default_folder(manifest.name):
@@ -244,7 +244,7 @@ def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:
 
 
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
-    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
+    """The message for a dataset whose folder does not exist: what belongs in it, where to get it, and the
     hint.
     """
     state = "does not exist"
@@ -272,13 +272,13 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
 
 
 def _is_unfinished(manifest: DatasetManifest, folder: Path) -> bool:
-    """Whether a folder holds what ``toolkit data get`` left when it was interrupted, and nothing else."""
+    """Whether a folder contains only what ``toolkit data get`` left behind when it was interrupted."""
     if not folder.is_dir():
         return False
     names, left = {path.name for path in folder.iterdir()}, set()
     for name in (download.name for download in manifest.downloads):
         left |= {f"{name}.part", f"{name}.part.json", lock_of(folder / name).name}
-        # a file that is no archive is of use as it is
+        # a file that is not an archive is usable as it is
         left |= {name, f"{name}.sha256"} if is_archive(name) else set()
     # what a killed process was unpacking
     return bool(names) and all(name in left or name.startswith(".unpacking-") for name in names)

@@ -1,4 +1,4 @@
-"""Images that are unlike the rest of their set in brightness, color, sharpness, shape or size."""
+"""Finds images that differ from the rest of their set in brightness, color, sharpness, shape or size."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from toolkit.data.image_looks import FEATURES, Look
 
 FEWEST = 20
-"""Images that a set needs for a rest to be unlike of."""
+"""Smallest number of images that make up a meaningful rest of a set."""
 
 FAR = 6.0
-"""How many standard deviations, estimated by the median of the absolute deviations, an image is far."""
+"""Number of standard deviations, estimated by the median absolute deviation, from which an image counts as
+far.
+"""
 
 LEAST_SPREAD = (8.0, 4.0, 8.0, 0.3, 0.2, 0.35)
-"""For each feature, the standard deviation that is assumed at least, so that small differences count in no
-set.
+"""For each feature, the smallest standard deviation that is assumed, so that small differences never count.
 """
 
 ASPECT = FEATURES.index("aspect ratio")
@@ -33,19 +34,19 @@ WORDS = (
 
 
 def far_from_the_rest(looks: Sequence[Look | None]) -> list[tuple[int, str]]:
-    """The images that are far from the rest of a set, each with its largest difference in words.
+    """The images that are far from the rest of a set, each with a description of its largest difference.
 
     The rest is described by the median and the median absolute deviation of each feature, which a few odd
-    images do not move.
+    images do not affect.
 
     Args:
-        looks: of the images; those that are None are passed over.
+        looks: the looks of the images; those that are None are skipped.
     """
     used = [i for i, look in enumerate(looks) if look is not None]
     if len(used) < FEWEST:
         return []
     features = np.stack([look.features for look in looks if look is not None]).astype(np.float64)
-    # a portrait is as usual as a landscape
+    # portrait and landscape formats count as the same
     features[:, ASPECT] = np.abs(features[:, ASPECT])
     middle = np.median(features, 0)
     spread = np.maximum(1.4826 * np.median(np.abs(features - middle), 0), LEAST_SPREAD)
@@ -60,7 +61,7 @@ def far_from_the_rest(looks: Sequence[Look | None]) -> list[tuple[int, str]]:
 
 
 def _shown(which: int, value: float) -> str:
-    """A feature as people know it."""
+    """A feature in the units that people know."""
     if FEATURES[which] == "size":
         return f"{math.exp(value) / 1e6:.2g} megapixels"
     return f"{math.exp(value):.2f}" if FEATURES[which] == "aspect ratio" else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Faults of a dataset: raised at once where it is used, and gathered where it is checked."""
+"""Errors of a dataset: raised immediately when it is used, and collected when it is checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _gathered: ContextVar[list[str] | None] = ContextVar("gathered", default=None)
 
 @contextmanager
 def gathering() -> Iterator[list[str]]:
-    """Note faults in a list, in this thread, instead of raising them, for as long as this lasts."""
+    """Collect errors in a list instead of raising them, in this thread and within this context."""
     faults: list[str] = []
     token = _gathered.set(faults)
     try:
@@ -27,12 +27,12 @@ def gathering() -> Iterator[list[str]]:
 
 
 def is_gathering() -> bool:
-    """Whether faults are noted here."""
+    """Whether errors are being collected in this thread."""
     return _gathered.get() is not None
 
 
 def fault(error: DataError) -> None:
-    """Raise an error, or, where faults are gathered, note it and go on without what it is about."""
+    """Raise an error, or, if errors are being collected, record it and continue without the affected item."""
     faults = _gathered.get()
     if faults is None:
         raise error
@@ -40,7 +40,9 @@ def fault(error: DataError) -> None:
 
 
 def usable(records: Iterable[T], read: Callable[[T], R]) -> Iterator[R]:
-    """What ``read`` makes of each record; where faults are gathered, one that it refuses is left out."""
+    """The results of ``read`` for all records; if errors are being collected, records that it refuses are
+    left out.
+    """
     for record in records:
         try:
             yield read(record)
@@ -49,7 +51,8 @@ def usable(records: Iterable[T], read: Callable[[T], R]) -> Iterator[R]:
 
 
 def together(first: Callable[[], T], second: Callable[[], R]) -> tuple[T, R]:
-    """What two readers give; where faults are gathered, the second is tried even when the first has failed.
+    """The results of two readers; if errors are being collected, the second is tried even if the first has
+    failed.
 
     Raises:
         DataError: when either fails.

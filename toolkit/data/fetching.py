@@ -1,4 +1,4 @@
-"""Datasets from their publishers: fetched, unpacked, and opened once to see that they are whole."""
+"""Fetches datasets from their publishers, unpacks them, and opens them once as a check."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from toolkit.runtime.locks import waiting_for
 
 
 def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -> Iterator[str]:
-    """Fetch the files of a dataset and unpack them, so that it opens. Nothing in them is executed.
+    """Fetch the files of a dataset and unpack them so that it can be opened. Nothing in them is executed.
 
-    What is there is not fetched again, neither files nor, once these were removed, what was unpacked from
-    them. Whether ``manifest.terms`` are accepted is for the caller to ask.
+    What already exists is not fetched again: neither files, nor what was unpacked from files that have since
+    been removed. The caller has to ask whether ``manifest.terms`` are accepted.
 
     Args:
-        manifest: what discovery found.
-        folder: where to; None stands for ``default_folder(manifest.name)``.
+        manifest: the manifest that discovery found.
+        folder: the destination; None stands for ``default_folder(manifest.name)``.
 
     Yields:
         What was done, one line each; the last is the command that checks the data.
 
     Raises:
-        DownloadError: when there is nothing to fetch, which says what to put where by hand; or when a file
-            cannot be had, or is not what was expected.
-        DataError: when what was fetched is not what the dataset's reader expects.
+        DownloadError: when there is nothing to fetch (says what to put where by hand), or when a file cannot
+            be fetched or is not the expected one.
+        DataError: when the fetched files are not what the dataset's reader expects.
         OutputError: when the files cannot be written.
     """
     root = default_folder(manifest.name) if folder is None else expanded(folder)
@@ -60,9 +60,7 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
 
 
 def by_hand(manifest: DatasetManifest, folder: Path) -> str:
-    """The message for a dataset of which nothing can be fetched: where it comes from, and what to put
-    where.
-    """
+    """The message for a dataset that cannot be fetched: where it comes from, and what to put where."""
     lines = [
         f"{manifest.name} cannot be downloaded by this command. It is published at {manifest.origin_url}"
         if manifest.origin_url
@@ -77,7 +75,7 @@ def by_hand(manifest: DatasetManifest, folder: Path) -> str:
 
 
 def _is_there(manifest: DatasetManifest, folder: Path) -> bool:
-    """Whether a dataset opens from a folder that has none of the files that it is fetched by."""
+    """Whether a dataset can be opened from a folder that has none of the files that would be fetched."""
     if not folder.is_dir() or any(folder.glob("*.part")):
         return False
     if any((folder / download.name).exists() for download in manifest.downloads):
@@ -91,7 +89,7 @@ def _is_there(manifest: DatasetManifest, folder: Path) -> bool:
 
 
 def _contents(manifest: DatasetManifest, folder: Path) -> str:
-    """How many samples each split has that the folder has."""
+    """The number of samples of each split that the folder contains."""
     counts = []
     for split in manifest.splits:
         try:

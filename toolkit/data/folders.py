@@ -1,4 +1,6 @@
-"""Files in folders of data: which count, which are left behind by systems and tools, and where links lead."""
+"""Files in folders of data: which ones count, which ones are left behind by systems and tools, and where
+links lead.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from pathlib import Path
 NO_DATA = frozenset(
     {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
-"""Folders that archives, systems and network storage put among data; what is in them is never data, although
-it may be called like it (``@eaDir/a.jpg`` is a thumbnail).
+"""Folders that archives, systems and network storage put among data; their contents are never data, although
+the names may suggest it (``@eaDir/a.jpg`` is a thumbnail).
 """
 
 
@@ -21,7 +23,7 @@ OTHER_PICTURES = frozenset(
         *(".svg", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
     }
 )
-"""Suffixes of pictures that are not read; these are told, so that nobody misses them silently."""
+"""Suffixes of pictures that are not read; they are reported, so that they are not left out silently."""
 
 
 def is_data(name: str) -> bool:
@@ -40,11 +42,11 @@ def data_files(
 ) -> Iterator[Path]:
     """The files of data below a folder, each folder in the order of its names.
 
-    Links are followed, but each real folder is visited once, so that links in a circle end. Only regular
-    files are given (a named pipe would never end), and links that lead nowhere, so that reading them says so.
+    Links are followed, but each real folder is visited once, so that circular links end. Only regular files
+    are returned (a named pipe would never end), and broken links, so that reading them raises an error.
 
     Args:
-        folder: where to look.
+        folder: the folder to search.
         suffixes: in lower case, such as ``.jpg``; None for all files.
         on_error: called when a folder cannot be read.
     """
@@ -76,7 +78,7 @@ def _below(
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, also behind a link; a link that leads to itself is none."""
+    """Whether it is a folder, possibly through a link; a link that leads to itself is not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -84,7 +86,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_regular_or_lost(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a regular file, also behind a link, or a link that leads nowhere or to itself."""
+    """Whether it is a regular file, possibly through a link, or a link that leads nowhere or to itself."""
     try:
         return stat.S_ISREG(entry.stat().st_mode)
     except OSError:

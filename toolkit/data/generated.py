@@ -15,11 +15,11 @@ from toolkit.types import BACKGROUND, VOID, Instances, Masks, Sample, Size
 
 
 class GeneratedSamples(Dataset):
-    """Discs and boxes on a dark or gray ground, colored by class, with label maps, instances and masks; the
-    same every time.
+    """Discs and boxes on a dark or gray background, colored by class, with label maps, instances and masks;
+    the same every time.
 
     Args:
-        classes: the names that labels stand for; the objects are of all but ``background``.
+        classes: the names that labels stand for; objects have any class except ``background``.
         sizes: height and width of each image, in pixels.
         objects: maximum number of objects per image; 0 for none.
         seed: different seeds give different images.
@@ -46,7 +46,7 @@ class GeneratedSamples(Dataset):
         label_map = np.full(size, 0 if has_background else VOID, np.uint8)
         image = (
             rng.integers(0, 60, (*size, 3)) + (index % 2) * 80
-        )  # night and dusk, so that mixed-up images are noticed
+        )  # two background colors, so that mixed-up images are noticed
         for number in visible:
             inside = ids == number
             label_map[inside] = labels[number - 1]
@@ -67,7 +67,7 @@ class GeneratedSamples(Dataset):
 def generate(
     classes: Sequence[str], sizes: Sequence[Size], *, objects: int = 3, seed: int = 0
 ) -> list[Sample]:
-    """All of ``GeneratedSamples``."""
+    """All samples of ``GeneratedSamples``."""
     dataset = GeneratedSamples(classes, sizes, objects=objects, seed=seed)
     return [dataset[index] for index in range(len(dataset))]
 

@@ -1,8 +1,8 @@
-"""From the bytes of an image file to its pixels.
+"""Decodes the bytes of an image file into pixels.
 
-OpenCV decodes photos, because it is the fastest, and deep images in color, because Pillow gives 8 of their
-16 bits. Pillow decodes all else: OpenCV blends the colors of some files with their transparency, and its
-readings of palettes, bands and pages change from version to version.
+OpenCV decodes photos, because it is the fastest, and 16-bit color images, because Pillow returns 8 of their
+16 bits. Pillow decodes everything else: OpenCV blends the colors of some files with their transparency, and
+its handling of palettes, bands and pages changes from version to version.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from PIL import Image, ImageFile
 from toolkit.data.image_headers import REPAIR, Header
 from toolkit.errors import ImageError
 
-# Larger files are read piece by piece.
+# Larger files are read in pieces.
 _WHOLE_FILE = 1 << 30
-# What OpenCV decodes at most.
+# The largest image that OpenCV decodes.
 _OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
-# Of a progressive JPEG: encoders write about ten scans, and each costs a pass over all pixels.
+# Scans of a progressive JPEG: encoders write about ten, and each takes a pass over all pixels.
 _USUAL_SCANS, _MOST_SCANS, _MOST_SCANNED = 24, 200, 1_000_000_000
-# Neither an escaped byte of data nor a restart nor a fill byte.
+# Not an escaped data byte, a restart marker or a fill byte.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _SCAN, _END = 0xDA, 0xD9
 _END_OF_JPEG = bytes([0xFF, _END])
-# What follows the data of a JPEG without its end, of which one alone may look like its last pixels.
+# Bytes to append to a JPEG without an end marker; one of them alone might look like its last pixels.
 _FILLERS = 6
 NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes of images with one whole number per pixel."""
 
 
 def decode_colors(header: Header) -> NDArray[Any]:
-    """The pixels of an image as RGB, as displayed: ``[H, W, 3]``, uint8, or uint16 where the file is deep.
+    """The pixels of an image as RGB, as displayed: ``[H, W, 3]``, uint8, or uint16 if the file has 16 bits
+    per channel.
 
     Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending.
 
     Raises:
-        ImageError: when the image is damaged or cut off, or its pixels have no known range.
+        ImageError: when the image is damaged or cut off, or the range of its pixels is unknown.
     """
     if _is_for_opencv(header):
         return _as_displayed(header, _by_opencv(header))
@@ -90,7 +91,7 @@ def _is_for_opencv(header: Header) -> bool:
 
 
 def _by_opencv(header: Header) -> NDArray[Any]:
-    """Pixels ``[H, W, 3]`` as RGB, as they are stored."""
+    """Pixels ``[H, W, 3]`` as RGB, in the stored orientation."""
     data = _bytes_of(header)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -102,12 +103,12 @@ def _by_opencv(header: Header) -> NDArray[Any]:
             f"{header.path} cannot be decoded: it is damaged, cut off or of an unusual kind. {REPAIR}, or"
             " convert it to PNG"
         )
-    # Asked for RGB, OpenCV 5.0 returns noise for TIFFs of 16 bits.
+    # When asked for RGB, OpenCV 5.0 returns noise for 16-bit TIFFs.
     return np.asarray(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array))
 
 
 def _bytes_of(header: Header) -> bytes:
-    """All bytes of the file, of which the end is looked at: decoders may fill what is missing with gray."""
+    """All bytes of the file, whose end is checked, because decoders may fill missing parts with gray."""
     header.file.seek(0)
     data = header.file.read()
     if header.format == "JPEG":
@@ -136,7 +137,7 @@ def _bytes_of(header: Header) -> bytes:
 def _scans_of_jpeg(data: bytes) -> tuple[int, bool]:
     """How many scans the first picture in a JPEG file has, and whether it ends with its end marker.
 
-    Walks from marker to marker (ITU T.81, annex B), because thumbnails in the header, and previews and films
+    Walks from marker to marker (ITU T.81, annex B), because thumbnails in the header, and previews and videos
     that cameras append, have end markers of their own.
     """
     position, scans = 2, 0
@@ -150,12 +151,12 @@ def _scans_of_jpeg(data: bytes) -> tuple[int, bool]:
 
 
 def _lacks_its_end_alone(header: Header, data: bytes) -> bool:
-    """Whether a JPEG without its end marker has all its pixels: then, what follows does not change them. Of a
-    progressive one, whole scans may be missing, which nobody could tell.
+    """Whether a JPEG without its end marker has all its pixels: then, appended bytes do not change them. In a
+    progressive JPEG, whole scans may be missing without a trace.
     """
     if header.image.info.get("progressive"):
         return False
-    # Half a marker would make one of what follows.
+    # Half a marker would turn the next byte into a marker.
     data = data.rstrip(b"\xff")
     first: NDArray[Any] | None = None
     for seed in range(_FILLERS):
@@ -171,8 +172,8 @@ def _lacks_its_end_alone(header: Header, data: bytes) -> bool:
 
 
 def _has_whole_chunks(data: bytes) -> bool:
-    """Whether every chunk of a PNG lies in the file, up to the last one: OpenCV asks for as much memory as a
-    chunk claims to have.
+    """Whether all chunks of a PNG are complete in the file, up to the last one: OpenCV allocates as much
+    memory as a chunk claims to have.
     """
     position = 8
     while position + 12 <= len(data):
@@ -188,7 +189,7 @@ def load(header: Header) -> ImageFile.ImageFile:
     """The first page or frame, decoded by Pillow.
 
     Raises:
-        ImageError: when it is damaged or cut off, or memory does not suffice.
+        ImageError: when it is damaged or cut off, or there is not enough memory.
     """
     source: BinaryIO = header.file
     if header.format in ("JPEG", "PNG", "WebP") or header.file_size <= _WHOLE_FILE:
@@ -208,7 +209,7 @@ def load(header: Header) -> ImageFile.ImageFile:
 
 
 def _rgb(header: Header, image: Image.Image) -> NDArray[np.uint8]:
-    # Pillow would warn of it, or make it a color.
+    # Pillow would warn about it, or treat it as a color.
     image.info.pop("transparency", None)
     try:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -222,7 +223,7 @@ def _rgb(header: Header, image: Image.Image) -> NDArray[np.uint8]:
 def _unstretched(header: Header, image: ImageFile.ImageFile) -> NDArray[Any]:
     """Pillow stretches gray of 2 and 4 bits to 0…255; label indexes must stay what they are."""
     values = np.array(image)
-    # OpenCV turns neither truth values nor numbers in the other order of bytes.
+    # OpenCV rotates neither booleans nor numbers with the other byte order.
     values = values.astype(np.uint8 if values.dtype == bool else values.dtype.newbyteorder("="))
     bits = header.bits()
     if image.mode == "L" and bits in (2, 4):
@@ -231,12 +232,12 @@ def _unstretched(header: Header, image: ImageFile.ImageFile) -> NDArray[Any]:
 
 
 def _as_displayed(header: Header, pixels: NDArray[Any]) -> NDArray[Any]:
-    # TIFFs are turned when they are decoded, by OpenCV even where it is told not to.
+    # TIFFs are rotated when they are decoded, by OpenCV even if it is told not to.
     return pixels if header.format == "TIFF" else turned(pixels, header.orientation())
 
 
 def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Pixels ``[H, W]`` or ``[H, W, C]`` turned as an orientation of EXIF says, 1 to 8."""
+    """Pixels ``[H, W]`` or ``[H, W, C]`` rotated and mirrored according to an EXIF orientation, 1 to 8."""
     if orientation in (5, 7):
         pixels = cv2.transpose(pixels)
     flips = {2: 1, 3: -1, 4: 0, 7: -1}

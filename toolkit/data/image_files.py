@@ -1,7 +1,7 @@
-"""Image files on a disk: opening one without being trapped by what it is, and finding those of a folder.
+"""Image files on a disk: opens them safely, and finds those in a folder.
 
-A folder of photos holds other things, too: notes, thumbnails of the system, results of an earlier run, links
-that lead back, pipes. What is passed over is counted, so that nobody takes it for done.
+A folder of photos contains other things, too: notes, thumbnails of the system, results of an earlier run,
+circular links, pipes. Skipped files are counted, so that nobody believes that they were processed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FilePath: TypeAlias = "str | os.PathLike[str]"
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".j2k"}
 )
-"""What counts as an image when a folder is searched; what a file really is, is read from its first bytes."""
+"""What counts as an image when a folder is searched; the real type of a file is read from its first bytes."""
 
 RESULT_MANIFEST = "manifest.jsonl"
-"""The file by which a folder of results of ``toolkit infer`` is known."""
+"""The file that identifies a folder of results of ``toolkit infer``."""
 
 _SYSTEM = ("/proc", "/sys", "/dev")
 _MOST_SUFFIXES = 6
@@ -36,13 +36,13 @@ _MOST_SUFFIXES = 6
 
 @contextlib.contextmanager
 def open_image_file(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a regular file; pipes, sockets and devices, of which reading might never end, are refused.
+    """Open a regular file; pipes, sockets and devices, which may never end, are refused.
 
     Yields:
         The file, and its size in bytes, which is above 0.
 
     Raises:
-        ImageError: when it cannot be opened or read, is empty, or is no regular file.
+        ImageError: when it cannot be opened or read, is empty, or is not a regular file.
     """
     file, size = _opened(path)
     with file:
@@ -54,7 +54,7 @@ def open_image_file(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
 
 def _opened(path: FilePath) -> tuple[BinaryIO, int]:
     try:
-        # Without blocking, since opening a pipe waits for somebody to write into it.
+        # Non-blocking, because opening a pipe waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise unreadable(path, error) from error
@@ -65,7 +65,7 @@ def _opened(path: FilePath) -> tuple[BinaryIO, int]:
     elif not stat.S_ISREG(state.st_mode):
         reason = f"is {_kind(state.st_mode)}, not a regular file. Hint: give an image file"
     elif not state.st_size:
-        # So say files under /proc, too, of which some wait to be read.
+        # Files under /proc also report this, and reading some of them blocks.
         reason = "is empty (0 bytes). Hint: copy or download it again"
     if reason:
         os.close(descriptor)
@@ -74,7 +74,7 @@ def _opened(path: FilePath) -> tuple[BinaryIO, int]:
 
 
 def unreadable(path: FilePath, error: OSError | ValueError) -> ImageError:
-    """The error for a file that the system does not give."""
+    """The error for a file that the system refuses to open or read."""
     hints: dict[type[Exception], str] = {
         FileNotFoundError: "does not exist. Hint: check the path",
         PermissionError: "cannot be read: permission denied. Hint: change its permissions",
@@ -95,7 +95,7 @@ def _kind(mode: int) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for an image when a folder is searched."""
+    """Whether a file of this name counts as an image when a folder is searched."""
     return _has_image_suffix(name) and is_data(name)
 
 
@@ -104,7 +104,7 @@ def _has_image_suffix(name: str) -> bool:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images that lie in a folder itself, sorted by name: regular files, and links that lead nowhere.
+    """The images directly in a folder, sorted by name: regular files, and links that lead nowhere.
 
     Raises:
         OSError: when the folder cannot be read.
@@ -124,12 +124,12 @@ def is_result_folder(folder: Path) -> bool:
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether ``toolkit train`` trained a run there, whose pictures are no photos."""
+    """Whether it is a run of ``toolkit train``, whose pictures are not photos."""
     return (folder / "config.yaml").is_file() and "step" in _json_line(folder / "metrics.jsonl")
 
 
 def _json_line(path: Path, *, whole: bool = False) -> dict[str, object]:
-    """The object in the first line of a file, or in all of it; empty where there is none."""
+    """The JSON object in the first line of a file, or in the whole file; empty if there is none."""
     try:
         with open_image_file(path) as (file, _):
             found = json.loads(file.read(1 << 20) if whole else file.readline(1 << 20))
@@ -140,10 +140,10 @@ def _json_line(path: Path, *, whole: bool = False) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Found:
-    """An image that a search came upon, or a folder that could not be searched.
+    """An image that a search found, or a folder that could not be searched.
 
     Attributes:
-        path: of the image or the folder.
+        path: the image or the folder.
         error: why the folder could not be searched; empty for an image.
     """
 
@@ -153,20 +153,20 @@ class Found:
 
 @dataclass
 class ImageSearch:
-    """A search of folders for images, to any depth, each real folder once, with a count of what was left out.
+    """Searches folders for images at any depth, each real folder once, and counts what was left out.
 
     Args:
-        tops: the folders that are going to be searched; links to places in or above them are not followed.
+        tops: the folders to search; links to places in or above them are not followed.
         exclude: a folder to leave out.
 
     Attributes:
-        other: files that are no image by their suffix, by that suffix.
-        hidden: images that are hidden, or lie in a folder that is no data.
-        irregular: pipes, sockets and devices that are called like images.
+        other: number of files that are not images according to their suffix, by suffix.
+        hidden: number of images that are hidden or in a folder that does not count as data.
+        irregular: number of pipes, sockets and devices that are named like images.
         results: folders of results of an earlier run.
-        runs: folders of training runs, which hold pictures of their own.
+        runs: folders of training runs, which contain pictures of their own.
         skipped: folders of the system, such as ``/proc``.
-        own: whether one of ``tops`` is the folder to exclude itself.
+        own: whether one of ``tops`` is itself the folder to exclude.
     """
 
     tops: Sequence[Path] = ()
@@ -187,7 +187,9 @@ class ImageSearch:
         self._written_by_us: dict[Path, bool] = {}
 
     def below(self, top: Path) -> Iterator[Found]:
-        """The images below a folder: those of a folder itself first, then its folders', both by name."""
+        """The images below a folder: first those in a folder itself, then those in its subfolders, both by
+        name.
+        """
         stack = [top] if self._claims(top) else []
         while stack:
             folder = stack.pop()
@@ -200,20 +202,20 @@ class ImageSearch:
                 continue
             yield from (Found(folder / entry.name) for entry in listed if self._takes(entry))
             folders = [entry for entry in listed if is_folder(entry) and is_data(entry.name)]
-            # Claimed before any of them is entered, so that a link from one to another does not come first.
+            # Claim all of them before entering any, so that a link from one to another does not come first.
             inner = [folder / each.name for each in folders if self._follows(each)]
             stack += [each for each in inner if self._claims(each)][::-1]
 
     def matched(self, folders: Iterable[Path]) -> None:
-        """Take in folders that a pattern matches, as if they had been given."""
+        """Add folders that a pattern matches, as if they had been given."""
         self._real_tops += map(os.path.realpath, folders)
 
     def enters(self, folder: Path, root: Path) -> bool:
-        """Whether a folder that a pattern matches below ``root`` is one to search."""
+        """Whether a folder that a pattern matches below ``root`` should be searched."""
         return not self._is_left_out(folder.relative_to(root).parts, root)
 
     def takes_file(self, path: Path, root: Path) -> bool:
-        """Whether a file that a pattern matches below ``root`` is an image to take; else it is counted."""
+        """Whether a file that a pattern matches below ``root`` is an image to include; else it is counted."""
         parts = path.relative_to(root).parts
         if self._is_left_out(parts[:-1], root):
             self.hidden += _has_no_data(parts[:-1]) and _has_image_suffix(path.name)
@@ -231,7 +233,7 @@ class ImageSearch:
         return not is_folder(entry) and self._counts(entry.name, is_regular_or_lost(entry))
 
     def _counts(self, name: str, is_file: bool) -> bool:
-        """Whether a file is an image to take; else it is counted."""
+        """Whether a file is an image to include; else it is counted."""
         if not is_data(name):
             self.hidden += _has_image_suffix(name)
             return False
@@ -242,7 +244,9 @@ class ImageSearch:
         return is_file
 
     def _claims(self, folder: Path) -> bool:
-        """Whether a folder is searched: once, unless it is one of the system, or the toolkit wrote it."""
+        """Whether to search a folder: only once, and not if it belongs to the system or was written by the
+        toolkit.
+        """
         real = os.path.realpath(folder)
         if real in self._seen or real == self._excluded:
             return False
@@ -253,8 +257,8 @@ class ImageSearch:
         return not self._is_written_by_us(folder)
 
     def _follows(self, entry: os.DirEntry[str]) -> bool:
-        """Whether a folder in a folder is entered: a link is not, where it leads to what is searched anyway,
-        or to a folder that holds all of that.
+        """Whether a subfolder is entered: not if it is a link to a place that is searched anyway, or to a
+        folder that contains all of that.
         """
         if not entry.is_symlink():
             return True
@@ -272,7 +276,7 @@ class ImageSearch:
         return self._written_by_us[folder]
 
     def left_out(self) -> list[str]:
-        """What was left out, in words, each with its count: empty where everything was taken."""
+        """A description of what was left out, with counts; empty if everything was included."""
         parts = []
         if self.other:
             passed = counted(self.other.total(), "file")

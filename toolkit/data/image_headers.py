@@ -1,7 +1,7 @@
-"""What the header of an image file says: its size, the way it lies, its bands and pages. No pixel is decoded.
+"""Reads the header of an image file: size, orientation, bands and pages. No pixels are decoded.
 
-Pillow's parsers read the headers, through a reader that ends when a header does not, and before any pixel is
-decoded a file has to answer for the pixels that it claims: a few bytes can claim gigabytes.
+Pillow's parsers read the headers, through a reader that stops if a header does not end. Before any pixel is
+decoded, the size of a file must be plausible for the pixels that it claims: a few bytes can claim gigabytes.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ MAX_PIXELS = 20_000 * 20_000
 """Larger images are refused unless ``$TOOLKIT_MAX_PIXELS`` allows them: they take gigabytes each."""
 
 FREE_BYTES = 120_000_000
-"""Images that take no more memory than this are decoded however small their files are: 40 megapixels in
+"""Images that take no more memory than this are decoded no matter how small their files are: 40 megapixels in
 color, or a label map of 120.
 """
 
 PIXELS_PER_BYTE = 100
-"""How many pixels a byte of the file may claim in larger images; photos claim 2 to 20."""
+"""Pixels per byte of the file that larger images may claim; photos claim 2 to 20."""
 
 PIXELS_VARIABLE = "TOOLKIT_MAX_PIXELS"
-"""The environment variable that allows images of so many pixels, whatever their files look like."""
+"""The environment variable that allows images of up to this many pixels, however small their files are."""
 
 REPAIR = "Hint: copy or download it again"
 
-# By how many times an image's own memory its decoder needs, where that is much.
+# Memory that a decoder needs, as a multiple of the image's own, if that is a lot.
 _WORKSPACE = {"JPEG 2000": 4}
-# By so many bytes a file may be larger than its pixels, such as for a film that a camera appended.
+# Number of bytes by which a file may exceed its pixels, such as for a video that a camera appended.
 _SPARE_BYTES = 1 << 28
 # More than any format needs.
 _BYTES_PER_PIXEL = 16
@@ -62,7 +62,7 @@ _ALPHA = (1, 2, 999)  # kinds of extra samples in TIFF; the last is Corel Draw's
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
-    """Without the resolution, for which the parser would read EXIF, and warn of every fault in it."""
+    """Skips the resolution, for which the parser would read the EXIF data and warn of every error in it."""
 
     def _read_dpi_from_exif(self) -> None:
         pass
@@ -83,14 +83,14 @@ FORMATS = "JPEG, PNG, BMP, WebP, TIFF, GIF or JPEG 2000"
 
 @dataclass(frozen=True)
 class Header:
-    """An image file of which the header was read.
+    """An image file whose header has been read.
 
     Attributes:
-        path: of the file, for messages.
-        file: its bytes, of which the header lies at the beginning.
-        file_size: in bytes.
+        path: the path of the file, for messages.
+        file: its bytes, with the header at the beginning.
+        file_size: its size in bytes.
         format: ``"JPEG"``, ``"PNG"``, ….
-        image: as Pillow's parser has it, not decoded.
+        image: the result of Pillow's parser, not decoded.
     """
 
     path: FilePath
@@ -107,12 +107,12 @@ class Header:
     def size(self) -> Size:
         """Height and width in pixels, as displayed."""
         width, height = self.image.size
-        # Pillow has already turned the size of a TIFF.
+        # Pillow has already applied the orientation of a TIFF to its size.
         turned = self.format != "TIFF" and self.orientation() >= 5
         return (width, height) if turned else (height, width)
 
     def orientation(self) -> int:
-        """How the image has to be turned to be displayed, 1 to 8 as in EXIF; 1 where that is damaged."""
+        """How the image has to be rotated for display, 1 to 8 as in EXIF; 1 if that is damaged."""
         info: dict[Any, Any] = self.image.info
         if self.format == "TIFF":
             value = _tag(self.image, _ORIENTATION, 1)
@@ -123,7 +123,9 @@ class Header:
         return _exif_orientation(exif)
 
     def notes(self) -> dict[str, str]:
-        """What a reader of three bands and one page leaves out, in words, by ``"pages"`` and ``"bands"``."""
+        """Descriptions of what a reader of three bands and one page leaves out, by ``"pages"`` and
+        ``"bands"``.
+        """
         notes = {}
         if self._has_more_pages():
             notes["pages"] = "has several pages or frames, of which only the first is read"
@@ -150,7 +152,7 @@ class Header:
         return max(0, bands - colors - sum(kind in _ALPHA for kind in kinds))
 
     def bits(self) -> int:
-        """Bits per channel, where the format can have more than 8: those of PNG and TIFF."""
+        """Bits per channel, for the formats that can have more than 8: PNG and TIFF."""
         if self.format == "PNG":
             self.file.seek(24)
             return self.file.read(1)[0]
@@ -165,11 +167,11 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
 
     Args:
         path: where the bytes come from, for messages.
-        file: all of them, from its start.
-        file_size: how many.
+        file: all of its bytes, from the start.
+        file_size: number of bytes.
 
     Raises:
-        ImageError: when this is no image, or its header is damaged.
+        ImageError: when this is not an image, or its header is damaged.
     """
     start = file.read(16)
     file.seek(0)
@@ -185,7 +187,7 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     try:
         bounded = _Bounded(file, file_size, _HEADER_BYTES_OF.get(name, _HEADER_BYTES))
         image = parser(cast(BinaryIO, bounded))
-    except Image.DecompressionBombError as error:  # of WebP alone, whose parser has a limit of its own
+    except Image.DecompressionBombError as error:  # only for WebP, whose parser has its own limit
         raise ImageError(f"{path} has too many pixels: {error} Hint: cut it into tiles") from error
     except Exception as error:  # what Pillow raises for damaged headers is not documented
         if name == "TIFF" and (kind := _unusual_tiff(file, start)):
@@ -198,11 +200,11 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
 
 
 def check_budget(header: Header, bytes_per_pixel: int) -> None:
-    """Refuse an image that claims more pixels than are read, or more than its file can account for.
+    """Refuse an image that claims more pixels than are allowed, or more than are plausible for its file.
 
     Args:
-        header: of the image.
-        bytes_per_pixel: what it takes in memory.
+        header: the header of the image.
+        bytes_per_pixel: memory per pixel.
 
     Raises:
         ImageError: says what is claimed, and the variable that allows it.
@@ -240,7 +242,7 @@ def _allowed_pixels() -> int:
 
 
 class _Bounded:
-    """What a parser of headers reads from: never beyond a size, and never without end."""
+    """The file that a header parser reads from: limited in size, and never endless."""
 
     def __init__(self, file: BinaryIO, size: int, most: int = _HEADER_BYTES) -> None:
         self._file, self._size = file, size
@@ -263,7 +265,7 @@ class _Bounded:
         return self._file.tell()
 
     def close(self) -> None:
-        """Left to who opened the file."""
+        """Closing is left to whoever opened the file."""
 
 
 def _tags(image: Image.Image) -> Any:
@@ -271,7 +273,7 @@ def _tags(image: Image.Image) -> Any:
 
 
 def _tag(image: Image.Image, number: int, default: Any) -> Any:
-    """The value of a TIFF tag; ``default`` where there is none that can be read."""
+    """The value of a TIFF tag; ``default`` if there is none that can be read."""
     try:
         value = _tags(image).get(number, default)
     except Exception:  # what Pillow raises for damaged tags is not documented
@@ -280,7 +282,7 @@ def _tag(image: Image.Image, number: int, default: Any) -> Any:
 
 
 def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
-    """What a TIFF that Pillow does not read holds, in words; empty where that is damaged as well."""
+    """A description of a TIFF that Pillow cannot read; empty if it is damaged as well."""
     try:
         # The header of a BigTIFF has 16 bytes.
         directory = TiffImagePlugin.ImageFileDirectory_v2(start if 43 in start[2:4] else start[:8])
@@ -297,9 +299,9 @@ def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """The orientation that a block of EXIF gives, 1 where it gives none.
+    """The orientation in a block of EXIF data, 1 if there is none.
 
-    Pillow's own reader warns of every fault, or raises; the one tag stands in the first directory.
+    Pillow's own reader warns about every error, or raises; only one tag of the first directory is needed.
     """
     data = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
@@ -319,7 +321,7 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _from_profile(text: Any) -> bytes:
-    """EXIF as ImageMagick writes it into PNG: a name and a length, then hexadecimal digits."""
+    """EXIF data as ImageMagick writes it into PNG files: a name and a length, then hexadecimal digits."""
     try:
         return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
     except ValueError:
@@ -327,7 +329,7 @@ def _from_profile(text: Any) -> bytes:
 
 
 def _late_exif(file: BinaryIO) -> bytes:
-    """The EXIF of a PNG that stands behind the pixels, where ExifTool puts it."""
+    """The EXIF data of a PNG that follows the pixels, where ExifTool puts it."""
     file.seek(8)
     for _ in range(_HEADER_READS):
         head = file.read(8)

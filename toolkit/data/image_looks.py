@@ -1,4 +1,4 @@
-"""What an image looks like, in a kilobyte: by it copies are found, and images unlike all others."""
+"""Summarizes the appearance of an image in a kilobyte, to find copies and unusual images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ SIDE = 32
 """Height and width of the small gray version of an image, in pixels."""
 
 FLAT = 4.0
-"""The standard deviation of gray values, of 255, below which an image has too little in it to be compared."""
+"""The standard deviation of gray values, of 255, below which an image has too little content to be compared.
+"""
 
 FEATURES = ("brightness", "contrast", "saturation", "sharpness", "aspect ratio", "size")
 
@@ -26,14 +27,14 @@ Gray: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Look(ByValue):
-    """What an image looks like.
+    """The appearance of an image.
 
     Attributes:
-        gray: uint8 ``[32, 32]``, the image as averages of its parts, whatever its shape.
-        hashes: two perceptual hashes of 64 bits: which of neighboring parts is brighter (dHash), and which of
-            the lowest frequencies are above their median (pHash).
+        gray: uint8 ``[32, 32]``, the image averaged over a grid, regardless of its shape.
+        hashes: two perceptual hashes of 64 bits: which of two neighboring cells is brighter (dHash), and
+            which of the lowest frequencies are above their median (pHash).
         features: float32 ``[6]``, see ``FEATURES``: mean and standard deviation of gray, mean saturation (all
-            of 255), and the natural logarithms of the mean absolute Laplacian, of width by height, and of the
+            of 255), and the natural logarithms of the mean absolute Laplacian, of width / height, and of the
             number of pixels.
     """
 
@@ -43,12 +44,12 @@ class Look(ByValue):
 
     @property
     def is_flat(self) -> bool:
-        """Whether there is too little in it to be compared."""
+        """Whether it has too little content to be compared."""
         return float(self.gray.std()) < FLAT
 
 
 def look_of(image: Tensor) -> Look:
-    """What an image looks like.
+    """The appearance of an image.
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
@@ -73,14 +74,14 @@ def look_of(image: Tensor) -> Look:
 
 
 def _difference_hash(gray: Gray) -> int:
-    """Whether each of 8 × 8 parts is brighter than the one to its right."""
+    """Whether each of 8 × 8 cells is brighter than the one to its right."""
     parts = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
     return _as_number(parts[:, :-1] > parts[:, 1:])
 
 
 def _frequency_hash(gray: Gray) -> int:
     """Whether each of the 8 × 8 lowest frequencies of the cosine transform is above their median; the mean
-    counts as none.
+    is not counted.
     """
     low = cv2.dct(gray.astype(np.float32))[:8, :8].copy()
     low[0, 0] = 0

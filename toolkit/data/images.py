@@ -1,9 +1,9 @@
 """Reading photos and label maps from files.
 
-There is one way in: a file is opened if it is a regular one, its header is read, it has to account for the
-pixels that it claims, and only then it is decoded. What is not an image, is cut off or would fill the memory
-is refused with a clear message. Everything is in the orientation in which viewers show it: EXIF rotations are
-applied to pixels and to sizes alike.
+There is one way to read images: a file is opened if it is a regular file, its header is read, its size must
+be plausible for the pixels that it claims, and only then is it decoded. Files that are not images, are cut
+off or would fill the memory are refused with a clear message. Everything is in the orientation in which
+viewers show it: EXIF rotations are applied to pixels and to sizes alike.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ _LITTLE_OF_16_BITS = 1 << 14  # 14 bits: a quarter of the range
 
 
 class Picture(NamedTuple):
-    """An image, and what of its file did not become part of it.
+    """An image, and notes on what in its file was left out.
 
     Attributes:
         pixels: uint8 ``[3, H, W]``, RGB.
-        notes: sentences without their subject, the file, by what they are about: ``"pages"``, ``"bands"``
+        notes: sentences without their subject, the file, by topic: ``"pages"``, ``"bands"``
             and ``"range"``.
     """
 
@@ -76,20 +76,20 @@ def read_image(path: FilePath) -> Tensor:
     Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending,
     as is usual in the field; 16 bits per channel become 8 by ``round(value / 257)``, which maps the full
     range onto the full range; EXIF orientation is applied; of several pages or frames the first is read. What
-    is left out and may matter is logged, once per process for each kind: see ``read_picture``.
+    is left out and may matter is logged, once per process and kind: see ``read_picture``.
 
     Returns:
-        uint8 ``[3, H, W]``, stored channels-last (as decoded; ``.contiguous()`` copies where that matters).
+        uint8 ``[3, H, W]``, stored channels-last (as decoded; call ``.contiguous()`` if the layout matters).
 
     Raises:
-        ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to fix
+        ImageError: when the file cannot be read or is not a complete image; says what is wrong and how to fix
             it.
     """
     return _said(path, read_picture(path))
 
 
 def read_picture(path: FilePath) -> Picture:
-    """Read an image as ``read_image``, with notes on what its file has beyond that: further pages, frames or
+    """Read an image like ``read_image``, with notes on what else its file contains: further pages, frames or
     bands, or a deep image that uses little of its range and so becomes almost black.
 
     Raises:
@@ -100,7 +100,7 @@ def read_picture(path: FilePath) -> Picture:
 
 
 def decode_image(data: bytes, path: FilePath) -> Tensor:
-    """The image that a file's bytes hold, as ``read_image``.
+    """Decode an image from the bytes of a file, like ``read_image``.
 
     Args:
         data: all bytes of the file.
@@ -110,7 +110,7 @@ def decode_image(data: bytes, path: FilePath) -> Tensor:
 
 
 def decode_picture(data: bytes, path: FilePath) -> Picture:
-    """The image that a file's bytes hold, as ``read_picture``."""
+    """Decode an image from the bytes of a file, like ``read_picture``."""
     return _decoded(read_header(path, BytesIO(data), len(data)))
 
 
@@ -136,7 +136,7 @@ def _decoded(header: Header) -> Picture:
 
 
 class _Said:
-    """Kinds of notes that were logged by this process; every image of a folder may give the same."""
+    """Kinds of notes that this process has logged; every image of a folder may produce the same note."""
 
     def __init__(self) -> None:
         self._kinds, self._lock = set[str](), threading.Lock()
@@ -182,7 +182,7 @@ def pixel_count(path: FilePath) -> int:
 
 
 def image_palette(path: FilePath) -> list[int] | None:
-    """The palette of an image, as red, green and blue of each index; None where it has none.
+    """The palette of an image, as red, green and blue of each index; None if it has none.
 
     Raises:
         ImageError: when the file cannot be read or is not an image.
@@ -193,7 +193,7 @@ def image_palette(path: FilePath) -> list[int] | None:
 
 
 def has_colors(path: FilePath) -> bool:
-    """Whether an image has red, green and blue of each pixel, rather than one number.
+    """Whether an image has red, green and blue for each pixel, rather than one number.
 
     Raises:
         ImageError: when the file cannot be read or is not an image.
@@ -210,7 +210,7 @@ def decode_numbers(data: bytes, path: FilePath) -> NDArray[Any]:
         path: where they come from, for messages.
 
     Raises:
-        ImageError: when this is no image, or a color image, or its compression changes values.
+        ImageError: when this is not an image, is a color image, or has a compression that changes values.
     """
     return _numbers(read_header(path, BytesIO(data), len(data)))
 
@@ -235,8 +235,8 @@ def read_label_map(path: FilePath) -> Tensor:
 
 
 def read_id_map(path: FilePath) -> Tensor:
-    """Read an image of object ids: the raw number of every pixel, of any width (8 or 16 bits in a PNG, 32 in
-    a TIFF).
+    """Read an image of object ids: the raw number of every pixel, with any number of bits (8 or 16 in a PNG,
+    32 in a TIFF).
 
     Returns:
         int32 ``[H, W]``.
@@ -255,7 +255,8 @@ def read_id_map(path: FilePath) -> Tensor:
 def read_channels(path: FilePath) -> Tensor:
     """Read an image whose color channels hold numbers, such as ids or marks, of 8 or 16 bits each.
 
-    A palette counts as a way of storing colors; gray becomes three equal channels; transparency is dropped.
+    A palette is treated as a way of storing colors; gray becomes three equal channels; transparency is
+    dropped.
 
     Returns:
         int32 ``[3, H, W]``: red, green and blue.
@@ -270,7 +271,7 @@ def read_channels(path: FilePath) -> Tensor:
 
 
 def _read_values(path: FilePath) -> NDArray[Any]:
-    """The numbers of an image with one channel, whole and ``[H, W]``."""
+    """The numbers of an image with one channel, as integers ``[H, W]``."""
     with _opened(path) as header:
         return _numbers(header)
 
@@ -293,7 +294,7 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
     """Write a label map as a palette PNG: viewers show the colors, ``read_label_map`` gives the indexes back.
 
     Args:
-        path: where to; missing folders are created.
+        path: the file to write; missing folders are created.
         label_map: uint8 ``[H, W]``.
         palette: one RGB color per index, from 0 on; the others get the colors of PASCAL VOC's rule, so void
             is (224, 224, 192).
@@ -307,17 +308,17 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
         raise InvalidDataError(f"label_map must be uint8 [H, W], not {array.dtype} {list(array.shape)}")
     image = Image.fromarray(array)
     image.putpalette(full_palette(palette)[:256].tobytes())
-    # Run-length matching suits label maps: as fast as storing them, and smaller than the default.
+    # Run-length matching suits label maps: it is as fast as no compression, and smaller than the default.
     with atomic_write(path) as file:
         image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def write_id_map(path: FilePath, ids: Tensor) -> None:
-    """Write an image of object ids that ``read_id_map`` gives back: a palette PNG, or from id 256 on a gray
+    """Write an image of object ids that ``read_id_map`` reads back: a palette PNG, or from id 256 on a gray
     one of 16 bits.
 
     Args:
-        path: where to; missing folders are created.
+        path: the file to write; missing folders are created.
         ids: whole numbers ``[H, W]``; 0 is no object, and black.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which keypoints change places in a mirror image: a left eye looks like a right one there."""
+"""Determines which keypoints swap places in a mirror image, in which a left eye looks like a right one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAIRS_HINT = (
     "Hint: list the pairs by their positions from 0, as in augment='[{name: flip, keypoint_pairs: [[1, 2]]}]'"
     " ([] if none are swapped), or remove flip from augment"
 )
-"""What to do about a flip of keypoints."""
+"""A hint for flips of keypoints."""
 
 _OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
@@ -21,13 +21,14 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 
 def pairs_by_name(names: Sequence[str]) -> Pairs:
     """The positions, from 0, of the keypoints that are named ``left …`` and ``right …`` (or ``l`` and ``r``)
-    but otherwise the same, whatever the spelling: ``left_eye`` and ``right_eye``, ``LEye`` and ``REye``.
+    but are otherwise the same, regardless of the spelling: ``left_eye`` and ``right_eye``, ``LEye`` and
+    ``REye``.
 
     Args:
-        names: of all keypoints of an object, in order.
+        names: the names of all keypoints of an object, in order.
 
     Raises:
-        ConfigError: when no name has a side, so that nothing is known, or one has no counterpart.
+        ConfigError: when no name has a side, so that the pairs are unknown, or when one has no counterpart.
     """
     words = [_words(name) for name in names]
     pairs: list[tuple[int, int]] = []
@@ -53,7 +54,7 @@ def pairs_by_name(names: Sequence[str]) -> Pairs:
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """The words of a name in small letters; a side that is joined to the next word is one of its own."""
+    """The words of a name in lower case; a side that is joined to the next word becomes a separate word."""
     found: list[str] = []
     for word in (each.lower() for each in _WORD.findall(name)):
         side = next((each for each in ("left", "right") if word.startswith(each)), "")

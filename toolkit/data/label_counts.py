@@ -1,4 +1,4 @@
-"""Label statistics: how many pixels and objects of each class a split has."""
+"""Label statistics: the numbers of pixels and objects of each class in a split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.types import FIELDS, VOID, Sample
 from toolkit.types.equality import ByValue
 
 NAMED = 8
-"""Classes that a line names at most."""
+"""Largest number of classes named in a line."""
 
 
 @dataclass(eq=False)
@@ -26,13 +26,15 @@ class LabelCounts(ByValue):
 
     Attributes:
         classes: the class names.
-        images: images in the split.
-        counted: images whose labels were counted.
-        unreadable: images that were tried and could not be read.
-        pixels: int64 ``[C]``, pixels of each class in the label maps; None if there are no label maps.
-        void_pixels: pixels of no class.
-        objects: int64 ``[C]``, objects of each class, without crowd regions; None if there are no objects.
-        images_with: int64 ``[C]``, images that show each class.
+        images: number of images in the split.
+        counted: number of images whose labels were counted.
+        unreadable: number of images that could not be read.
+        pixels: int64 ``[C]``, number of pixels of each class in the label maps; None if there are no label
+            maps.
+        void_pixels: number of pixels without a class.
+        objects: int64 ``[C]``, number of objects of each class, without crowd regions; None if there are no
+            objects.
+        images_with: int64 ``[C]``, number of images that contain each class.
     """
 
     classes: tuple[str, ...]
@@ -51,7 +53,7 @@ class LabelCounts(ByValue):
         """Count the labels of a sample.
 
         Args:
-            sample: labels that stand for no class are left out.
+            sample: the sample; labels that stand for no class are left out.
             fields: the kinds of labels that are counted.
         """
         count = len(self.classes)
@@ -72,7 +74,7 @@ class LabelCounts(ByValue):
 
     @property
     def missing(self) -> list[str]:
-        """The classes that no counted image shows."""
+        """The classes that no counted image contains."""
         return [
             name for name, count in zip(self.classes, self.images_with.tolist(), strict=True) if not count
         ]
@@ -92,7 +94,7 @@ class LabelCounts(ByValue):
         return document
 
     def line(self) -> str:
-        """The frequencies of the classes in words, the most frequent first; empty if nothing was counted."""
+        """The frequencies of the classes as text, the most frequent first; empty if nothing was counted."""
         parts = []
         if self.pixels is not None and (total := int(self.pixels.sum()) + self.void_pixels):
             shares = [(name, f"{count / total:.1%}") for name, count in self._ranked(self.pixels)]
@@ -119,13 +121,14 @@ def count_labels(
     clock: Callable[[], float] = time.perf_counter,
 ) -> LabelCounts:
     """Count the labels of a split in a random order, which is the same each time, until the time is up; at
-    least one sample is read. Samples that cannot be read are left out, since whatever uses them reports them.
+    least one sample is read. Samples that cannot be read are left out, since they are reported when they are
+    used.
 
     Args:
         dataset: the split.
         fields: the kinds of labels that are counted, ``label_map`` and ``instances``.
-        seconds: for how long samples are read.
-        clock: gives the time in seconds.
+        seconds: how long to read samples.
+        clock: returns the time in seconds.
     """
     counts = LabelCounts(tuple(dataset.classes), len(dataset))
     end = clock() + seconds
@@ -134,7 +137,7 @@ def count_labels(
         try:
             with gathering() as faults:
                 sample = dataset[index]
-        except Exception:  # a dataset of someone else's may raise anything
+        except Exception:  # a third-party dataset may raise anything
             counts.unreadable += 1
         else:
             if faults:
@@ -147,7 +150,7 @@ def count_labels(
 
 
 def _listed(items: Sequence[tuple[str, str]]) -> str:
-    """The first items, and how many more there are; one more is named rather than counted."""
+    """The first items, and the number of the rest; a single remaining item is named rather than counted."""
     shown = items if len(items) <= NAMED + 1 else items[:NAMED]
     more = f", {len(items) - len(shown)} more classes" if len(items) > len(shown) else ""
     return ", ".join(f"{name} {figure}" for name, figure in shown) + more

@@ -1,7 +1,7 @@
-"""Which value stands for each class in the label images of a dataset.
+"""Translates between class indexes and the values in a dataset's label images.
 
-In memory a class is its index and void is 255. Files differ: many sets keep 0 for void and count classes from
-1, others have void as 11, or as the last value.
+In memory a class is its index and void is 255. Files differ: many datasets use 0 for void and number the
+classes from 1; others use 11, or the last value, for void.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class LabelValues:
 
     Attributes:
         classes: one value per class, each from 0 to 255 and different from the others.
-        void: the value of pixels that belong to no class; None where the label images have none.
+        void: the value of pixels that belong to no class; None if the label images have none.
 
     Raises:
-        InvalidDataError: when a value is out of range or stands for two things.
+        InvalidDataError: when a value is out of range or has two meanings.
     """
 
     classes: tuple[int, ...]
@@ -47,20 +47,20 @@ class LabelValues:
 
     @classmethod
     def indexes(cls, count: int) -> LabelValues:
-        """The toolkit's own: a class is its index, void is 255."""
+        """The toolkit's own values: a class is its index, void is 255."""
         return cls(tuple(range(count)), VOID)
 
     @classmethod
     def of_table(cls, table: Mapping[int, int], count: int, void: int | None = None) -> LabelValues | None:
-        """From what a reader does with the values of its files.
+        """From the table with which a reader translates the values of its files.
 
         Args:
             table: value in the file -> class index, or ``VOID``.
-            count: of classes.
-            void: which value to write for void where the table has several; the smallest when None.
+            count: number of classes.
+            void: the value to write for void if the table has several; the smallest when None.
 
         Returns:
-            None where a class has no value of its own, so that label images of this kind cannot be written.
+            None if a class has no value of its own, so that label images of this kind cannot be written.
         """
         first: dict[int, int] = {}
         for value in sorted(table):
@@ -72,7 +72,7 @@ class LabelValues:
 
     @property
     def are_indexes(self) -> bool:
-        """Whether these are the toolkit's own, so that nothing is to be translated."""
+        """Whether these are the toolkit's own values, so that nothing needs to be translated."""
         return self.classes == tuple(range(len(self.classes))) and self.void in (None, VOID)
 
     def encode(self, label_map: Tensor) -> Tensor:
@@ -104,12 +104,12 @@ class LabelValues:
         return tuple((int(r), int(g), int(b)) for r, g, b in by_value)
 
     def to_dict(self) -> dict[str, Any]:
-        """As what JSON can hold."""
+        """The values in a form that JSON can store."""
         return {"classes": list(self.classes), "void": self.void}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LabelValues:
-        """The way back, from a file that somebody else may have written.
+        """The inverse of ``to_dict``, for a file that somebody else may have written.
 
         Raises:
             InvalidDataError: when there are no such values, or they are not whole numbers from 0 to 255.

@@ -32,7 +32,7 @@ from toolkit.types import Sample
 
 Transform = Callable[[Sample, int], Sample]
 Batches: TypeAlias = "Generator[list[Sample], None, None]"
-"""Closing them ends the processes that read them."""
+"""Closing them ends the processes that read the samples."""
 
 
 class _View(TorchDataset["Sample | ToolkitError"]):
@@ -130,7 +130,7 @@ def _raise_errors(
                     raise item
                 samples.append(item)
             yield samples
-    except BaseException:  # also where it is closed before the end
+    except BaseException:  # also if it is closed before the end
         end()
         raise
 

@@ -1,5 +1,5 @@
-"""The processes that read images: they leave signals to the process that started them, and when one dies,
-that is said in words.
+"""The processes that read images: they leave signals to the process that started them, and if one dies, a
+clear error says so.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from toolkit.errors import LoaderError
 T = TypeVar("T")
 
 HANDLED = {signal.SIGINT, signal.SIGTERM}
-"""What a terminal, SLURM and Kubernetes send to all processes of a run at once. The main process finishes the
-step in hand, for which it needs these."""
+"""Signals that a terminal, SLURM and Kubernetes send to all processes of a run at once. The main process
+finishes the current step, for which it needs the loader processes.
+"""
 
 
 def leave_signals_to_the_main_process(number: int = 0) -> None:
     """Ignore Ctrl-C, and the first SIGTERM; to be called in a process that reads images.
 
     Args:
-        number: of the process, which torch passes to a ``worker_init_fn``.
+        number: the number of the process, which torch passes to a ``worker_init_fn``.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ignore_once)
@@ -33,15 +34,16 @@ def leave_signals_to_the_main_process(number: int = 0) -> None:
 
 
 def _ignore_once(number: int, frame: FrameType | None) -> None:
-    """The main process ends one that hangs by more than one SIGTERM."""
+    """The main process sends a second SIGTERM to a process that hangs."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """While processes that read images are started: no signal reaches one before it ignores them, and torch
-    does not arrange that the death of one raises an error wherever the main process happens to be, such as
-    between the weights and the moments of an optimizer; it is noticed where images are waited for.
+    """A context in which to start processes that read images: no signal reaches a process before it ignores
+    signals, and torch does not raise an error about the death of a process wherever the main process happens
+    to be, such as between updating the weights and the moments of an optimizer; a death is noticed where
+    images are waited for.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
@@ -63,17 +65,17 @@ def end_processes(batches: Iterator[object]) -> None:
     first ends the threads that would tell the processes to stop. The iterator then waits ten seconds for
     each.
     """
-    shut_down = getattr(batches, "_shutdown_workers", None)  # none where no processes read
+    shut_down = getattr(batches, "_shutdown_workers", None)  # missing if no processes read
     if shut_down is not None:
         shut_down()
 
 
 def naming_deaths(batches: Iterator[T], processes: int) -> Iterator[T]:
-    """The same batches.
+    """The same batches, with a clear error if a process dies.
 
     Args:
-        batches: of a ``DataLoader``.
-        processes: that read images; 0 where the images are read in this one.
+        batches: the batches of a ``DataLoader``.
+        processes: number of processes that read images; 0 if this process reads them.
 
     Raises:
         LoaderError: when one of them has died.
@@ -96,8 +98,8 @@ def naming_deaths(batches: Iterator[T], processes: int) -> Iterator[T]:
 
 
 def _is_death(error: Exception) -> bool:
-    """Whether an error says that a process has died; torch hands on those of datasets with "Caught …". Where
-    one dies while its images are fetched, the connection to it breaks.
+    """Whether an error says that a process has died; torch passes on errors of datasets with "Caught …". If a
+    process dies while its images are being fetched, the connection to it breaks.
     """
     said = str(error)
     if isinstance(error, RuntimeError):

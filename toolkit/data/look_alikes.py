@@ -1,6 +1,6 @@
-"""Images that are nearly the same, such as one photo in two sizes or saved twice, among thousands.
+"""Finds near-duplicates among thousands of images, such as one photo in two sizes or saved twice.
 
-Images whose perceptual hashes agree in a quarter of their bits are candidates: with two hashes of 64 bits, in
+Images whose perceptual hashes agree in a block of 16 bits are candidates: two hashes of 64 bits are stored in
 eight tables of 16 bits. Each image is compared with a bounded number of others in each table, so the time
 grows with the number of images and not with its square. Candidates count when their small gray versions
 agree. Copies of a part and mirror images are not found.
@@ -16,24 +16,29 @@ from numpy.typing import NDArray
 from toolkit.data.image_looks import Look
 
 MOST_COMPARED = 32
-"""Images of one entry of a table with which each is compared: those before it by their whole hash."""
+"""Number of images in the same table entry with which each image is compared: those before it in the order of
+the whole hash.
+"""
 
 LEAST_CORRELATION = 0.98
 MOST_APART = 0.6
-"""How far all but a hundredth of the pixels of two small versions may be apart, in standard deviations."""
+"""Largest difference, in standard deviations, between the pixels of two small versions, except for one
+percent of the pixels.
+"""
 
 SAME_SHAPE = 0.05
-"""By how much the logarithms of two ratios of width to height may differ."""
+"""Largest difference between the logarithms of two aspect ratios."""
 
 
 def look_alikes(looks: Sequence[Look | None]) -> list[tuple[int, int]]:
-    """Pairs of images that are nearly the same: each that is nearly an earlier one, with the earliest.
+    """Pairs of images that are nearly the same: each image that nearly equals an earlier one, with the
+    earliest.
 
     Args:
-        looks: of the images; those that are None or flat are like no other.
+        looks: the looks of the images; those that are None or flat match no other.
 
     Returns:
-        Positions, the earlier first, in the order of the later.
+        Pairs of positions, the earlier image first, in the order of the later image.
     """
     used = [i for i, look in enumerate(looks) if look is not None and not look.is_flat]
     if len(used) < 2:
@@ -54,7 +59,7 @@ def look_alikes(looks: Sequence[Look | None]) -> list[tuple[int, int]]:
 
 
 def _neighbors(hashes: NDArray[np.uint64], shift: np.uint64) -> NDArray[np.int64]:
-    """Pairs of positions to compare, int64 ``[2, N]``, the lower first: those that have 16 bits of their
+    """Pairs of positions to compare, int64 ``[2, N]``, the lower first: images that have 16 bits of their
     hashes in common, and are close in the order of the whole hashes.
     """
     bits = (hashes >> shift) & np.uint64(0xFFFF)
@@ -104,13 +109,13 @@ class _Groups:
         self._parent = list(range(count))
 
     def first(self, member: int) -> int:
-        """The smallest of the set that a number is in."""
+        """The smallest member of the set that a number is in."""
         while self._parent[member] != member:
             self._parent[member] = self._parent[self._parent[member]]
             member = self._parent[member]
         return member
 
     def join(self, one: int, other: int) -> None:
-        """Make two sets one."""
+        """Merge two sets."""
         low, high = sorted((self.first(one), self.first(other)))
         self._parent[high] = low

@@ -1,4 +1,4 @@
-"""The augmentations as moves: functions of torchvision's transforms v2 with their random choices made."""
+"""Augmentations as moves: functions of torchvision's transforms v2 with their random parameters drawn."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from toolkit.types import Size
 
 @dataclass(frozen=True)
 class Move:
-    """One augmentation with its random choices made; ``apply`` takes a torchvision ``Image``, ``Mask`` or
+    """One augmentation with its random parameters drawn; ``apply`` takes a torchvision ``Image``, ``Mask`` or
     ``BoundingBoxes``.
 
     Attributes:
-        apply: does it.
-        geometric: whether anything changes its place.
-        mirror: of a mirror image, its settings.
+        apply: applies it.
+        geometric: whether it changes positions.
+        mirror: the settings, if it mirrors the image.
     """
 
     apply: Callable[[Any], Any]
@@ -35,7 +35,7 @@ class Move:
 
 
 def draw_move(settings: Settings, size: Size, rng: Generator) -> Move | None:
-    """Make the random choices of an augmentation for an image of ``size``; None where it is not applied."""
+    """Draw the random parameters of an augmentation for an image of ``size``; None if it is not applied."""
     return _DRAW[type(settings)](settings, size, rng)
 
 
@@ -44,7 +44,7 @@ def _uniform(rng: Generator, low: float, high: float) -> float:
 
 
 def _integer(rng: Generator, low: int, high: int) -> int:
-    """From low to high, both included."""
+    """From low to high, both inclusive."""
     return int(torch.randint(low, high + 1, (), generator=rng))
 
 
@@ -75,7 +75,7 @@ def _draw_resize(settings: Resize, size: Size, rng: Generator) -> Move | None:
         return resize_move(settings.size)
     if settings.long_side is not None:
         return resize_move(_scaled(size, settings.long_side / max(size)))
-    assert settings.short_side is not None  # the settings saw to it that one is given
+    assert settings.short_side is not None  # the settings ensure that one is given
     return resize_move(_scaled(size, settings.short_side / min(size)))
 
 
@@ -84,12 +84,12 @@ def _scaled(size: Size, factor: float) -> Size:
 
 
 def resize_move(size: Size) -> Move:
-    """Bring everything to ``size``."""
+    """Resize everything to ``size``."""
 
     def resize(x: Any) -> Any:
         if isinstance(x, tv_tensors.Mask):
-            # torchvision resizes masks by "nearest", which is off the bilinear image by up to half a pixel;
-            # "nearest-exact" is not.
+            # torchvision resizes masks by "nearest", which is offset from the bilinear image by up to half a
+            # pixel; "nearest-exact" is not.
             plain = F.resize_image(
                 x.as_subclass(Tensor), list(size), interpolation=InterpolationMode.NEAREST_EXACT
             )

@@ -1,8 +1,8 @@
-"""What readers leave out or take in a special way, counted where somebody wants to know: objects that are
-skipped, files that are passed over, images without a label file.
+"""Counts what readers leave out or handle in a special way, if somebody wants to know: objects that are
+skipped, files that are ignored, images without a label file.
 
-These are no faults, but nothing of the kind happens without being told: ``toolkit data check`` and ``toolkit
-data convert`` print the counts, and what is seen when a dataset is opened is logged elsewhere.
+These are not errors, but none of it happens silently: ``toolkit data check`` and ``toolkit data convert``
+print the counts, and other commands log what is noticed when a dataset is opened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _counted: ContextVar[Counter[str] | None] = ContextVar("counted", default=None)
 
 @contextmanager
 def noting() -> Iterator[Counter[str]]:
-    """Count in this thread what readers note, by description, for as long as this lasts."""
+    """Count the notes of readers by description, in this thread and within this context."""
     counts = Counter[str]()
     token = _counted.set(counts)
     try:
@@ -30,13 +30,13 @@ def noting() -> Iterator[Counter[str]]:
 
 
 def note(what: str, count: int = 1, *, log: bool = False) -> None:
-    """Note something that is no fault, but that one wants to know.
+    """Note something that is not an error but is worth knowing.
 
     Args:
-        what: in words, such as ``objects without an area are left out (degenerate=skip)``.
+        what: a description, such as ``objects without an area are left out (degenerate=skip)``.
         count: how many.
-        log: where nobody counts, say it at once; for what is seen when a dataset is opened, not for what is
-            seen in each sample.
+        log: log it immediately if nobody is counting; for what is noticed when a dataset is opened, not for
+            what is noticed in each sample.
     """
     counts = _counted.get()
     if not count:
@@ -48,17 +48,17 @@ def note(what: str, count: int = 1, *, log: bool = False) -> None:
 
 
 def announce(what: str, setting: str, value: str) -> None:
-    """Say when a dataset is opened that a setting leaves things out, where nobody counts them.
+    """When a dataset is opened, log that a setting leaves things out, unless they are being counted.
 
     Args:
-        what: in words, such as ``objects without an area are left out``.
-        setting: of the dataset.
-        value: which does so.
+        what: a description, such as ``objects without an area are left out``.
+        setting: the dataset's setting.
+        value: its value.
     """
     if _counted.get() is None:
         logger.info("%s (%s=%s); `toolkit data check` counts them", what, setting, value)
 
 
 def note_line(what: str, count: int) -> str:
-    """A note as it is printed."""
+    """A note in printed form."""
     return f"{what}: {count}"

@@ -1,5 +1,5 @@
-"""What looks wrong with the objects of an image: boxes that are not those of their masks, objects of no or
-hardly any pixels, and objects that are there twice.
+"""Finds what looks wrong with the objects of an image: boxes that do not match their masks, objects with no
+or hardly any pixels, and objects that occur twice.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 from toolkit.types import Instances
 
 TINY = 16
-"""Objects of fewer square pixels are tiny."""
+"""Objects with fewer square pixels are tiny."""
 
 PIXELS_APART, PART_APART = 3.0, 0.1
-"""An edge of a box disagrees with its mask when they are apart by more than so many pixels, and by more than
-this part of the longer side.
+"""An edge of a box disagrees with its mask if they are further apart than this many pixels and than this
+fraction of the longer side.
 """
 
 Kind = Literal["box", "empty", "twice", "tiny"]
@@ -25,12 +25,12 @@ Kind = Literal["box", "empty", "twice", "tiny"]
 
 @dataclass(frozen=True)
 class ObjectFinding:
-    """One thing that looks wrong.
+    """One thing that looks wrong with an object.
 
     Attributes:
-        index: of the object in its image.
-        kind: what it is.
-        what: in words.
+        index: index of the object in its image.
+        kind: the kind of finding.
+        what: a description.
     """
 
     index: int
@@ -39,8 +39,8 @@ class ObjectFinding:
 
 
 def object_findings(instances: Instances) -> list[ObjectFinding]:
-    """What looks wrong with the objects of an image, in their order, at most one thing each; crowds are
-    passed over.
+    """What looks wrong with the objects of an image, in their order, at most one finding per object; crowds
+    are skipped.
     """
     if not len(instances):
         return []
@@ -74,7 +74,7 @@ def _areas(instances: Instances) -> Tensor:
 
 
 def _key(instances: Instances, index: int) -> object:
-    """What two objects have in common that are one."""
+    """A key that is equal for identical objects."""
     shape: object = tuple(instances.boxes_xyxy[index].tolist())
     if instances.masks is not None:
         shape = instances.masks.counts[index]

@@ -66,7 +66,8 @@ class ObjectsAsClasses(Dataset):
     """The objects of each image are painted into a label map; everything else is background.
 
     Args:
-        dataset: has objects with masks. If its classes have no background, one is added as the first class.
+        dataset: a dataset of objects with masks. If its classes have no background, one is added as the first
+            class.
 
     Raises:
         DataError: when there are more classes than a label map can hold.

@@ -1,4 +1,4 @@
-"""A contact sheet of a dataset, as it is or as augmentation makes it: what ``toolkit data preview`` draws."""
+"""Draws a contact sheet of a dataset, original or augmented, for ``toolkit data preview``."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from toolkit.visualization.palettes import class_palette
 from toolkit.visualization.sheets import Cell, grid_sheet
 
 VARIANTS = 3
-"""Augmented forms shown of each sample."""
+"""Number of augmented variants shown for each sample."""
 
 
 class _List(Settings):
-    """What a list of augmentations is checked by."""
+    """Validates a list of augmentations."""
 
     augment: tuple[AugmentSettings, ...]
 
 
 def parse_augment(text: str) -> tuple[Settings, ...]:
-    """Augmentations from the command line: a YAML list as in a recipe, or names with commas between them,
+    """Augmentations from the command line: a YAML list as in a recipe, or names separated by commas,
     such as ``flip,blur``.
 
     Raises:
@@ -61,15 +61,15 @@ def preview(
     cell: int = 320,
     on_progress: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write a picture with one row per sample: the image, the image with its labels, and augmented forms of
-    it with theirs.
+    """Write a picture with one row per sample: the image, the image with its labels, and augmented variants
+    of it with theirs.
 
     Args:
-        dataset: the samples are taken from all over it.
-        path: the picture to write; its suffix says in which format.
-        augment: what is done to the samples, in order; without it there are no augmented forms.
-        count: samples at most.
-        seed: fixes the augmented forms.
+        dataset: the dataset; the samples are spread evenly over it.
+        path: the picture to write; its suffix determines the format.
+        augment: the augmentations, in order; without them there are no augmented variants.
+        count: largest number of samples.
+        seed: determines the augmented variants.
         cell: width of a column in pixels.
         on_progress: called after each sample.
 

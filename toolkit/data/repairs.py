@@ -1,5 +1,5 @@
-"""Repairs of a dataset that need no judgement, as a list of changes; ``toolkit.formats.repaired`` makes them
-in a copy.
+"""Repairs of a dataset that need no human judgment, as a list of changes; ``toolkit.formats.repaired``
+applies them to a copy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ TOOK_BOX = "took the box of the mask"
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that the copy has otherwise.
+    """One difference between the copy and the original.
 
     Attributes:
-        split: its name.
-        image: the id of the sample; empty for what was found when the dataset was opened.
-        object: the position of the object in its image; empty for an image.
+        split: the name of the split.
+        image: the id of the sample; empty for findings from opening the dataset.
+        object: the index of the object in its image; empty for an image.
         found: what was wrong.
         change: what was done about it.
     """
@@ -43,13 +43,13 @@ def images_to_leave_out(
 ) -> dict[str, dict[int, Change]]:
     """The samples of each split that a repaired copy leaves out, by position, with the reason.
 
-    Those are the samples that cannot be used, later ones of one id, later ones of one and the same file, and,
-    unless the splits are fixed by a publication, images that another split also has, or nearly has: the one
-    of the earlier split goes, since the training set can spare it, and what is measured stays the same.
+    These are samples that cannot be used, samples with the id or the same file as an earlier one, and, unless
+    a publication fixes the splits, images that another split also contains, exactly or nearly: the one in the
+    earlier split is left out, because the training set can spare it and the evaluation data stays the same.
 
     Args:
-        reports: of the splits, in order.
-        found: images that are nearly others, of ``toolkit.data.set_checks.copies``.
+        reports: the reports of the splits, in order.
+        found: near-duplicates, from ``toolkit.data.set_checks.copies``.
         fixed_splits: whether no image may be moved or left out because of another split.
     """
     plan: dict[str, dict[int, Change]] = {}
@@ -74,7 +74,7 @@ def images_to_leave_out(
 
 
 def _same_files(report: SplitReport) -> Iterable[tuple[int, int]]:
-    """The later ones of samples whose photos are the same file, each with the first."""
+    """Samples whose photo is the same file as that of an earlier sample, each with the first one."""
     places = _places(report)
     for names in report.photos.values():
         first, *others = sorted(places[name] for name in dict.fromkeys(names))
@@ -84,7 +84,7 @@ def _same_files(report: SplitReport) -> Iterable[tuple[int, int]]:
 def _in_later_splits(
     reports: Mapping[str, SplitReport], found: Iterable[Copy]
 ) -> Iterable[tuple[str, int, str]]:
-    """Samples that a later split also has, or nearly has: split, position, and what was found."""
+    """Samples that a later split also contains, exactly or nearly: split, position, and finding."""
     for before, name in combinations(reports, 2):
         one, other = reports[before], reports[name]
         if have_the_same_photos(one, other):
@@ -107,7 +107,7 @@ def _places(report: SplitReport) -> dict[str, int]:
 
 
 def write_changes(path: Path, changes: Sequence[Change]) -> None:
-    """Write changes as a table, CSV in UTF-8.
+    """Write changes as a CSV table in UTF-8.
 
     Raises:
         OutputError: when the file cannot be written.

@@ -1,4 +1,4 @@
-"""Things and stuff: which classes are which, and objects as segments of the whole image."""
+"""Things and stuff: which classes are which, and how objects become segments of the whole image."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from toolkit.types import BACKGROUND, VOID, Instances, PanopticMap, Sample, Segm
 C = TypeVar("C")
 
 PANOPTIC = "panoptic"
-"""Where a sample or a prediction has its ``PanopticMap`` among the ``extras``."""
+"""The key of the ``PanopticMap`` in the ``extras`` of a sample or a prediction."""
 
 
 class ThingClasses(ABC):  # noqa: B024 - it has an attribute and nothing to implement
     """A dataset that knows which of its classes are things.
 
     Attributes:
-        thing_classes: their names; all others are stuff.
+        thing_classes: their names; all other classes are stuff.
     """
 
     thing_classes: Collection[str] = ()
 
 
 def thing_classes_of(dataset: Dataset) -> frozenset[str]:
-    """The classes of a dataset that are things: those that it says, or else all but ``background``."""
+    """The classes of a dataset that are things: those that it declares, or else all except ``background``."""
     known = dataset.capability(ThingClasses)
     return frozenset(dataset.classes if known is None else known.thing_classes) - {BACKGROUND}
 
 
 class AsPanoptic(Dataset, ThingClasses):
-    """Objects become things, and what the label map says outside of them becomes stuff; without a label map,
-    that is background.
+    """Objects become things; the rest of the label map, or background if there is none, becomes stuff.
 
-    Pixels that the label map gives to a class of things, but that belong to no object, are void. Where
+    Pixels that have a thing class in the label map but belong to no object are void. Where
     objects overlap, the smaller one is on top.
 
     Args:
-        dataset: has objects with masks. If its classes have no background, one is added as the first class.
+        dataset: a dataset of objects with masks. If its classes have no background, one is added as the first
+            class.
 
     Raises:
         DataError: when there are more classes than a label map can hold.
@@ -92,12 +92,12 @@ class AsPanoptic(Dataset, ThingClasses):
         return sample.with_(label_map=label_map, instances=objects, extras=extras)
 
     def capability(self, kind: type[C]) -> C | None:
-        """Its own, or that of the dataset where the classes are the same."""
+        """Its own capability, or that of the dataset if the classes are the same."""
         own = super().capability(kind)
         return self._dataset.capability(kind) if own is None and not self._shift else own
 
     def require_images(self) -> None:
-        """Look for the images of the dataset."""
+        """Check that the images of the dataset exist."""
         self._dataset.require_images()
 
     def fingerprint(self) -> str:
@@ -106,11 +106,11 @@ class AsPanoptic(Dataset, ThingClasses):
 
 
 def things_as_segments(objects: Instances) -> PanopticMap:
-    """Objects as segments, painted by area, so that small ones lie on large ones and crowds below all;
-    what is hidden entirely is left out.
+    """Objects as segments, painted by area, so that small ones are on top of large ones and crowds below all
+    others; objects that are entirely hidden are left out.
 
     Args:
-        objects: with masks; scores are not looked at.
+        objects: objects with masks; scores are ignored.
     """
     numbers = torch.zeros(objects.size, dtype=torch.int32)
     if objects.masks is None:
@@ -129,9 +129,9 @@ def paint(numbers: Tensor, objects: Instances, index: int, number: int) -> None:
 
     Args:
         numbers: int32 ``[H, W]``.
-        objects: with masks.
-        index: of the object.
-        number: to write.
+        objects: objects with masks.
+        index: the index of the object.
+        number: the number to write.
     """
     assert objects.masks is not None
     numbers[objects.masks[[index]].dense()[0]] = number
@@ -140,13 +140,13 @@ def paint(numbers: Tensor, objects: Instances, index: int, number: int) -> None:
 def with_stuff(
     things: PanopticMap, label_map: Tensor | None, stuff: Sequence[int], background: int
 ) -> PanopticMap:
-    """Segments of things, and one for each class of stuff where no thing is.
+    """Segments of things, and one for each class of stuff, where there is no thing.
 
     Args:
         things: the segments so far.
-        label_map: uint8 ``[H, W]``; None where everything else is background.
+        label_map: uint8 ``[H, W]``; None if everything else is background.
         stuff: the classes of stuff.
-        background: the class of everything else where there is no label map.
+        background: the class of everything else if there is no label map.
     """
     numbers, segments = things.numbers.clone(), list(things.segments)
     rest = numbers == 0
@@ -163,7 +163,7 @@ def with_stuff(
 def examples(
     classes: Sequence[str], sizes: Sequence[Size], *, objects: int = 3, seed: int = 0
 ) -> list[Sample]:
-    """Generated samples with segments, for contract tests; arguments as of
+    """Generated samples with segments, for contract tests; arguments as for
     ``toolkit.data.generated.generate``.
     """
     from toolkit.data.generated import generate

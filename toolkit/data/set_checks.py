@@ -1,4 +1,4 @@
-"""Looks at the splits of a dataset together: what is right in each may be wrong between them."""
+"""Checks the splits of a dataset against each other: splits that are each fine may not fit together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Copy:
-    """An image that is nearly an earlier one.
+    """An image that is a near-duplicate of an earlier one.
 
     Attributes:
-        split, position: which it is.
-        first_split, first: the earlier one.
+        split, position: the image.
+        first_split, first: the earlier image.
     """
 
     split: str
@@ -28,7 +28,7 @@ class Copy:
 
 
 def copies(reports: Mapping[str, SplitReport]) -> list[Copy]:
-    """Images that are nearly earlier ones, each with the earliest, in the order of the splits."""
+    """Images that are near-duplicates of earlier ones, each with the earliest, in the order of the splits."""
     places = [(name, i) for name, report in reports.items() for i in range(report.samples)]
     looks = [reports[name].looks.get(i) for name, i in places]
     return [Copy(*places[later], *places[first]) for first, later in look_alikes(looks)]
@@ -36,7 +36,7 @@ def copies(reports: Mapping[str, SplitReport]) -> list[Copy]:
 
 def between_splits(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Iterator[Copy]:
     """The copies of images of another split, unless the two splits have the same photos, or the two images
-    are one and the same file.
+    are the same file.
     """
     photos = {
         name: {each: key for key, ids in report.photos.items() for each in ids}
@@ -59,10 +59,10 @@ def faults_between(
     """What is wrong between splits, each with the split that it concerns.
 
     Args:
-        reports: of the splits, in order; the first is the one to learn from.
+        reports: the reports of the splits, in order; the first is for training.
         fixed_splits: whether nobody may move a photo from one split to another, as in
             ``toolkit.registry.manifests.DatasetManifest``.
-        found: images that are nearly others, of ``copies``.
+        found: near-duplicates, from ``copies``.
     """
     if not reports:
         return
@@ -78,7 +78,7 @@ def faults_between(
 def notes_between(
     reports: Mapping[str, SplitReport], *, fixed_splits: bool = False, found: Iterable[Copy] = ()
 ) -> Iterator[tuple[str, str]]:
-    """What one wants to know of splits together, each with the split that it concerns; arguments as for
+    """Notes on the splits together, each with the split that it concerns; arguments as for
     ``faults_between``.
     """
     for before, name in combinations(reports, 2):
@@ -93,7 +93,7 @@ def notes_between(
 
 
 def _in_two_splits(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, str]]:
-    """Photos that two splits share, unless they share all."""
+    """Photos that two splits share, unless they share all of them."""
     for before, name in combinations(reports, 2):
         shared = _shared(reports[before], reports[name])
         if shared and not have_the_same_photos(reports[before], reports[name]):
@@ -103,7 +103,7 @@ def _in_two_splits(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, st
 def _nearly_in_two_splits(
     reports: Mapping[str, SplitReport], found: Iterable[Copy]
 ) -> Iterator[tuple[str, str]]:
-    """Images that are nearly those of another split."""
+    """Images that are near-duplicates of images in another split."""
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for each in between_splits(reports, found):
         names = (reports[each.first_split].ids[each.first], reports[each.split].ids[each.position])
@@ -115,7 +115,7 @@ def _nearly_in_two_splits(
 
 
 def have_the_same_photos(one: SplitReport, other: SplitReport) -> bool:
-    """Whether two splits have the same photos, as a small set has that only shows how things work."""
+    """Whether two splits have the same photos, as in a small set for demonstration."""
     return bool(one.photos) and one.photos.keys() == other.photos.keys()
 
 
@@ -134,7 +134,7 @@ def _classes(first: str, report: SplitReport, other: SplitReport) -> Iterator[st
 
 
 def _shared(one: SplitReport, other: SplitReport) -> list[tuple[str, str]]:
-    """The ids of each photo that both splits have."""
+    """The ids of each photo that is in both splits."""
     return [(one.photos[key][0], ids[0]) for key, ids in other.photos.items() if key in one.photos]
 
 

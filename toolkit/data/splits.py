@@ -1,4 +1,4 @@
-"""The names by which a split goes in other people's folders."""
+"""The names that other software uses for splits."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""Each split with all of its names; Roboflow calls the second ``valid``."""
+"""Each split with all of its names; Roboflow uses ``valid``."""
 
 
 def names_of(split: str) -> tuple[str, ...]:
-    """All names of a split, its own first; any other split has only its own."""
+    """All names of a split, its own first; a split that is not listed has only its own."""
     return NAMES.get(split, (split,))
 
 
 def split_of(name: str) -> str | None:
-    """The split that a name stands for; None for one that stands for none."""
+    """The split that a name stands for; None if it stands for none."""
     return next((split for split, names in NAMES.items() if name.lower() in names), None)
 
 
 def is_of_other_split(name: str, split: str) -> bool:
-    """Whether a file or folder is named after another split than this one: ``train2017`` is not of
+    """Whether a file or folder is named after a split other than this one: ``train2017`` does not belong to
     ``val``.
     """
     words = re.split(r"[^a-z]+", name.lower())
@@ -38,16 +38,16 @@ def is_of_other_split(name: str, split: str) -> bool:
 
 
 def the_one(found: Mapping[str, T], split: str, where: str, hint: str) -> T | None:
-    """What there is under one of the names of a split; None where there is nothing.
+    """The entry under one of the names of a split; None if there is none.
 
     Args:
-        found: by name.
+        found: entries by name.
         split: the split.
         where: the folder or file, for the message.
-        hint: what to do when there are two.
+        hint: what to do if there are two.
 
     Raises:
-        DataError: when there is something under two names, one of which would be passed over.
+        DataError: when there are entries under two names, one of which would be ignored.
     """
     there = [name for name in names_of(split) if name in found]
     if len(there) > 1:
@@ -56,5 +56,5 @@ def the_one(found: Mapping[str, T], split: str, where: str, hint: str) -> T | No
 
 
 def of_no_split(names: Iterable[str]) -> list[str]:
-    """Those of some names that stand for no split."""
+    """The names that stand for no split."""
     return [name for name in names if split_of(name) is None]

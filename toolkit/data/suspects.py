@@ -1,4 +1,4 @@
-"""What looks wrong with a set and may be right all the same: told as notes, which are no faults."""
+"""Finds what looks wrong with a dataset but may be intended; reported as notes, not as errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolkit.data.set_checks import Copy
 from toolkit.types import BACKGROUND
 
 FEWEST_EXAMPLES = 10
-"""A class with fewer objects, or label maps that show it, to learn from has few."""
+"""A class with fewer objects (or label maps that contain it) has few training examples."""
 
 SHOWN = 5
 
@@ -28,8 +28,8 @@ def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Itera
     """What looks wrong, each with the split that it concerns.
 
     Args:
-        reports: of the splits; the first is the one to learn from.
-        found: images that are nearly others, of ``toolkit.data.set_checks.copies``.
+        reports: the reports of the splits; the first is for training.
+        found: near-duplicates, from ``toolkit.data.set_checks.copies``.
     """
     copied = [each for each in found if each.split == each.first_split]
     learned: torch.Tensor | None = None
@@ -68,13 +68,13 @@ def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Itera
 
 
 def _examples(report: SplitReport) -> torch.Tensor:
-    """The examples of each class, int64 ``[C]``: its objects, or else the label maps that show it."""
+    """The examples of each class, int64 ``[C]``: its objects, or else the label maps that contain it."""
     return report.instances if int(report.instances.sum()) else report.images
 
 
 def _few(report: SplitReport, examples: torch.Tensor) -> list[str]:
-    """The classes of which there are few, with their counts; where there are few images, a class cannot be
-    in more.
+    """The classes with few examples, with their counts; if there are few images in all, few examples of a
+    class are expected.
     """
     if not int(report.instances.sum()) and report.samples < FEWEST_EXAMPLES:
         return []

@@ -1,12 +1,12 @@
-"""Data augmentation that moves image, label map, masks and boxes together.
+"""Data augmentation that transforms image, label map, masks and boxes together.
 
 Built on the functions of torchvision's transforms v2: they come with torch, are maintained with it, and one
-call moves an image, a mask or a box by the same rule. The alternative, albumentations, is archived under the
-MIT license, and its successor is AGPL.
+call transforms an image, a mask or a box by the same rule. The alternative, albumentations, is archived under
+the MIT license, and its successor is AGPL.
 
-Every random choice is drawn from a generator of its own, first on the image; the drawn moves are then
+Random parameters are drawn from a separate generator and first applied to the image; the same moves are then
 replayed on the labels. So the same sample and seed give the same result in any process, torch's global random
-state is never touched, and masks are decoded a few at a time, and only when something moved.
+state is never touched, and masks are decoded a few at a time, and only if positions changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Sample, Size
 __all__ = ["AugmentSettings", "Augmenter", "build_transform", "resize_sample"]
 
 _CHUNK_PIXELS = 2**26
-"""Mask pixels decoded at once: a thousand objects in a large photo must not cost gigabytes."""
+"""Number of mask pixels decoded at once: a thousand objects in a large photo must not take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Augmenter:
 
         Raises:
             InvalidDataError: when a geometric augmentation meets prompts, or a mirror image meets keypoints
-                of which it does not know the pairs.
+                whose pairs are unknown.
         """
         rng = torch.Generator().manual_seed(seed)
         image = tv_tensors.Image(sample.image)
@@ -63,16 +63,16 @@ class Augmenter:
 def build_transform(
     settings: Sequence[Settings], keypoint_names: Sequence[str] = ()
 ) -> Callable[[Sample, int], Sample]:
-    """What a recipe lists under ``augment`` as one function of a sample and a seed; an empty list changes
+    """The augmentations of a recipe as one function of a sample and a seed; an empty list changes
     nothing.
 
     Args:
-        settings: of the augmentations, in order.
-        keypoint_names: what the keypoints of an object are, in order (see ``Dataset``); empty where there are
-            none, or nothing is known of them.
+        settings: the settings of the augmentations, in order.
+        keypoint_names: names of the keypoints of an object, in order (see ``Dataset``); empty if there are
+            none, or their names are unknown.
 
     Raises:
-        ConfigError: when there is a flip, and neither its settings nor the names tell which keypoints it
+        ConfigError: when there is a flip, and neither its settings nor the names determine which keypoints it
             swaps.
     """
     return Augmenter(tuple(_with_pairs(each, keypoint_names) for each in settings))
@@ -92,7 +92,7 @@ def _with_pairs(settings: Settings, names: Sequence[str]) -> Settings:
 
 
 def resize_sample(sample: Sample, size: Size) -> Sample:
-    """The sample with its image and labels brought to ``size`` (height, width)."""
+    """The sample with its image and labels resized to ``size`` (height, width)."""
     if sample.size == size:
         return sample
     move = resize_move(size)
@@ -113,8 +113,8 @@ def _replay(sample: Sample, image: Tensor, moves: Sequence[Move]) -> Sample:
         )
     label_map = None
     if sample.label_map is not None:
-        # Everything fills with 0 outside. Shifted by one, with uint8 wrapping around, void (255) is 0 and
-        # survives that.
+        # All moves fill with 0 outside. Shifted by one, with uint8 wrapping around, void (255) becomes 0 and
+        # is preserved.
         shifted = (sample.label_map + 1)[None]
         label_map = _moved_masks(shifted, moves)[0] - 1
     instances = None
@@ -128,13 +128,15 @@ def _moved_extra(value: Any, moves: Sequence[Move]) -> Any:
     if isinstance(value, PixelMap):
         return _moved_map(value, moves)
     if isinstance(value, PanopticMap):
-        # 0, with which everything is filled outside, is void; segments that leave the image are dropped
+        # outside areas are filled with 0, which is void; segments that leave the image are dropped
         return PanopticMap.compacted(_moved_masks(value.numbers[None], moves)[0], value.segments)
     return value
 
 
 def _moved_map(pixel_map: PixelMap, moves: Sequence[Move]) -> PixelMap:
-    """Everything fills with 0 outside, so a mask of what is known moves along, and says where to put NaN."""
+    """All moves fill with 0 outside, so a mask of known values is transformed as well, to determine where to
+    put NaN.
+    """
     known = torch.isfinite(pixel_map.values)
     values = _moved_masks(pixel_map.values.nan_to_num()[None], moves)[0]
     still_known = _moved_masks(known.to(torch.uint8)[None], moves)[0]
@@ -162,12 +164,15 @@ def _moved_instances(sample: Sample, instances: Instances, moves: Sequence[Move]
     moved = Instances(
         size, boxes, instances.labels, masks, instances.scores, keypoints, instances.is_crowd, areas
     )
-    # What is left must cover a pixel; the box of a mask always does, and that of an empty mask is all zeros.
+    # Remaining objects must cover a pixel; the box of a mask always does, and that of an empty mask is all
+    # zeros.
     return moved[((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)]
 
 
 def _moved_areas(instances: Instances, boxes: Tensor, masks: Masks | None) -> Tensor:
-    """The stated areas, which grow and shrink as the masks do, or else the boxes: float64 ``[N]``."""
+    """The stated areas, scaled in the same way as the areas of the masks, or else of the boxes: float64
+    ``[N]``.
+    """
     assert instances.areas is not None  # ensured by the caller
     before, after = _areas(instances.boxes_xyxy, instances.masks), _areas(boxes, masks)
     return torch.where(before > 0, instances.areas * (after / before), after)
@@ -214,12 +219,12 @@ def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Seque
         visibility[(x < 0) | (y < 0) | (x >= width) | (y >= height)] = 0
     points = (
         moved.as_subclass(Tensor)[:, :2] * (visibility > 0)[:, None]
-    )  # COCO's form of an invisible point: 0, 0, 0
+    )  # COCO's representation of an invisible point: 0, 0, 0
     return torch.cat([points, visibility[:, None]], dim=1).reshape(keypoints.shape)
 
 
 def _mirrored_order(sample: Sample, flip: Flip, shape: Sequence[int]) -> Tensor:
-    """Where each keypoint of ``[N, K]`` is taken from in a mirror image: int64 ``[N · K]``."""
+    """The index from which each keypoint of ``[N, K]`` is taken in a mirror image: int64 ``[N · K]``."""
     count = shape[1]
     pairs = flip.keypoint_pairs
     if pairs is None:

@@ -1,4 +1,4 @@
-"""Folders of data that are being written: whoever opens one, or writes to it, is told so."""
+"""Marks folders of data that are still being written, so that opening or writing to one reports this."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from toolkit.runtime.files import atomic_write, remove_unfinished, writing
 from toolkit.runtime.locks import LOCK_FILE
 
 MARK = ".toolkit-unfinished"
-"""Lies in the folder until all is there, and says which command writes it."""
+"""The file that is in the folder until it is complete, and names the command that writes it."""
 
 _MOST_BYTES = 100_000
 
 
 @contextlib.contextmanager
 def being_written(folder: Path, command: str) -> Iterator[None]:
-    """Mark a folder as unfinished for as long as this lasts, and longer where it ends by an error or a kill.
-    The same command may then begin again.
+    """Mark a folder as unfinished within this context, and beyond it after an error or a kill. The same
+    command can then start again.
 
     Args:
-        folder: is there, and locked.
-        command: that writes it.
+        folder: an existing, locked folder.
+        command: the command that writes it.
 
     Raises:
         OutputError: when another command has left it unfinished.
@@ -51,10 +51,10 @@ def being_written(folder: Path, command: str) -> Iterator[None]:
 
 
 def require_finished(folder: Path) -> None:
-    """Make sure that no command has left a folder of data unfinished.
+    """Check that no command has left a folder of data unfinished.
 
     Raises:
-        DataError: says which one did.
+        DataError: when one has; names it.
     """
     command = _command_of(folder / MARK)
     if command is not None:

@@ -20,7 +20,7 @@ from toolkit.types import BACKGROUND, VOID, PanopticMap, Prediction
 def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | None:
     """The conversion of a model's predictions to a dataset's classes; None if none is needed.
 
-    A promptable model has the classes of the prompts that it is given.
+    A promptable model has the classes of its prompts.
 
     Raises:
         DataError: when the classes differ.
@@ -38,8 +38,8 @@ class Alignment:
     class".
 
     Args:
-        classes: of the model.
-        wanted: of the dataset.
+        classes: the classes of the model.
+        wanted: the classes of the dataset.
         owner: the model, for the message.
 
     Raises:

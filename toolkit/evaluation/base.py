@@ -23,7 +23,7 @@ class Evaluator(ABC):
 
     @property
     def wants_confidence(self) -> bool:
-        """Whether predictions should have ``toolkit.types.CONFIDENCE``, from models that give it."""
+        """Whether predictions should have ``toolkit.types.CONFIDENCE``, from models that provide it."""
         return False
 
     @abstractmethod
@@ -42,8 +42,8 @@ class Evaluator(ABC):
         """Add one prediction per sample, in the same order.
 
         Raises:
-            InvalidDataError: when a prediction is of another sample or size, a label is missing, or a value
-                is out of range.
+            InvalidDataError: when a prediction is for another sample or of another size, a label is missing,
+                or a value is out of range.
         """
         if len(samples) != len(predictions):
             raise InvalidDataError(
@@ -65,7 +65,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def _update(self, sample: Sample, prediction: Prediction) -> None:
-        """Add a prediction that has been checked to belong to this sample and to have its size."""
+        """Add a prediction, which has been checked to belong to this sample and to have its size."""
 
     @abstractmethod
     def state(self) -> Any:
@@ -77,7 +77,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def report(self) -> Report:
-        """The metrics so far; undefined ones are NaN, as all are before the first update."""
+        """The metrics so far; undefined ones are NaN, including all metrics before the first update."""
 
 
 class AnswerEvaluator(Evaluator):
@@ -100,7 +100,7 @@ class DocumentEvaluator(ABC):
         Args:
             document: see ``toolkit.formats.coco_numbers.CocoNumbered``.
             results: checked by ``toolkit.formats.coco_results``.
-            category_ids: the document's id of each class.
+            category_ids: the id of each class in the document.
         """
 
 

@@ -1,9 +1,9 @@
 """The paired bootstrap over images: how much of a difference between two models could be due to chance.
 
-As many images as there are in the set are drawn with replacement, and both models are evaluated on the same
-draw; the interval lies between percentiles of the differences over many draws (Efron and Tibshirani, An
+As many images as the dataset has are drawn with replacement, and both models are evaluated on the same
+draw; the interval is given by percentiles of the differences over many draws (Efron and Tibshirani, An
 Introduction to the Bootstrap, 1993, chapter 13). Every reported metric has one, whether it is a mean over
-images or, like IoU and AP, not.
+images or, like IoU and AP, is not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
 
 LEVEL = 0.95
-"""Fraction of the draws that lies within an interval."""
+"""Fraction of the draws within an interval."""
 
 
 RESAMPLES = 1000
@@ -75,7 +75,7 @@ class Difference:
 
 
 def draws(images: int, count: int, seed: int) -> NDArray[np.int64]:
-    """How often each image is in each draw, int64 ``[count, images]``; every row sums to ``images``."""
+    """How often each image occurs in each draw, int64 ``[count, images]``; every row sums to ``images``."""
     counts: NDArray[np.int64] = np.random.default_rng(seed).multinomial(
         images, np.full(images, 1 / images), size=count
     )
@@ -91,10 +91,10 @@ def resampled_metrics(
     """The metrics of each draw by name, float64 ``[draws]``.
 
     Args:
-        evaluator: holds the last draw afterwards.
-        states: of the evaluator, one per image.
-        counts: of ``draws``.
-        report: makes the report instead of the evaluator's own method.
+        evaluator: contains the last draw afterwards.
+        states: states of the evaluator, one per image.
+        counts: from ``draws``.
+        report: builds the report instead of the evaluator's own method.
     """
     reports: list[Mapping[str, float]] = []
     for times in counts.tolist():

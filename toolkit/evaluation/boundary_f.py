@@ -32,14 +32,14 @@ def boundary_f(
     """F of each class in one image.
 
     Args:
-        truth, prediction: uint8 ``[H, W]``, class indexes and values that are none.
-        classes: ``C``, how many there are.
-        unknown: bool ``[H, W]``, pixels whose class is not known: what lies there, or borders on it, is no
-            outline. The border of the image is none either.
+        truth, prediction: uint8 ``[H, W]``, class indexes, and other values.
+        classes: ``C``, the number of classes.
+        unknown: bool ``[H, W]``, pixels whose class is unknown: neither they nor pixels next to them are part
+            of an outline. The border of the image is not an outline either.
         tolerance: relative to the image's diagonal.
 
     Returns:
-        float64 ``[C]``: NaN where neither has an outline of a class, 0 where only one of them has.
+        float64 ``[C]``: NaN if neither has an outline of a class, 0 if only one of them has.
     """
     distance = tolerance * math.hypot(*truth.shape)
     known = np.ones(truth.shape, dtype=np.bool_) if unknown is None else ~unknown
@@ -55,7 +55,7 @@ def boundary_f(
 
 
 def outline(labels: Labels, known: Bools) -> Bools:
-    """The pixels that border on one of another class, above, below, left or right, where both are known."""
+    """The pixels with a neighbor of another class above, below, left or right, if both are known."""
     line = np.zeros(labels.shape, dtype=np.bool_)
     beside = (labels[:, 1:] != labels[:, :-1]) & known[:, 1:] & known[:, :-1]
     line[:, 1:] |= beside
@@ -67,7 +67,7 @@ def outline(labels: Labels, known: Bools) -> Bools:
 
 
 def _cropped(true: Bools, found: Bools) -> tuple[Bools, Bools]:
-    """Both within the box around them, which changes no distance between them."""
+    """Crop both to their common box, which does not change the distances between them."""
     x, y, width, height = cv2.boundingRect((true | found).astype(np.uint8))
     area = np.s_[y : y + height, x : x + width]
     return true[area], found[area]
@@ -79,7 +79,7 @@ def _f(true: Bools, found: Bools, distance: float) -> float:
 
 
 def _share_near(line: Bools, other: Bools, distance: float) -> float:
-    """The share of an outline that is within a distance of another."""
+    """The fraction of an outline that is within a distance of another."""
     away = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # The distances are float32.
     return float((away[line] <= distance * (1 + 1e-6)).mean())

@@ -1,4 +1,4 @@
-"""Whether scores mean what they say: of the predictions with a score of 0.8, four in five should be right.
+"""Calibration: of the predictions with a score of 0.8, four in five should be correct.
 
 The expected calibration error (ECE) is that of Guo et al., "On Calibration of Modern Neural Networks" (ICML
 2017), with bins of equal width.
@@ -15,19 +15,19 @@ from toolkit.evaluation.report import Curve
 
 Floats = NDArray[np.float64]
 
-RIGHT = "share that is right"
+RIGHT = "fraction correct"
 """The line of a reliability diagram."""
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Predictions counted by their scores; bins of several images or processes are added.
+    """Counts of predictions by score; bins of several images or processes can be added.
 
     Attributes:
-        counts: predictions in each bin, float64 ``[B]``; bin ``i`` holds the scores from ``i / B`` up to, but
-            not including, ``(i + 1) / B``, and the last also 1.
+        counts: number of predictions in each bin, float64 ``[B]``; bin ``i`` contains the scores from
+            ``i / B`` up to, but not including, ``(i + 1) / B``, and the last also 1.
         scores: the sums of their scores.
-        correct: how many of them are right.
+        correct: the numbers of correct predictions.
     """
 
     counts: Floats
@@ -45,8 +45,8 @@ class Bins:
 
         Args:
             scores: floating ``[N]``, from 0 to 1.
-            correct: bool ``[N]``, which of them are right.
-            bins: how many.
+            correct: bool ``[N]``, which of them are correct.
+            bins: number of bins.
         """
         places = np.minimum((np.asarray(scores, np.float64) * bins).astype(np.int64), bins - 1)
         weights = (None, scores, correct)
@@ -57,24 +57,24 @@ class Bins:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean distance between score and share of right predictions;
-        NaN without predictions.
+        """The expected calibration error: the mean distance between score and fraction of correct
+        predictions; NaN without predictions.
         """
         total = self.counts.sum()
         return float(np.abs(self.scores - self.correct).sum() / total) if total else float("nan")
 
     def curve(self, what: str) -> Curve:
-        """A reliability diagram: the share of right predictions over their mean score, and how many
-        predictions a bin has.
+        """A reliability diagram: the fraction of correct predictions over their mean score, and how many
+        predictions each bin has.
 
         Args:
-            what: is right or wrong, such as "detections".
+            what: what is correct or not, such as "detections".
         """
         middles = (np.arange(len(self.counts)) + 0.5) / len(self.counts)
         with np.errstate(invalid="ignore"):
             lines = {
                 "mean score": (self.scores / self.counts).tolist(),
                 RIGHT: (self.correct / self.counts).tolist(),
-                f"share of all {what}": (self.counts / self.counts.sum()).tolist(),
+                f"fraction of all {what}": (self.counts / self.counts.sum()).tolist(),
             }
-        return Curve("score", f"share of {what}", middles.tolist(), lines)
+        return Curve("score", f"fraction of {what}", middles.tolist(), lines)

@@ -1,6 +1,4 @@
-"""The pictures of what was measured: what is confused with what, a curve for each class, and whether scores
-mean what they say.
-"""
+"""Pictures of measurements: which classes are confused, a curve for each class, and reliability diagrams."""
 
 from __future__ import annotations
 
@@ -16,11 +14,11 @@ from toolkit.visualization.plots import Plot, draw_plots
 
 
 def draw_all(reports: Sequence[Report], path: Path, when: str) -> list[Path]:
-    """Draw what there is beside a file, such as ``eval-cats-val.json``: ``eval-cats-val-confusion.png``,
-    ``…-pr.png`` and ``…-reliability.png``.
+    """Draw everything that is available next to a file, such as ``eval-cats-val.json``:
+    ``eval-cats-val-confusion.png``, ``…-pr.png`` and ``…-reliability.png``.
 
     Args:
-        reports: of one measurement.
+        reports: the reports of one measurement.
         path: the file.
         when: what was measured, for the titles.
 
@@ -43,7 +41,7 @@ def draw_confusions(reports: Sequence[Report], path: Path, when: str) -> bool:
     """Draw the first matrix of counts in the reports, if there is one.
 
     Args:
-        reports: of one measurement.
+        reports: the reports of one measurement.
         path: the picture to write.
         when: which measurement it was, for the title.
 
@@ -63,7 +61,7 @@ def draw_confusions(reports: Sequence[Report], path: Path, when: str) -> bool:
 
 
 def draw_class_curves(reports: Sequence[Report], path: Path, when: str) -> bool:
-    """Draw all curves in the reports that have one line per class and are no details, if there are any;
+    """Draw all curves in the reports that have one line per class and are not details, if there are any;
     arguments as for ``draw_confusions``.
     """
     plots = [
@@ -77,7 +75,7 @@ def draw_class_curves(reports: Sequence[Report], path: Path, when: str) -> bool:
 
 def draw_reliability(reports: Sequence[Report], path: Path, when: str) -> bool:
     """Draw all reliability diagrams in the reports, if there are any; arguments as for ``draw_confusions``.
-    A second line shows where it would be if predictions were right as often as their scores say.
+    A second line shows perfect calibration.
     """
     plots = [
         class_plot(
@@ -85,7 +83,9 @@ def draw_reliability(reports: Sequence[Report], path: Path, when: str) -> bool:
             curve.x_label,
             RIGHT,
             curve.x,
-            {RIGHT: curve.y[RIGHT], "as scores say": curve.x} if np.isfinite(curve.y[RIGHT]).any() else {},
+            {RIGHT: curve.y[RIGHT], "perfect calibration": curve.x}
+            if np.isfinite(curve.y[RIGHT]).any()
+            else {},
             with_mean=False,
         )
         for report in reports

@@ -1,4 +1,4 @@
-"""Measures runs on the same images, and how far they differ: what ``toolkit compare`` does."""
+"""Measures runs on the same images, and their differences, for ``toolkit compare``."""
 
 from __future__ import annotations
 
@@ -59,31 +59,32 @@ def compare_runs(
     sheet: str | os.PathLike[str] | None = None,
     show_progress: bool = False,
 ) -> Comparison:
-    """Measure runs on the same images, and how far they differ.
+    """Measure runs on the same images, and their differences.
 
-    Every batch goes through all models in turn, so that what disturbs the machine disturbs all of them.
+    Every batch goes through all models in turn, so that disturbances of the machine affect all of them.
 
     Args:
         runs: folders of runs, checkpoint files, or what training returned, two or more; the others are
             compared with the first.
-        data: the dataset, by name or as it is; that of the runs when None, if they have the same.
-        data_dir: its folder; that of the first run that was trained on this dataset when None, else
+        data: the dataset, by name or as an object; that of the runs when None, if they have the same.
+        data_dir: its folder; when None, that of the first run that was trained on this dataset, else
             ``data/<name>``.
         split: the dataset's validation split when None.
         overrides: settings of the sections ``data.options`` and ``evaluators`` by full or bare keys. Without
-            evaluators, those that all runs were measured by while they trained, with the first run's
-            settings; where they share none, ``iou``.
-        batch_size: images at a time.
-        workers: processes that read images.
+            evaluators, those with which all runs were measured during training, with the first run's
+            settings; if they have none in common, ``iou``.
+        batch_size: number of images per batch.
+        workers: number of processes that read images.
         accelerator, precision: as for training.
-        resamples: bootstrap draws for the intervals; a suitable number for each evaluator when None.
-        seed: of the draws.
-        memory: whether to measure memory, each model in a process of its own.
+        resamples: number of bootstrap draws for the intervals; a suitable number for each evaluator when
+            None.
+        seed: seed of the draws.
+        memory: whether to measure memory, each model in its own process.
         sheet: a picture to write, with images, their truth, and the predictions of each run.
         show_progress: show progress on standard error.
 
     Raises:
-        UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
+        UsageError: when there are fewer than two runs, they do not determine the dataset, or no metric is
             common to them.
         DataError: when the classes of a run are not those of the dataset.
     """
@@ -133,7 +134,7 @@ def compare_runs(
 
 @dataclass
 class _ComparedModel:
-    """A model in the comparison, and what was seen of it."""
+    """A model in the comparison, and what was recorded about it."""
 
     name: str
     subject: Subject
@@ -149,7 +150,7 @@ class _ComparedModel:
         self.states = ImageStates(self.measurements, self.dataset)
 
     def add(self, batch: PredictedBatch, shown: set[int]) -> None:
-        """Keep a state of each evaluator for each image, and the predictions that are to be shown."""
+        """Keep a state of each evaluator for each image, and the predictions to be shown."""
         self.seconds.append(batch.seconds)
         self.images.append(len(batch.samples))
         self.states.add(batch)
@@ -158,7 +159,7 @@ class _ComparedModel:
                 self.shown[place] = prediction
 
     def figures(self, memory: int | None) -> dict[str, float]:
-        """The metrics on all images, speed and size; keeps what the reports note."""
+        """The metrics on all images, speed and size; keeps the notes of the reports."""
         metrics: dict[str, float] = {}
         for report in self.states.reports():
             metrics |= report.metrics
@@ -168,8 +169,8 @@ class _ComparedModel:
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
 
     def spreads(self, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
-        """Each metric, and the speed, in each draw of images (of batches); the draws are the same for all
-        models.
+        """Each metric in each draw of images, and the speed in each draw of batches; the draws are the same
+        for all models.
         """
         values = self.states.spreads(resamples, seed)
         if len(self.seconds) > 1:
@@ -189,7 +190,7 @@ def _side_by_side(
     values: Sequence[Mapping[str, float]],
     spreads: Sequence[Mapping[str, NDArray[np.float64]]],
 ) -> tuple[RunFigures, ...]:
-    """The figures that all have, with differences to the first."""
+    """The figures that all runs have, with differences from the first."""
     common = [name for name in values[0] if all(name in figures for figures in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
         raise UsageError(
@@ -250,7 +251,7 @@ def _common_evaluators(manifests: Sequence[CheckpointManifest]) -> dict[str, Any
 
 
 def _short_names(runs: Sequence[str | Path]) -> list[str]:
-    """The last part of each path, or as many as tell them apart."""
+    """The last part of each path, or as many parts as distinguish them."""
     parts = [expanded(run).resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         names = [os.path.join(*each[-length:]) for each in parts]
@@ -260,7 +261,7 @@ def _short_names(runs: Sequence[str | Path]) -> list[str]:
 
 
 def _spread(length: int, count: int) -> list[int]:
-    """Indexes from all over."""
+    """Indexes spread over the dataset."""
     count = min(length, count)
     return [i * length // count for i in range(count)]
 
@@ -274,7 +275,7 @@ def _write_sheet(
         predictions = [confident(each.shown[index], each.subject.model.draw_above) for each in compared]
         if (
             all(prediction.instances is None for prediction in predictions) and sample.label_map is not None
-        ):  # objects are not to be compared with label maps
+        ):  # objects should not be compared with label maps
             sample = sample.with_(instances=None)
         elif all(prediction.label_map is None for prediction in predictions) and sample.instances is not None:
             sample = sample.with_(label_map=None)

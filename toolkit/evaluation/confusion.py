@@ -60,7 +60,7 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
 
 
 def _interleave(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The same pixels in one row and in another order, which is the same for all arrays of the same
+    """The pixels in one row, in a different order that is the same for all arrays of the same
     length."""
     lanes = list(pixels.reshape(LANES, -1))
     return np.asarray(cv2.merge(lanes), dtype=np.uint8).reshape(1, -1)

@@ -1,8 +1,8 @@
-"""The one way in which models are run over a dataset to be measured.
+"""The only way in which models are run over a dataset to be measured.
 
-``predict_batches`` sends every batch through one model or several; ``evaluate`` feeds what comes out to
-evaluators. Validation while training, ``toolkit eval``, ``toolkit compare`` and whoever wants the predictions
-themselves all go through here.
+``predict_batches`` sends every batch through one model or several; ``evaluate`` feeds the predictions to
+evaluators. Validation while training, ``toolkit eval``, ``toolkit compare`` and any code that needs the
+predictions themselves go through here.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class Subject:
     """A model that is measured, and how.
 
     Attributes:
-        model: in any mode; it is put in eval mode for each batch, and back.
-        alignment: turns its predictions into the dataset's classes; None where they have the same.
+        model: the model, in any mode; it is put in eval mode for each batch, and then back.
+        alignment: turns its predictions into the dataset's classes; None if they are the same.
         autocast: the context of the forward pass, for mixed precision.
         with_loss: whether losses are computed too, which needs a trainable model and labels.
-        with_confidence: whether predictions should have ``toolkit.types.CONFIDENCE``, if the model gives it.
+        with_confidence: whether predictions should have ``toolkit.types.CONFIDENCE``, if the model provides
+            it.
     """
 
     model: Model
@@ -50,15 +51,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class PredictedBatch:
-    """What one model made of one batch.
+    """The predictions of one model for one batch.
 
     Attributes:
-        subject: its place among the models.
-        first: the place of the first sample in this process's share of the dataset.
-        samples: with their truth.
+        subject: the position of the model among the subjects.
+        first: the position of the first sample in this process's share of the dataset.
+        samples: the samples with their truth.
         predictions: one per sample, by prompt protocol; under ``PLAIN`` for models that are not promptable.
-        losses: by name, each the mean over the samples; empty when they were not asked for.
-        seconds: that predicting took.
+        losses: losses by name, each the mean over the samples; empty when they were not requested.
+        seconds: duration of the prediction.
     """
 
     subject: int
@@ -71,8 +72,8 @@ class PredictedBatch:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured: one report per measurement, and the mean losses (empty when they were not asked
-    for).
+    """The results: one report per measurement, and the mean losses (empty when they were not
+    requested).
     """
 
     reports: tuple[Report, ...]
@@ -83,12 +84,12 @@ class Evaluation:
         return {name: value for report in self.reports for name, value in report.metrics.items()}
 
     def headline(self) -> list[str]:
-        """The metrics worth a line; see ``headline``."""
+        """The metrics worth showing; see ``headline``."""
         return headline(self.reports)
 
 
 def headline(reports: Sequence[Report]) -> list[str]:
-    """The metrics worth a line: the first three of the only report, or the first of each."""
+    """The metrics worth showing: the first three of the only report, or the first of each."""
     if len(reports) == 1:
         return list(reports[0].metrics)[:3]
     return [next(iter(report.metrics)) for report in reports if report.metrics]
@@ -97,12 +98,12 @@ def headline(reports: Sequence[Report]) -> list[str]:
 def predict_batches(
     subjects: Sequence[Subject], batches: Iterable[list[Sample]], *, warm_up: bool = False
 ) -> Iterator[PredictedBatch]:
-    """Send every batch through every model in turn, each time beginning with another one.
+    """Send every batch through every model in turn, starting with a different one each time.
 
     Args:
         subjects: the models.
         batches: such as an ``EvaluationLoader``.
-        warm_up: predict the first batch once before, so that what the first call prepares is not timed.
+        warm_up: predict the first batch once beforehand, so that one-time preparations are not timed.
     """
     first = 0
     for number, samples in enumerate(batches):
@@ -117,7 +118,7 @@ def predict_batches(
 
 
 def measured_by(subject: Subject, measurements: Sequence[Measurement]) -> Subject:
-    """The subject, with probabilities in its predictions where a measurement wants them."""
+    """The subject, with probabilities in its predictions if a measurement wants them."""
     wanted = any(measurement.evaluator.wants_confidence for measurement in measurements)
     return replace(subject, with_confidence=subject.with_confidence or wanted)
 
@@ -132,18 +133,18 @@ def evaluate(
     loader: EvaluationLoader | None = None,
     on_batch: Callable[[PredictedBatch], None] | None = None,
 ) -> Evaluation:
-    """Predict every sample once and measure; of several processes each takes its share and all get the whole
-    result.
+    """Predict every sample once and measure; with several processes, each takes its share and all get the
+    whole result.
 
     Args:
         subject: the model.
         dataset: the split to measure on.
-        measurements: of ``toolkit.evaluation.protocols.plan_measurements``; reset, updated and asked for a
+        measurements: from ``toolkit.evaluation.protocols.plan_measurements``; reset, updated and asked for a
             report.
-        batch_size: images at a time.
-        workers: processes that read images.
-        loader: reads the dataset, in place of one made from ``batch_size`` and ``workers``.
-        on_batch: called with the predictions of each batch, for those who want to see them.
+        batch_size: number of images per batch.
+        workers: number of processes that read images.
+        loader: a loader to use instead of one built from ``batch_size`` and ``workers``.
+        on_batch: called with the predictions of each batch.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     if loader is None:
@@ -182,18 +183,18 @@ def measuring(
     display: Display | None = None,
     what: str = "measuring",
 ) -> Iterator[Callable[[PredictedBatch], None]]:
-    """Show how far an evaluation is, and how long it will still take; of several processes the first shows
-    its own share.
+    """Show the progress of an evaluation, and how long it will still take; with several processes, the first
+    shows its own share.
 
     Args:
-        dataset: that is measured on.
-        on_batch: is called with each batch, too.
-        subjects: how many models predict each image.
+        dataset: the dataset to measure on.
+        on_batch: also called with each batch.
+        subjects: number of models that predict each image.
         show, display: as for ``toolkit.runtime.progress.counting``.
-        what: to call it.
+        what: the name to show.
 
     Yields:
-        A function to call with each batch that was predicted, such as ``evaluate``'s ``on_batch``.
+        A function to call with each predicted batch, for example as ``evaluate``'s ``on_batch``.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     images = len(range(rank, len(dataset), world))
@@ -208,7 +209,7 @@ def measuring(
 
 
 class _LossSums:
-    """Losses summed over samples; they stay on their device until the total is asked for."""
+    """Losses summed over samples; they stay on their device until the total is requested."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[Tensor]] = {}
@@ -216,14 +217,14 @@ class _LossSums:
         self._seen = 0
 
     def add(self, losses: Mapping[str, Tensor], count: int) -> None:
-        """Take in the mean losses of so many samples."""
+        """Add the mean losses of a number of samples."""
         self._seen += count
         for name, value in losses.items():
             self._values.setdefault(name, []).append(value.detach())
             self._counts.setdefault(name, []).append(count)
 
     def total(self) -> tuple[dict[str, float], int]:
-        """The sum of each loss over the samples, and how many samples there were."""
+        """The sum of each loss over the samples, and the number of samples."""
         sums = {}
         for name, values in self._values.items():
             numbers = torch.stack(values).tolist()  # one transfer from the device
@@ -234,11 +235,11 @@ class _LossSums:
 def _predict(
     subject: Subject, samples: list[Sample]
 ) -> tuple[dict[str, list[Prediction]], Mapping[str, Tensor], float]:
-    """Predictions by protocol, losses where they are wanted, and how long it took."""
+    """Predictions by protocol, losses if requested, and the duration."""
     with evaluating(subject.model), subject.autocast or nullcontext():
         began = time.perf_counter()
         predictions, losses = _forward(subject, samples)
-        seconds = time.perf_counter() - began  # predictions are on the CPU, so a GPU is done
+        seconds = time.perf_counter() - began  # predictions are on the CPU, so the GPU has finished
     if subject.alignment is not None:
         predictions = {
             key: [subject.alignment(each) for each in values] for key, values in predictions.items()

@@ -1,4 +1,4 @@
-"""``toolkit.evaluate`` and ``toolkit.compare``: measuring from Python, with names or objects and progress."""
+"""``toolkit.evaluate`` and ``toolkit.compare``: evaluation from Python, with progress."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ def evaluate(
 
     Args:
         run: a run's folder, a checkpoint file, or what ``toolkit.train`` or ``toolkit.load`` returned.
-        predictions: in place of a run: a folder of label images, a ``predictions.json``, or a list of COCO
+        predictions: instead of a run: a folder of label images, a ``predictions.json``, or a list of COCO
             results.
         data: the dataset, by name or as an open ``Dataset``; that of the run when None.
-        data_dir: its folder; that of the run where the dataset is the same, else ``data/<name>``.
+        data_dir: its folder; by default that of the run if the dataset is the same, else ``data/<name>``.
         split: the dataset's validation split when None.
-        settings: of the sections ``model``, ``data.options`` and ``evaluators``: dotted keys with values, or
-            ``key=value`` words.
-        prompts: with a promptable run: the source of its prompts, as for ``toolkit.load``. None evaluates it
+        settings: settings of the sections ``model``, ``data.options`` and ``evaluators``: dotted keys with
+            values, or ``key=value`` words.
+        prompts: for a promptable run: the source of its prompts, as for ``toolkit.load``. None evaluates it
             with its prompt protocols.
         prompts_above: minimum score for a detection of another run to become a prompt; 0.05 when None.
-        label_values: with a folder of label images: what their values are, see ``evaluate_predictions``.
-        batch_size: images at a time.
-        workers: processes that read images.
+        label_values: for a folder of label images: the meaning of their values, see ``evaluate_predictions``.
+        batch_size: number of images per batch.
+        workers: number of processes that read images.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
         progress: whether to show progress on standard error.
 
     Returns:
-        One report per evaluator. Of a run with a named dataset they are also kept in the run's folder.
+        One report per evaluator. For a run with a named dataset, they are also saved in the run's folder.
 
     Raises:
         UsageError: when there is neither a run nor predictions, or an evaluator cannot measure the model.
@@ -130,14 +130,15 @@ def compare(
         data: the dataset, by name or as an open ``Dataset``; that of the runs when None, if they have the
             same.
         data_dir, split, batch_size, workers, device, precision, progress: as for ``evaluate``.
-        settings: of the sections ``data.options`` and ``evaluators``.
+        settings: settings of the sections ``data.options`` and ``evaluators``.
         out: a picture to write, with images, their truth, and the predictions of each run.
-        resamples: bootstrap draws for the intervals; a suitable number for each evaluator when None.
-        seed: of the draws.
+        resamples: number of bootstrap draws for the intervals; a suitable number for each evaluator when
+            None.
+        seed: seed of the draws.
         memory: whether to measure memory, in a separate process for each model, which takes seconds.
 
     Raises:
-        UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
+        UsageError: when there are fewer than two runs, they do not determine the dataset, or no metric is
             common to them.
         DataError: when the classes of a run are not those of the dataset.
     """

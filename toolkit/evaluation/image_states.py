@@ -1,4 +1,6 @@
-"""What evaluators have seen of each image by itself; the whole and every bootstrap draw are made of it."""
+"""The states of evaluators for each single image, which are combined for the total and for every bootstrap
+draw.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,15 @@ from toolkit.evaluation.protocols import Measurement
 from toolkit.evaluation.report import Report
 
 PATIENCE = 4
-"""How many times longer than planned draws may take where there would be too few otherwise."""
+"""How many times longer than planned draws may take if there would otherwise be too few."""
 
 
 class ImageStates:
     """A state of each evaluator for each image.
 
     Args:
-        measurements: what is measured; reset and prepared.
-        dataset: that the images come from.
+        measurements: the measurements; they are reset and prepared.
+        dataset: the dataset that the images come from.
     """
 
     def __init__(self, measurements: Sequence[Measurement], dataset: Dataset) -> None:
@@ -35,7 +37,7 @@ class ImageStates:
             measurement.evaluator.prepare(dataset)
 
     def add(self, batch: PredictedBatch) -> None:
-        """Measure each image of a batch by itself."""
+        """Measure each image of a batch separately."""
         for measurement, states in zip(self.measurements, self._states, strict=True):
             for i, sample in enumerate(batch.samples):
                 measurement.evaluator.reset()
@@ -59,14 +61,14 @@ class ImageStates:
         seconds: float | None = None,
         fewest: int = 1,
     ) -> dict[str, NDArray[np.float64]]:
-        """Each metric in each bootstrap draw of images, float64 ``[draws]``; nothing of fewer than two
+        """Each metric in each bootstrap draw of images, float64 ``[draws]``; empty for fewer than two
         images. The draws are the same for all models with the same seed and number of images.
 
         Args:
-            resamples: how many draws; as many as suit each evaluator when None.
-            seed: fixes the draws.
-            seconds: that they may take, about; with None, as long as it takes. There are fewer draws then.
-            fewest: draws that are made even if they take up to ``PATIENCE`` times as long.
+            resamples: number of draws; a suitable number for each evaluator when None.
+            seed: determines the draws.
+            seconds: approximate time limit, for which the number of draws is reduced; no limit when None.
+            fewest: number of draws that are made even if they take up to ``PATIENCE`` times as long.
         """
         values: dict[str, NDArray[np.float64]] = {}
         for measurement, states in zip(self.measurements, self._states, strict=True):

@@ -40,11 +40,10 @@ class IoUSettings(SliceSettings):
     """
 
     score_threshold: float = 0.5
-    """Minimum score of predicted instances to be painted when a prediction has instances but no label map.
-    """
+    """Minimum score of predicted instances to be painted when a prediction has instances but no label map."""
 
     boundary: bool = False
-    """Whether to also compare the outlines of classes (boundary F, Csurka et al. 2013); takes some
+    """Whether to also compare the outlines of classes (boundary F, Csurka et al. 2013); takes a few
     milliseconds per class and megapixel.
     """
 
@@ -52,17 +51,17 @@ class IoUSettings(SliceSettings):
     """The distance within which outlines agree, relative to the image's diagonal."""
 
     calibration: bool = False
-    """Whether to also measure how well the probabilities of classes are calibrated, for models that give
+    """Whether to also measure how well the class probabilities are calibrated, for models that provide
     them; predicting takes longer then.
     """
 
     calibration_bins: int = Field(10, gt=0)
-    """Into how many bins of probabilities pixels are put."""
+    """Number of bins of probabilities."""
 
 
 class IoU(Evaluator):
-    """Intersection over union and its relatives, as PASCAL VOC and Cityscapes count them: pixels are summed
-    over the whole set.
+    """Intersection over union and related metrics, as in PASCAL VOC and Cityscapes: pixels are summed
+    over the whole dataset.
 
     With TP, FP and FN the true positive, false positive and false negative pixels of a class:
 
@@ -72,7 +71,7 @@ class IoU(Evaluator):
       defined;
     - ``pixel_accuracy``: correct pixels among those with a true class;
     - ``frequency_weighted_iou``: mean of ``iou`` weighted by the true pixels of each class;
-    - ``image_mean_iou``: the mean over the images of the mean IoU of each by itself, over the classes that
+    - ``image_mean_iou``: the mean over the images of each image's mean IoU, over the classes that
       are in its truth or prediction; so small images and objects count as much as large ones;
     - ``boundary_f``, with the setting ``boundary``: see ``toolkit.evaluation.boundary_f``; the mean over the
       images of each class, then over the classes;
@@ -105,7 +104,7 @@ class IoU(Evaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the state."""
         c = len(self.classes)
         self._matrix = np.zeros(
             (c + 1, c + 1), dtype=np.int64
@@ -186,7 +185,7 @@ class IoU(Evaluator):
         return instances_to_label_map(instances, self.classes)
 
     def state(self) -> dict[str, Any]:
-        """The confusion matrix, the mean IoU of each image, and the sums of what else is measured."""
+        """The confusion matrix, the mean IoU of each image, and the sums of all other measurements."""
         return {
             "matrix": self._matrix.copy(),
             "images": list(self._images),
@@ -296,7 +295,7 @@ def build(settings: IoUSettings, classes: Sequence[str]) -> IoU:
 
 
 def _ious(counts: NDArray[np.int64]) -> Floats:
-    """IoU of each class from a confusion matrix with ``VOID`` at the end; NaN where a class is absent."""
+    """IoU of each class from a confusion matrix with ``VOID`` at the end; NaN if a class is absent."""
     correct = counts.diagonal()[:-1].astype(np.float64)
     return _divide(correct, counts[:-1].sum(1) + counts[:, :-1].sum(0) - correct)
 

@@ -33,7 +33,7 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def predicting_memory(
     run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str
 ) -> int | None:
-    """Bytes that the model of a run needs to predict these samples in one batch; None where the system does
+    """Bytes that the model of a run needs to predict these samples in one batch; None if the system does
     not report it.
 
     Raises:

@@ -50,7 +50,7 @@ class Objects(AnswerEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the state."""
         self._sums = np.zeros((len(self.classes), len(FIGURES)))
         self._counts = np.zeros(len(self.classes), dtype=np.int64)
 

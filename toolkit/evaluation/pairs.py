@@ -1,4 +1,4 @@
-"""Measures a semantic and an instance run together: what ``toolkit panoptic`` does without images."""
+"""Evaluates a semantic and an instance run together: what ``toolkit panoptic`` does without images."""
 
 from __future__ import annotations
 
@@ -40,24 +40,25 @@ def evaluate_panoptic(
     precision: str = "fp32",
     progress: bool = True,
 ) -> Reports:
-    """Measure a semantic run, an instance run, and the segments that they make together, on the same images::
+    """Evaluate a semantic run, an instance run, and their merged segments on the same images::
 
         toolkit.evaluate_panoptic("runs/unet-shapes", "runs/maskrcnn-shapes").metrics["pq"]
 
-    Each image is predicted once by each.
+    Each run predicts each image once.
 
     Args:
         stuff, things: as for ``toolkit.load_panoptic``.
         data: the dataset, by name or as an open ``Dataset`` whose samples have segments; that of the runs
             when None, if they have the same.
-        data_dir: its folder; that of the first run where the dataset is the same, else ``data/<name>``.
+        data_dir: its folder; by default that of the first run if the dataset is the same, else
+            ``data/<name>``.
         split: the dataset's validation split when None.
-        settings: of the pair (``model``), ``data.options`` and ``evaluators``. Without evaluators, ``pq``,
-            and ``iou`` and ``coco`` where the dataset has label maps and objects.
+        settings: settings of the pair (``model``), ``data.options`` and ``evaluators``. Without evaluators,
+            ``pq``, and ``iou`` and ``coco`` if the dataset has label maps and objects.
         batch_size, workers, device, precision, progress: as for ``toolkit.evaluate``.
 
     Raises:
-        UsageError: when the runs make no pair, or do not say which dataset to take.
+        UsageError: when the runs do not form a pair, or do not determine the dataset.
         DataError: when the classes of the pair and of the dataset differ in more than their order or a
             background.
     """
@@ -92,7 +93,7 @@ def evaluate_panoptic(
 
 
 def _usual(dataset: Dataset) -> dict[str, Any]:
-    """The evaluator of segments, and those of what the samples also have."""
+    """The evaluator of segments, and those for the other labels of the samples."""
     sample = dataset[0]
     beside = {"iou": sample.label_map is not None, "coco": sample.instances is not None}
     usual: dict[str, Any] = {"iou": {}, "coco": {"iou_types": ["segm"]}}
@@ -103,7 +104,7 @@ def side_by_side(reports: Sequence[Report]) -> Table:
     """The first figures of several reports in one table: a row for the whole, and one for each class.
 
     Args:
-        reports: of the same classes.
+        reports: reports with the same classes.
     """
     from rich.table import Table
     from rich.text import Text
@@ -124,5 +125,5 @@ def side_by_side(reports: Sequence[Report]) -> Table:
 
 
 def figure(value: float) -> str:
-    """A figure as tables show it; a dash for what is undefined."""
+    """A figure as shown in tables; a dash if it is undefined."""
     return "–" if value != value else f"{value:.4f}"

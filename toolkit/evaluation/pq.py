@@ -24,30 +24,30 @@ Floats = NDArray[np.float64]
 
 TP, FP, FN, IOU, THING, STUFF = range(6)
 """Columns of the sums: matches, false positives, false negatives, the sum of the IoUs of matches, and how
-often the truth or a prediction says that the class is one of things, or of stuff.
+often the truth or a prediction says that the class is a thing class, or a stuff class.
 """
 
 TRUTH_WEIGHT = 1 << 20
-"""How much the truth's word on things and stuff counts against that of predictions."""
+"""The weight of the truth relative to predictions in deciding between things and stuff."""
 
 
 class PanopticQuality(Evaluator, Resampling):
-    """Panoptic, segmentation and recognition quality of segments, summed over the whole set.
+    """Panoptic, segmentation and recognition quality of segments, summed over the whole dataset.
 
-    A predicted and a true segment of one class match when their IoU is above 0.5, so that each has one match
-    at most. The union leaves out the pixels of the prediction that are void in the truth. With TP, FP and FN
-    the matches and the predicted and true segments without one, for each class:
+    A predicted and a true segment of the same class match when their IoU is above 0.5, so that each has one
+    match at most. The union leaves out the pixels of the prediction that are void in the truth. With TP, FP
+    and FN the matches and the predicted and true segments without one, for each class:
 
     - ``sq`` = sum of the IoUs of matches / TP, and 0 where nothing matches, as in ``panopticapi``;
     - ``rq`` = TP / (TP + FP / 2 + FN / 2), which is F1;
     - ``pq`` = ``sq`` · ``rq``.
 
     ``pq``, ``sq`` and ``rq`` are means over the classes that are in the truth or in predictions;
-    ``pq_things``, ``pq_stuff`` and so on over those of one kind, which the truth decides.
+    ``pq_things``, ``pq_stuff`` and so on over those of one kind, as determined by the truth.
 
-    A crowd is neither to be found nor a false alarm: a prediction without a match does not count as a false
-    positive when more than half of it is void in the truth or lies in a crowd of its class. Of several crowds
-    of one class in an image the last counts, as in ``panopticapi``; COCO has one.
+    Crowds do not have to be found: a prediction without a match does not count as a false
+    positive when more than half of it is void in the truth or in a crowd of its class. If there are several
+    crowds of one class in an image, the last one counts, as in ``panopticapi``; COCO has at most one.
 
     Args:
         settings: none.
@@ -59,7 +59,7 @@ class PanopticQuality(Evaluator, Resampling):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the state."""
         self._sums = np.zeros((len(self.classes), 6))
         self._samples = 0
 
@@ -89,7 +89,7 @@ class PanopticQuality(Evaluator, Resampling):
         self.merge_repeated(states, [1] * len(states))
 
     def merge_repeated(self, states: Sequence[dict[str, Any]], times: Sequence[int]) -> None:
-        """Replace the sums with those of ``states``, each counted so many times."""
+        """Replace the sums with those of ``states``, each counted the given number of times."""
         self.reset()
         for state, count in zip(states, times, strict=True):
             if count:
@@ -138,7 +138,7 @@ def _qualities(sums: Floats) -> dict[str, Floats]:
 
 
 def _count(truth: PanopticMap, found: PanopticMap, num_classes: int) -> Floats:
-    """What one image adds to the sums, float64 ``[C, 6]``."""
+    """The contribution of one image to the sums, float64 ``[C, 6]``."""
     sums = np.zeros((num_classes, 6))
     overlaps = _overlaps(truth, found)
     true_labels, found_labels = (
@@ -149,7 +149,7 @@ def _count(truth: PanopticMap, found: PanopticMap, num_classes: int) -> Floats:
     inside, void = overlaps[1:, 1:], overlaps[0, 1:]
     unions = true_areas[:, None] + (found_areas - void)[None] - inside
     may_match = (true_labels[:, None] == found_labels[None]) & ~is_crowd[:, None]
-    # with whole numbers, as IoU > 0.5
+    # in integers, equivalent to IoU > 0.5
     matches = may_match & (2 * inside > unions)
     rows, columns = np.nonzero(matches)
     ious = inside[rows, columns] / unions[rows, columns]
@@ -171,7 +171,9 @@ def _count(truth: PanopticMap, found: PanopticMap, num_classes: int) -> Floats:
 
 
 def _overlaps(truth: PanopticMap, found: PanopticMap) -> NDArray[np.int64]:
-    """The common pixels of each true (row) and predicted (column) segment; the first of both is void."""
+    """The number of common pixels of each true (row) and predicted (column) segment; the first of both is
+    void.
+    """
     shape = len(truth.segments) + 1, len(found.segments) + 1
     pairs = truth.numbers.numpy().astype(np.int64) * shape[1] + found.numbers.numpy()
     counts = np.bincount(pairs.ravel(), minlength=shape[0] * shape[1])

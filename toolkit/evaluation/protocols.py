@@ -38,7 +38,7 @@ class Measurement:
     Attributes:
         evaluator: computes the metrics.
         protocol: one of the model's prompt protocols, or ``PLAIN``.
-        note: what a reader of the figures needs to know about the protocol.
+        note: what a reader of the metrics needs to know about the protocol.
     """
 
     evaluator: Evaluator
@@ -83,9 +83,9 @@ def plan_measurements(
     """The evaluators for a model; for a promptable model, a copy for each protocol that they support.
 
     Args:
-        model: is measured.
-        evaluators: that measure it.
-        start_weights: what its training started from, as in a checkpoint's manifest; None where nobody knows.
+        model: the model to measure.
+        evaluators: the evaluators that measure it.
+        start_weights: what its training started from, as in a checkpoint's manifest; None if unknown.
 
     Raises:
         UsageError: when an evaluator supports none of the model's protocols.

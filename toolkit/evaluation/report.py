@@ -29,7 +29,7 @@ class Curve:
         y: name of each line -> one value per point; NaN where it is undefined.
 
     Raises:
-        InvalidDataError: when a line has not one value per point.
+        InvalidDataError: when a line does not have one value per point.
     """
 
     x_label: str
@@ -53,7 +53,7 @@ class Matrix:
         values: one list of counts per row.
 
     Raises:
-        InvalidDataError: when there are not as many values as names.
+        InvalidDataError: when the numbers of values and names differ.
     """
 
     row_label: str
@@ -75,7 +75,7 @@ class Report:
     """The metrics of an evaluator, overall and for each class. Undefined values are NaN, never -1 or 0.
 
     Attributes:
-        name: of the evaluator.
+        name: the name of the evaluator.
         metrics: value by name, the most important first.
         per_class: name -> one value per class, in the order of ``classes``.
         classes: the names of the classes.
@@ -83,10 +83,10 @@ class Report:
         curves: curves worth plotting by name, such as precision over recall.
         lower_is_better: names of the metrics for which lower is better, such as an error.
         matrices: counts by two criteria by name, such as a confusion matrix.
-        summary: sentences that say what the figures mean, the most important first.
+        summary: sentences that explain the figures, the most important first.
         details: names of metrics, of figures in ``per_class`` and of curves that tables and pictures leave
             out.
-        images: the ids of the samples that ``per_image`` is about.
+        images: the ids of the samples in ``per_image``.
         per_image: name -> one value per sample, in the order of ``images``.
 
     Raises:
@@ -152,7 +152,7 @@ class Report:
         return document
 
     def to_json(self) -> str:
-        """The report as one line of JSON, with ``null`` for what is undefined."""
+        """The report as one line of JSON, with ``null`` for undefined values."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def to_dataframe(self, *, per_class: bool = False) -> Any:
@@ -179,7 +179,9 @@ class Report:
         return as_html(self.table())
 
     def table(self) -> Group:
-        """For ``rich``: the metrics, a row for each class, the summary and the notes; without details."""
+        """A table for ``rich``: the metrics, a row for each class, the summary and the notes; without
+        details.
+        """
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -199,8 +201,8 @@ class Report:
 
 
 class _ClassTables:
-    """A row for each class; the columns are split over several tables where one would be too wide, so that no
-    heading and no value is cut.
+    """A row for each class; the columns are split over several tables if one would be too wide, so that no
+    heading and no value is cut off.
 
     Args:
         classes: the names.
@@ -266,7 +268,7 @@ def as_html(renderable: Any) -> str:
     """Something that ``rich`` can show, such as a table, as HTML for a notebook."""
     from toolkit.runtime.terminal import Terminal
 
-    # In a notebook rich would show what it prints, whatever file it is given.
+    # In a notebook, rich would show what it prints, regardless of the file that it is given.
     console = Terminal(record=True, file=io.StringIO(), width=160, force_jupyter=False)
     console.print(renderable)
     style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:monospace"
@@ -285,7 +287,7 @@ def _headline(metrics: Mapping[str, float]) -> list[str]:
 
 
 def is_better(new: float, old: float, *, lower: bool = False) -> bool:
-    """Whether ``new`` beats ``old``: higher, or lower for a metric of which less is better. NaN never wins
+    """Whether ``new`` beats ``old``: higher, or lower for a metric where lower is better. NaN never wins
     and always loses.
     """
     if math.isnan(new):

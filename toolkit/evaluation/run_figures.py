@@ -1,4 +1,4 @@
-"""What comes out of comparing runs, and how it is shown."""
+"""The results of comparing runs, and how they are shown."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SPEED, PARAMETERS, MEMORY = "images_per_second", "parameters", "memory"
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What was found out about one run.
+    """The results of one run.
 
     Attributes:
-        name: short, and different from the others'.
-        plugin, step: what the checkpoint says of itself.
-        figures: the metrics by name, then ``images_per_second``, ``parameters`` and ``memory`` in bytes; what
-            is not known is NaN.
-        differences: to the first run, by the same names; empty for that itself.
+        name: a short, unique name.
+        plugin, step: from the checkpoint's manifest.
+        figures: the metrics by name, then ``images_per_second``, ``parameters`` and ``memory`` in bytes;
+            values that are not known are NaN.
+        differences: differences from the first run, by the same names; empty for the first run itself.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Comparison:
     lower_is_better: tuple[str, ...] = ()
 
     def best(self) -> int:
-        """The place of the run that is best by the first metric; of equal ones, the first."""
+        """The position of the run that is best by the first metric; the first one of equal runs."""
         metric = next(iter(self.runs[0].figures))
         best = 0
         for place, run in enumerate(self.runs):
@@ -66,7 +66,7 @@ class Comparison:
         return best
 
     def to_dict(self) -> dict[str, Any]:
-        """As what JSON can hold, with None for what is undefined."""
+        """As plain values for JSON, with None for undefined values."""
         return {
             "data": self.data,
             "split": self.split,
@@ -116,8 +116,8 @@ class Comparison:
         return as_html(self.table())
 
     def table(self) -> Group:
-        """For ``rich``: one row per figure, with the value of each run, and its difference to the first run
-        with the interval.
+        """A table for ``rich``: one row per figure, with the value of each run, and its difference from the
+        first run with the interval.
         """
         from rich.console import Group
         from rich.table import Table

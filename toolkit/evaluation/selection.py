@@ -25,13 +25,13 @@ def build_evaluators(
     Args:
         settings: name -> the settings of that evaluator, validated or as plain values; or the section
             ``evaluators`` of a run.
-        classes: what labels stand for.
-        task: of the predictions, to reject evaluators that cannot measure them; None if unknown.
+        classes: the names that labels stand for.
+        task: the task of the predictions, to reject evaluators that cannot measure them; None if unknown.
         owner: whose predictions they are, for messages.
 
     Raises:
         UsageError: when they name none, or one that cannot measure the task.
-        ConfigError: when a setting of theirs is wrong.
+        ConfigError: when one of their settings is wrong.
     """
     if isinstance(settings, Settings):
         settings = {name: getattr(settings, name) for name in type(settings).model_fields}

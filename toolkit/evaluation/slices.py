@@ -1,4 +1,4 @@
-"""Metrics of some of the images: those that a table about the images puts into one group."""
+"""Metrics for groups of images, defined by a table about the images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from toolkit.wording import counted
 IMAGE = "image"
 """The column with the names of the images."""
 MOST_VALUES = 12
-"""Different values up to which each is a group; more numbers are divided into quarters."""
+"""Largest number of different values that become groups; if there are more numbers, they are divided into
+quarters.
+"""
 
 
 class SliceSettings(Settings):
@@ -39,11 +41,11 @@ class Slices:
     """The groups of images in a table.
 
     Args:
-        settings: which table and columns.
+        settings: the table and the columns.
 
     Raises:
-        DataError: when the table cannot be read, lacks a column, or names an image twice, or a column has too
-            many different values.
+        DataError: when the table cannot be read, lacks a column, or names an image twice, or when a column
+            has too many different values.
     """
 
     def __init__(self, settings: SliceSettings) -> None:
@@ -77,7 +79,7 @@ class Slices:
         return self._groups[found[0]]
 
     def positions(self, names: Sequence[str]) -> dict[str, list[int]]:
-        """The places of the images of each group, in the order of the names of the groups."""
+        """The positions of the images of each group, in the order of the names of the groups."""
         found: dict[str, list[int]] = {}
         for place, name in enumerate(names):
             for group in self.of(name):
@@ -123,7 +125,7 @@ class Slices:
             self._by_last_part.setdefault(PurePosixPath(name).name, []).append(name)
 
     def _labels(self, column: str, values: Sequence[str]) -> list[str]:
-        """What each value is called: the value itself, or the quarter that it is in."""
+        """The label of each value: the value itself, or the quarter that it is in."""
         different = sorted({value for value in values if value})
         if len(different) <= MOST_VALUES:
             return list(values)
@@ -144,7 +146,7 @@ class Slices:
 
 
 def slices_in_words(groups: dict[str, int]) -> list[str]:
-    """How many images each group has; nothing without groups."""
+    """The number of images in each group; nothing without groups."""
     if not groups:
         return []
     return [f"Groups of images: {', '.join(f'{name} ({count:,})' for name, count in groups.items())}."]

@@ -17,7 +17,7 @@ EXPORT_SUFFIXES = (".pth", ".pt")
 
 def export_model(run_or_file: str | Path, out: Path) -> int:
     """Write ``{"model": tensors}`` with ``torch.save``, as read by Detectron2's checkpointer and
-    ``build_sam2``, and the manifest next to it, by which ``weights=`` knows plugin and classes.
+    ``build_sam2``, and the manifest next to it, from which ``weights=`` learns plugin and classes.
 
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
@@ -25,13 +25,13 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
             manifest has the same name with the suffix ``.json``.
 
     Returns:
-        How many tensors were written.
+        The number of tensors that were written.
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
         UsageError: when ``out`` has another suffix, or another process is writing it.
-        OutputError: when a file cannot be written, and existing weights are left unchanged; or when there is
-            a file in the place of the manifest that is none.
+        OutputError: when a file cannot be written (existing weights are then left unchanged), or when the
+            manifest's path holds a file that is not a manifest.
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
@@ -43,7 +43,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
     described = out.with_suffix(".json")
     with locked_file(out):
         _refuse_others(described)
-        # In this order, whatever is there after a kill is not described by the manifest of other weights.
+        # In this order, the manifest of other weights never describes what is there after a kill.
         with writing(described):
             described.unlink(missing_ok=True)
         with atomic_write(out, "wb") as file:
@@ -54,7 +54,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
 
 
 def _refuse_others(path: Path) -> None:
-    """Raise ``OutputError`` where a file is in the place of the manifest that is none."""
+    """Raise ``OutputError`` if the manifest's path holds a file that is not a manifest."""
     if not path.exists():
         return
     try:

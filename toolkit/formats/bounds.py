@@ -1,7 +1,7 @@
-"""Coordinates outside of the image: one rule for all annotation formats.
+"""Coordinates outside the image: one rule for all annotation formats.
 
-Annotations that lie well outside were made for the image as it was at another time: before it was turned,
-cropped or resized. Cut off at the border they would look like annotations, and teach nonsense.
+Annotations that lie well outside the image were made for an earlier version of it: before it was rotated,
+cropped or resized. Clipped at the border they would look like valid annotations and mislead training.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Outside: TypeAlias = Literal["error", "clip"]
 
 TOLERANCE_PIXELS = 6
 TOLERANCE_PART = 0.01
-"""How far outside of the image a point may lie: this many pixels, or this part of the image's width or
-height, whichever is more. Hands slip, and some tools round outward.
+"""How far outside the image a point may be: this many pixels, or this fraction of the image's width or
+height, whichever is larger. Annotators are imprecise, and some tools round outward.
 """
 
 SHOWN = 5
@@ -33,12 +33,12 @@ CLIPPED = "objects that extend beyond the image are clipped at its border"
 
 @dataclass(frozen=True)
 class _Stray:
-    """An object of which some points lie too far outside.
+    """An object with points too far outside the image.
 
     Attributes:
         where: file and record.
-        points: how many of its points do.
-        of: how many points it has.
+        points: how many of its points are outside.
+        of: how many points it has in all.
         farthest: the coordinate that is farthest outside.
         beyond: by how many pixels.
     """
@@ -50,7 +50,7 @@ class _Stray:
     beyond: float
 
     def with_more(self, other: _Stray | None) -> _Stray:
-        """With other points of the same object."""
+        """Combined with other points of the same object."""
         if other is None:
             return self
         worst = max(self, other, key=lambda stray: stray.beyond)
@@ -58,13 +58,13 @@ class _Stray:
 
 
 class Bounds:
-    """Looks at the coordinates of the objects of one image, and says once for all of them how many lie
+    """Checks the coordinates of the objects of one image, and reports once for all of them how many are
     outside.
 
     Args:
-        size: of the image.
+        size: height and width of the image.
         outside: with ``clip``, objects are cut off at the border of the image instead.
-        hint: what to do, where it is not that the image has changed.
+        hint: what to do, if the cause is not that the image has changed.
     """
 
     def __init__(self, size: Size, outside: Outside = "error", hint: str = "") -> None:
@@ -74,18 +74,19 @@ class Bounds:
         self._strays: dict[str, _Stray] = {}
 
     def look(self, flat: Sequence[float], where: str) -> Polygon:
-        """Look at the points of an object.
+        """Check the points of an object.
 
         Args:
             flat: finite numbers ``x0, y0, x1, y1, …`` in pixels.
             where: file and record, for messages.
 
         Returns:
-            The points. Those that are farther outside than the image is large come nearer, so that nothing
-            that follows has to count with numbers of any size.
+            The points. Those that are farther outside than the size of the image are moved closer, so that
+            later computations do not have to handle arbitrarily large numbers.
 
         Raises:
-            DataError: when objects are to be cut off, and a point is farther outside than the image is large.
+            DataError: when objects are to be clipped, and a point is farther outside than the size of the
+                image.
         """
         if self._all_near(flat):
             return tuple(flat)
@@ -100,17 +101,17 @@ class Bounds:
         return tuple(moved)
 
     def look_box(self, box: Box, where: str) -> Box:
-        """Look at the corners of a box.
+        """Check the corners of a box.
 
         Returns:
-            The box, cut off at the border of the image.
+            The box, clipped at the border of the image.
         """
         self.note(box, where)
         height, width = map(float, self.size)
         return max(0.0, box[0]), max(0.0, box[1]), min(width, box[2]), min(height, box[3])
 
     def note(self, flat: Sequence[float], where: str) -> _Stray | None:
-        """Note an object of which points lie too far outside; None where none does."""
+        """Record an object with points too far outside; None if there are none."""
         if self._all_near(flat):
             return None
         height, width = self.size
@@ -127,7 +128,7 @@ class Bounds:
         return stray
 
     def _all_near(self, flat: Sequence[float]) -> bool:
-        """A quick look, which most objects pass."""
+        """A quick check, which most objects pass."""
         height, width = self.size
         return len(flat) == 0 or (
             min(flat) >= -TOLERANCE_PIXELS
@@ -137,15 +138,15 @@ class Bounds:
 
     @property
     def has_strays(self) -> bool:
-        """Whether objects were noted that reach out of the image."""
+        """Whether objects were recorded that extend beyond the image."""
         return bool(self._strays)
 
     def finish(self, regions: Iterable[Region]) -> list[Region]:
-        """The objects of the image, once all of their points have been looked at; those that are to be cut
-        off have lost what lies outside.
+        """The objects of the image, after all of their points have been checked; those to be clipped have
+        lost the parts outside.
 
         Raises:
-            DataError: when points lie outside; counts them, and names the objects.
+            DataError: when points are outside; counts them, and names the objects.
         """
         if self._strays and self._outside == "error":
             fault(DataError(self._message([*self._strays.values()])))
@@ -184,7 +185,7 @@ _HINT = (
 
 
 def _beyond(value: float, length: int) -> float:
-    """By how many pixels a coordinate is outside; 0 for one inside."""
+    """By how many pixels a coordinate is outside; 0 if it is inside."""
     return max(0.0, -value, value - length)
 
 

@@ -1,4 +1,4 @@
-"""Names of classes as annotation files give them."""
+"""Class names from annotation files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from toolkit.errors import DataError
 
 
 def class_name(value: Any, where: str) -> str:
-    """A name without the blanks around it, which nobody sees: with and without them it is one class.
+    """A name without surrounding spaces, which nobody sees: with and without them it is the same class.
 
     Args:
-        value: what the file holds.
+        value: the value in the file.
         where: file and record, for messages.
 
     Raises:
-        DataError: when it is no text, or empty.
+        DataError: when it is not text, or is empty.
     """
     if not isinstance(value, str):
         raise DataError(
@@ -31,13 +31,13 @@ def class_index(value: Any, classes: Mapping[str, int], where: str, hint: str) -
     """The index of the class that a record names.
 
     Args:
-        value: what the file holds.
+        value: the value in the file.
         classes: index by name.
         where: file and record, for messages.
         hint: what to do when there is no such class.
 
     Raises:
-        DataError: when it is no name, or that of no class.
+        DataError: when it is not a name, or not that of a class.
     """
     name = class_name(value, where)
     if name not in classes:
@@ -49,7 +49,7 @@ def class_names(values: Iterable[Any], where: str) -> tuple[str, ...]:
     """The names of a list of classes.
 
     Raises:
-        DataError: when one is no name, or stands there twice.
+        DataError: when one is not a name, or occurs twice.
     """
     names = [class_name(value, f"{where}, class {place}") for place, value in enumerate(values)]
     twice = next((name for name in names if names.count(name) > 1), None)

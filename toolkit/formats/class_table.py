@@ -1,4 +1,4 @@
-"""``classes.csv``: what the values in a folder of label images stand for.
+"""``classes.csv``: what the values in a folder of label images mean.
 
 ::
 
@@ -7,8 +7,8 @@
     1,2,building,#800000
     ,0,void,#e0e0c0
 
-``index`` is the place of the class in the model, ``value`` the number in the label images. The row ``void``,
-without an index, is for pixels of no class.
+``index`` is the position of the class in the model, ``value`` the number in the label images. The row
+``void``, which has no index, is for pixels without a class.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _COLUMNS = ("index", "value", "name", "color")
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One line: a class, or void where ``name`` is None.
+    """One line: a class, or void if ``name`` is None.
 
     Attributes:
-        value: in the label images.
-        name: of the class.
+        value: the value in the label images.
+        name: the name of the class.
     """
 
     value: int
@@ -72,11 +72,11 @@ def write_class_table(path: Path, classes: Sequence[str], values: LabelValues, p
 
 
 def read_class_table(path: Path) -> tuple[ClassRow, ...]:
-    """Read the values and names back. Columns may stand in any order; ``index`` and ``color`` may be missing.
+    """Read the values and names back. Columns may be in any order; ``index`` and ``color`` may be missing.
 
     Raises:
-        DataError: when the file cannot be read, lacks a column, or has a value that is no number from 0 to
-            255 or stands there twice.
+        DataError: when the file cannot be read, lacks a column, or has a value that is not a number from 0 to
+            255 or occurs twice.
     """
     text = read_text(path, "a table of classes", DataError, most=MOST_BYTES)
     lines = [(number, cells) for number, cells in read_table(text, str(path), DataError) if cells]
@@ -91,7 +91,7 @@ def read_class_table(path: Path) -> tuple[ClassRow, ...]:
     values = [row.value for row in rows]
     twice = next((value for value in values if values.count(value) > 1), None)
     if twice is not None:
-        raise DataError(f"{path} has the value {twice} twice. Hint: give each class a value of its own")
+        raise DataError(f"{path} has the value {twice} twice. Hint: give each class its own value")
     return rows
 
 
@@ -103,7 +103,7 @@ def _row(path: Path, number: int, line: dict[str, str]) -> ClassRow:
             " name. Hint:"
             " correct the line"
         )
-    # A class may be called void, too; it has an index.
+    # A class may also be called void; it has an index.
     is_void = name == VOID_NAME and not (line.get("index") or "").strip()
     return ClassRow(int(text), None if is_void else name)
 

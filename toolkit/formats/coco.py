@@ -1,8 +1,8 @@
 """COCO's instance annotations (https://cocodataset.org/#format-data): polygons, both kinds of run lengths,
 crowds and keypoints.
 
-What concerns the whole file (ids, categories) is checked when it is opened, each annotation when its image is
-read. Masks stay run lengths.
+Properties of the whole file (ids, categories) are checked when it is opened, each annotation when its image
+is read. Masks remain run lengths.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from toolkit.types.run_lengths import decode_counts
 T = TypeVar("T", CocoImage, ClassCategory)
 
 SMALLEST_POLYGON = 6
-"""Numbers, of three points."""
+"""Smallest number of coordinates: three points."""
 
 
 class CocoFile:
@@ -41,15 +41,15 @@ class CocoFile:
     Attributes:
         path: the file.
         classes: the names of the categories, in the order of their ids, which may have gaps.
-        group: the name of a category that only groups the others and is no class; None where there is none.
-        keypoint_names: of the category with the most keypoints; empty when none has any.
-        category_ids: their ids.
+        group: the name of a category that only groups the others and is not a class; None if there is none.
+        keypoint_names: those of the category with the most keypoints; empty if none has any.
+        category_ids: the ids of the categories.
         images: the records of the images, in the order of the file.
-        document: all that the file holds, without such a group.
+        document: the contents of the file, without such a group.
 
     Raises:
-        DataError: when it is not such a file, an id occurs twice, or an annotation is of an image or category
-            that is not there.
+        DataError: when it is not such a file, an id occurs twice, or an annotation refers to an image or
+            category that does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +86,7 @@ class CocoFile:
         return any(not record.get("iscrowd") for each in self._by_image.values() for _, record in each)
 
     def _by_id(self, entries: list[Any], schema: type[T], plural: str) -> dict[Any, tuple[int, T]]:
-        """The records of a list that fit a schema, each with its place, by id."""
+        """The records of a list that fit a schema, each with its position, by id."""
         kind = {"images": "image", "categories": "category"}[plural]
         good: list[tuple[int, T]]
         good, faults = sift(entries, schema, source=str(self.path), kind=kind, error=DataError)
@@ -105,7 +105,7 @@ class CocoFile:
         return found
 
     def _named_once(self, seen: set[str]) -> Callable[[CocoImage], CocoImage]:
-        """A check that no two images have one name; ``seen`` has those before."""
+        """A check that no two images have the same name; ``seen`` has the names so far."""
 
         def check(image: CocoImage) -> CocoImage:
             if image.file_name in seen:
@@ -126,8 +126,8 @@ class CocoFile:
                 self._by_image[key].append((name, record))
 
     def _checked(self, position: int, record: Any, seen: set[Any]) -> tuple[Any, str, dict[str, Any]] | None:
-        """The image of an annotation, what to call it, and itself, when its ids are right; ``seen`` has those
-        before it. None for one of an image or category that has a fault itself.
+        """The image of an annotation, what to call it in messages, and the annotation itself, if its ids are
+        valid; ``seen`` has the ids before it. None if its image or category has an error itself.
         """
         if not isinstance(record, dict):
             raise DataError(
@@ -165,13 +165,14 @@ class CocoFile:
         """The objects of an image.
 
         Args:
-            index: place of the image in ``images``.
-            size: of the image.
-            degenerate: what becomes of an object that has no area.
-            outside: what becomes of an object that reaches out of the image.
+            index: position of the image in ``images``.
+            size: height and width of the image.
+            degenerate: how to handle an object without an area.
+            outside: how to handle an object that extends beyond the image.
 
         Raises:
-            DataError: when the image has another size than the file says, or an annotation cannot be used.
+            DataError: when the image does not have the size stated in the file, or an annotation cannot be
+                used.
         """
         image = self.images[index]
         name = f"image {image.id!r} ({image.file_name})"
@@ -224,13 +225,13 @@ class CocoFile:
 
 
 def marked_points(keypoints: Sequence[float]) -> list[float]:
-    """``x, y`` of each keypoint that is marked; the others are anywhere."""
+    """``x, y`` of each keypoint that is marked; the positions of the others are arbitrary."""
     triples = zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True)
     return [value for x, y, visibility in triples if visibility for value in (x, y)]
 
 
 def as_id(value: Any) -> int | str | None:
-    """An id as a whole number of 64 bits (3.0 counts as 3) or text; None for what can be none."""
+    """An id as a whole number of 64 bits (3.0 counts as 3) or text; None if it cannot be an id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -251,7 +252,7 @@ def _corners(box: Sequence[float], where: str) -> Box:
 
 
 def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
-    """A box, cut off at the border of the image."""
+    """A box, clipped at the border of the image."""
     height, width = bounds.size
     if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
         raise _DegenerateError(
@@ -262,10 +263,10 @@ def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
 
 
 def _turned(box: Box, segmentation: Any, degrees: float) -> tuple[Box | None, Any]:
-    """The box and the segmentation of a record whose upright box is to be turned.
+    """The box and the segmentation of a record whose upright box is to be rotated.
 
-    Where there is a segmentation, it is turned already, unless it is no more than the corners of the box;
-    then the box is that of the mask.
+    If there is a segmentation, it is already rotated, unless it consists only of the corners of the box; the
+    box is then that of the mask.
     """
     corners = turned(box, degrees)
     if segmentation is None:
@@ -276,7 +277,7 @@ def _turned(box: Box, segmentation: Any, degrees: float) -> tuple[Box | None, An
 def _mask(
     value: RunLengths | list[list[float]] | None, bounds: Bounds, where: str, skip_parts: bool
 ) -> tuple[tuple[Polygon, ...], bytes | None]:
-    """The polygons of an object, if it has any, and its run lengths; neither where it has no segmentation."""
+    """The polygons of an object, if it has any, and its run lengths; neither if it has no segmentation."""
     if value is None:
         return (), None
     if isinstance(value, RunLengths):
@@ -307,8 +308,8 @@ def encloses(flat: Polygon) -> bool:
 
 
 def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
-    """Compressed run lengths of exactly the image's size; pycocotools would read beyond its memory if they
-    were of another.
+    """Compressed run lengths of exactly the image's size; with any other size, pycocotools would read beyond
+    its memory.
     """
     if value.size != list(size):
         raise DataError(

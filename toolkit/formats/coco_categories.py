@@ -11,7 +11,7 @@ from toolkit.errors import DataError
 from toolkit.formats.class_names import class_name
 
 NO_GROUP = ("", "none", None)
-"""What files give as ``supercategory`` where there is none."""
+"""Values of ``supercategory`` that mean none."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Categories:
         records: by id, in the order of the ids, which may have gaps; ``keypoints``, where there are any, is a
             list.
         classes: their names.
-        group: the name of the category that was left out because it only groups the others; None where there
-            is none.
+        group: the name of the category that was left out because it only groups the others; None if there is
+            none.
     """
 
     records: Mapping[Any, Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Categories:
 
     @property
     def keypoint_names(self) -> tuple[str, ...]:
-        """Of the category with the most keypoints; empty when none has any."""
+        """The names of the keypoints of the category that has the most; empty if none has any."""
         named = (category.get("keypoints") or () for category in self.records.values())
         return max((tuple(map(str, names)) for names in named), key=len, default=())
 
@@ -40,16 +40,16 @@ class Categories:
 def categories_of(by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any], path: Path) -> Categories:
     """The classes of a file.
 
-    Roboflow's files begin with a category that is named after the project, of which all others are given as
-    parts and which no annotation has; it is not a class.
+    Roboflow's files begin with a category that is named after the project, with all others declared as
+    its parts, and which no annotation has; it is not a class.
 
     Args:
         by_id: the categories, by id.
-        used: the ids that annotations have.
+        used: the category ids of the annotations.
         path: the file, for messages.
 
     Raises:
-        DataError: when ids are of several kinds, a name is empty, or two categories have the same name.
+        DataError: when ids have different types, a name is empty, or two categories have the same name.
     """
     if len({type(key) for key in by_id}) > 1:
         raise DataError(f"{path} has both numbers and text as category ids. Hint: use numbers")
@@ -68,7 +68,7 @@ def categories_of(by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any],
 
 
 def _only_groups(key: Any, by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any]) -> bool:
-    """Whether a category is the group of others, of no group itself, and has no annotation."""
+    """Whether a category groups others, is in no group itself, and has no annotations."""
     record = by_id[key]
     others = (other for each, other in by_id.items() if each != key)
     return (

@@ -1,4 +1,4 @@
-"""Where a dataset in one of COCO's formats has the annotation file and the images of a split."""
+"""Finds the annotation file and the images of a split of a dataset in one of COCO's formats."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations"
 
 LOST = "put them there, or set data.options.images=FOLDER"
-"""What to do about images that are not there."""
+"""What to do about missing images."""
 
 
 def root_and_file(folder: Path, split: str, name: str, patterns: Sequence[str]) -> tuple[Path, Path]:
     """The dataset's folder, and the annotation file of a split.
 
     Args:
-        folder: of the dataset, or an annotation file.
+        folder: the folder of the dataset, or an annotation file.
         split: its name.
-        name: of the file, in the folder; empty to look for it.
-        patterns: where it is looked for, in this order, with ``{}`` for the name of the split.
+        name: name of the file in the folder; empty to search for it.
+        patterns: where to search for it, in this order, with ``{}`` for the name of the split.
 
     Raises:
         DataError: when several files could be meant.
@@ -37,7 +37,7 @@ def root_and_file(folder: Path, split: str, name: str, patterns: Sequence[str]) 
 
 
 def _one_file(path: Path, split: str) -> Path:
-    """The file itself, unless its name says that it is of another split."""
+    """The file itself, unless its name says that it belongs to another split."""
     if is_of_other_split(path.stem, split):
         named = next(name for name in SPLITS if not is_of_other_split(path.stem, name))
         raise MissingSplitError(
@@ -66,8 +66,8 @@ def _annotation_file(folder: Path, split: str, name: str, patterns: Sequence[str
 
 
 def candidates(folder: Path, split: str, patterns: Sequence[str]) -> list[Path]:
-    """The annotation files of a split under the first pattern that any has, whatever name the split goes
-    by.
+    """The annotation files of a split that match the first pattern with any match, under all names of the
+    split.
     """
     for pattern in patterns:
         found = {path for name in names_of(split) for path in matching(folder, pattern.format(name))}
@@ -83,15 +83,15 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def image_paths(folder: Path, split: str, file: Path, names: Sequence[str], setting: str) -> ImagePaths:
-    """Where the images are looked for; ``instances_train2017.json`` belongs to ``train2017/``.
+    """The folders to search for images; ``instances_train2017.json`` belongs to ``train2017/``.
 
     Args:
-        folder: of the dataset.
+        folder: the folder of the dataset.
         split: its name.
-        file: of the annotations.
-        names: of the images in it.
-        setting: their folder in that of the dataset, with ``{split}`` for the split; empty for the usual
-            ones.
+        file: the annotation file.
+        names: the names of the images in it.
+        setting: their folder, relative to that of the dataset, with ``{split}`` for the split; empty for the
+            usual ones.
     """
     hint = "put the images there, or set data.options.images=FOLDER"
     if setting:

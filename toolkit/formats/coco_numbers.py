@@ -24,12 +24,12 @@ class CocoNumbered(ABC):
 
     @abstractmethod
     def coco_document(self) -> dict[str, Any] | None:
-        """The truth as in the file, checked and completed as by ``toolkit.formats.coco_truth``; None where
-        the images are needed to measure.
+        """The truth as in the file, checked and completed as by ``toolkit.formats.coco_truth``; None if
+        measuring requires the images.
 
-        It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations``
-        of this split only, with numbers in the file's own precision. With it, a COCO results file can be
-        evaluated exactly as with pycocotools, without reading images.
+        It contains ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and
+        ``annotations`` of this split only, with numbers in the file's own precision. With it, a COCO results
+        file can be evaluated exactly as with pycocotools, without reading images.
         """
 
 

@@ -1,13 +1,13 @@
 """COCO's panoptic format (https://cocodataset.org/#format-data): PNGs whose colors are the ids of segments,
-``R + 256 G + 65536 B``, and a JSON file that says what the segments are.
+``R + 256 G + 65536 B``, and a JSON file that describes the segments.
 
 ::
 
     panoptic_val2017.json        images, categories with isthing, annotations with segments_info
     panoptic_val2017/*.png       one per image
 
-The same form holds truth and predictions; the latter may have scores, and no images and categories of their
-own.
+The same format is used for truth and predictions; predictions may have scores, and need no images and
+categories of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from toolkit.types import PanopticMap, Segment
 from toolkit.visualization.palettes import Palette, full_palette
 
 MOST_IDS = 1 << 24
-"""How many ids the colors of a PNG can hold; 0, which is black, is void."""
+"""Number of ids that the colors of a PNG can encode; 0, which is black, is void."""
 
 
 class PanopticImage(CocoImage):
@@ -65,11 +65,11 @@ class PanopticAnnotation(Schema):
 
 @dataclass(frozen=True)
 class ClassOfCategory:
-    """What a category stands for.
+    """The class of a category.
 
     Attributes:
         label: the index of its class.
-        is_thing: whether it is one of things.
+        is_thing: whether it is a thing class.
     """
 
     label: int
@@ -85,15 +85,15 @@ def read_panoptic(
     """The segments of one image.
 
     Args:
-        path: of the PNG.
-        segments: what the JSON file says of it.
-        categories: by id; segments of one that is None are void.
+        path: the PNG.
+        segments: the segments listed in the JSON file.
+        categories: the classes by category id; segments of a category that is None are void.
         where: the JSON file and the record in it, for messages.
 
     Raises:
         ImageError: when the PNG cannot be read, or is a JPEG.
-        DataError: when an id occurs twice or is of no known category, or those of the PNG and of the JSON
-            file differ. Where faults are gathered, what is wrong is left out.
+        DataError: when an id occurs twice or has no known category, or the ids in the PNG and in the JSON
+            file differ. If errors are being collected, segments with errors are left out.
     """
     red, green, blue = read_channels(path).numpy()
     high = int(max(red.max(), green.max(), blue.max()))
@@ -135,7 +135,7 @@ def read_panoptic(
 def _usable(
     segments: Sequence[SegmentInfo], categories: Mapping[Any, ClassOfCategory | None], where: str
 ) -> list[SegmentInfo]:
-    """Those of a known category whose id is not there yet."""
+    """The segments with a known category and a new id."""
     seen: set[int] = set()
     kept = []
     for info in segments:
@@ -152,12 +152,12 @@ def _usable(
 
 
 def write_panoptic_png(path: Path, panoptic: PanopticMap, palette: Palette) -> list[int]:
-    """Write segments as a PNG in which they have about the colors of their classes.
+    """Write segments as a PNG in which they approximately have the colors of their classes.
 
     Args:
-        path: where to.
+        path: the file to write.
         panoptic: the segments.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
 
     Returns:
         The id of each segment, which is its color.
@@ -177,7 +177,7 @@ def write_panoptic_png(path: Path, panoptic: PanopticMap, palette: Palette) -> l
 
 
 def _distinct_colors(panoptic: PanopticMap, palette: Palette) -> NDArray[np.uint8]:
-    """A color of its own for each segment, near that of its class and never black, uint8 ``[N, 3]``."""
+    """A unique color for each segment, close to that of its class and never black, uint8 ``[N, 3]``."""
     known = full_palette(palette).astype(np.int64)
     rng = np.random.default_rng(0)
     taken = {(0, 0, 0)}
@@ -198,7 +198,7 @@ def segment_records(panoptic: PanopticMap, ids: Sequence[int]) -> list[dict[str,
 
     Args:
         panoptic: the segments.
-        ids: of each, from ``write_panoptic_png``.
+        ids: the id of each segment, from ``write_panoptic_png``.
     """
     boxes = panoptic.instances(range(1, len(ids) + 1)).boxes_xyxy.tolist()
     records = []
@@ -223,8 +223,8 @@ def panoptic_categories(classes: Sequence[str], things: Sequence[str]) -> list[d
     """The ``categories`` of a file, numbered from 1.
 
     Args:
-        classes: all names.
-        things: those of things.
+        classes: the names of all classes.
+        things: the names of the thing classes.
     """
     known = set(things)
     return [

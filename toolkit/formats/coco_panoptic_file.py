@@ -1,4 +1,4 @@
-"""One file in COCO's panoptic format, indexed by image; truth of a dataset, or predictions."""
+"""One file in COCO's panoptic format, indexed by image: the truth of a dataset, or predictions."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class PanopticFile:
     Attributes:
         path: the file.
         classes: the names of the categories, in the order of their ids, which may have gaps.
-        things: those of things.
-        categories: what each category stands for, by id.
+        things: the names of the thing classes.
+        categories: the class of each category, by id.
         images: the records of the images that have an annotation, in the order of the file.
 
     Args:
         path: the file.
-        pictures: the folder of the PNGs; that of the same name without ``.json`` when None.
+        pictures: the folder of the PNGs; by default, the folder of the same name without ``.json``.
 
     Raises:
-        DataError: when it is not such a file, or there is no such folder. Where faults are gathered, records
-            with faults are left out.
+        DataError: when it is not such a file, or there is no such folder. If errors are being collected,
+            records with errors are left out.
     """
 
     def __init__(self, path: Path, pictures: Path | None = None) -> None:
@@ -75,10 +75,10 @@ class PanopticFile:
 
         Args:
             image: one of ``images``.
-            size: of the image.
+            size: height and width of the image.
 
         Raises:
-            DataError: when its PNG cannot be used, or is of another size.
+            DataError: when its PNG cannot be used, or has another size.
         """
         annotation = self._annotations[image.id]
         where = f"{self.path}: image {image.id!r} ({image.file_name})"
@@ -95,7 +95,7 @@ class PanopticFile:
 
 
 def is_panoptic(data: object) -> bool:
-    """Whether a JSON document has the form of panoptic annotations or results: its first annotation has
+    """Whether a JSON document has the format of panoptic annotations or results: its first annotation has
     segments.
     """
     if not isinstance(data, dict) or not isinstance(data.get("annotations"), list):
@@ -109,7 +109,7 @@ def is_panoptic(data: object) -> bool:
 
 
 def _fitting(entries: Any, schema: type[R], path: Path, kind: str, key: str = "id") -> list[R]:
-    """The records of a list that fit a schema; what is wrong with the others is a fault."""
+    """The records of a list that fit a schema; the others are reported as errors."""
     good, faults = sift(entries, schema, source=str(path), kind=kind, error=DataError, key=key)
     for each in faults:
         fault(DataError(f"{path}: {each.text}. Hint: {HINT}"))
@@ -117,7 +117,7 @@ def _fitting(entries: Any, schema: type[R], path: Path, kind: str, key: str = "i
 
 
 def _once(records: Sequence[Any], path: Path, plural: str) -> dict[Any, Any]:
-    """Records by id; one whose id, or whose image, was there before is a fault."""
+    """Records by id; a repeated id or image is an error."""
     found: dict[Any, Any] = {}
     names: set[str] = set()
     for record in records:
@@ -144,7 +144,7 @@ def _once(records: Sequence[Any], path: Path, plural: str) -> dict[Any, Any]:
 def _classes(
     entries: Any, annotations: Sequence[PanopticAnnotation], path: Path
 ) -> tuple[dict[Any, ClassOfCategory], tuple[str, ...]]:
-    """What each category stands for, by id, and the names of the classes."""
+    """The class of each category, by id, and the names of the classes."""
     good, faults = sift(entries, PanopticCategory, source=str(path), kind="category", error=DataError)
     for each in faults:
         fault(DataError(f"{path}: {each.text}. Hint: {HINT}"))

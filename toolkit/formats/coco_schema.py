@@ -1,6 +1,6 @@
 """The records of COCO files (https://cocodataset.org/#format-data), truth and results alike, as schemas for
-``toolkit.reading.records``. They say which fields have which types; what has to fit the image, such as the
-size of a mask, is checked where the image is known.
+``toolkit.reading.records``. They define fields and types; anything that has to fit the image, such as the
+size of a mask, is checked when the image is known.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _triples(values: list[float]) -> list[float]:
 
 
 def _form(value: Any) -> str:
-    """Which of the forms that a segmentation can have a value is meant to be."""
+    """The kind of segmentation that a value is meant to be."""
     if isinstance(value, dict):
         return "<run lengths>"
     if isinstance(value, list) and value and all(isinstance(part, list) for part in value):
@@ -75,10 +75,10 @@ Segmentation = Annotated[
     | Annotated[Any, PlainValidator(_refuse), Tag("<wrong>")],
     Discriminator(_form),
 ]
-"""Polygons or run lengths; an empty list is none."""
+"""Polygons or run lengths; an empty list means none."""
 
 Keypoints = Annotated[list[Pixels], AfterValidator(_triples)]
-"""``x, y, visibility`` (or score) of each point, one after the other."""
+"""``x, y, visibility`` (or score) of all points, concatenated."""
 
 
 class CocoImage(Schema):

@@ -1,9 +1,8 @@
-"""A COCO file's truth for evaluators that take the file itself: checked as when its samples are read, and
-complete.
+"""The truth in a COCO file, for evaluators that take the file itself: checked like its samples, and complete.
 
-Files leave out what can be computed, such as ``area`` or ``bbox``; the libraries that match detections do
-not: they take what is missing for zero, or end in errors of their own. So both ways to the figures go through
-the same rules.
+Files leave out what can be computed, such as ``area`` or ``bbox``, but the libraries that match detections do
+not compute it: they treat missing values as zero, or fail with errors of their own. So both ways of
+evaluating go through the same rules.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from toolkit.types import Masks, Size
 from toolkit.types.run_lengths import MOST_OUTLINE, polygon_fault
 
 FLAT = 1e-6
-"""Square pixels."""
+"""In square pixels."""
 
 
 @uncollected()
@@ -33,18 +32,18 @@ def complete_truth(
     degenerate: Literal["error", "skip"] = "error",
     outside: Outside = "error",
 ) -> dict[str, Any] | None:
-    """The document with every ``bbox``, ``area``, ``iscrowd`` and ``id``, in the numbers of the file where it
-    has them.
+    """The document with every ``bbox``, ``area``, ``iscrowd`` and ``id``, with the file's own numbers where
+    it has them.
 
     Args:
-        document: content of the file; its images and categories have been checked.
+        document: contents of the file; its images and categories have been checked.
         path: the file, for messages.
-        degenerate: what becomes of objects without an area: a fault, or left out.
-        outside: what becomes of objects that reach out of the image: a fault, or cut off.
+        degenerate: whether objects without an area are an error or are left out.
+        outside: whether objects that extend beyond the image are an error or are clipped.
 
     Returns:
-        None when the samples have to be read: an image has no size, a box is turned, or an object is to be
-        cut off at the border of the image.
+        None if the samples have to be read: an image has no size, a box is rotated, or an object has to be
+        clipped at the border of the image.
 
     Raises:
         DataError: with all errors.
@@ -135,7 +134,7 @@ def _complete(annotation: CocoAnnotation, size: Size, degenerate: str) -> dict[s
         parts = _usable(parts, size, degenerate)
         if not parts:
             return None
-        # Drawing all of them takes longer than matching does.
+        # Rasterizing all of them takes longer than matching.
         mask = Masks.from_polygons([parts], size) if box is None or area is None else None
     if mask is not None and (box is None or area is None):
         covered = float(mask.areas()[0])
@@ -162,14 +161,14 @@ def _complete(annotation: CocoAnnotation, size: Size, degenerate: str) -> dict[s
 
 
 def _usable(parts: list[list[float]], size: Size, degenerate: str) -> list[list[float]]:
-    """The polygons that enclose an area; none where one does not, and that is a fault.
+    """The polygons that enclose an area; none if one does not, and that is an error.
 
     Raises:
         InvalidDataError: when one is far larger than the image.
     """
     usable = [part for part in parts if len(part) >= SMALLEST_POLYGON and _encloses(part)]
     for part in usable:
-        # The outline of most is plainly short enough, which is seen in a tenth of the time.
+        # The outline of most is clearly short enough, and checking that takes a tenth of the time.
         is_small = len(part) % 2 == 0 and (max(part) - min(part)) * len(part) < MOST_OUTLINE
         fault = "" if is_small else polygon_fault(part, size)
         if fault:

@@ -1,5 +1,5 @@
 """Converts any dataset with objects from one annotation format to another, and counts what the new one cannot
-hold.
+represent.
 
 Masks are preserved exactly by every format except ``masks``, in which objects cannot overlap. Polygons stay
 the same polygons if the format supports them.
@@ -43,7 +43,7 @@ class Losses(Counter[str]):
     """Counts of lost information, by description."""
 
     def lines(self) -> list[str]:
-        """One human-readable line for each."""
+        """One human-readable line for each count."""
         return [f"lost: {text} ({count})" for text, count in self.items() if count]
 
 
@@ -53,11 +53,11 @@ def convert_split(
     """Write a split in one of the formats in ``WRITERS``, or as ``masks``, one sample at a time.
 
     Args:
-        dataset: what to write.
+        dataset: the split to write.
         split: its name.
         folder: output folder; the splits of a dataset share it.
         target: the format.
-        losses: counts of what the format cannot hold are added to it.
+        losses: counts of what the format cannot represent are added to it.
         limit: maximum number of samples.
 
     Yields:
@@ -111,7 +111,7 @@ def opening(target: str, classes: Sequence[str]) -> list[str]:
 
 
 def _check_ids(ids: Sequence[str], folder: Path) -> None:
-    """Make sure that every sample can be written under its id, before any is.
+    """Check that every sample can be written under its id, before any is written.
 
     Raises:
         DataError: when an id leads out of the folder, or two would replace each other.
@@ -187,7 +187,7 @@ def _box(values: Tensor) -> tuple[float, float, float, float]:
 
 
 def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losses) -> list[Region]:
-    """The objects that the format can hold; counts those that it cannot, and what the others lose."""
+    """The objects that the format can represent; counts those that it cannot, and what the others lose."""
     if target == "coco":
         return list(regions)
     found = []
@@ -282,8 +282,8 @@ def _as_label_images(
 
 
 def require_empty(folder: Path) -> None:
-    """Check that a folder is empty, so that files of another dataset do not mix with the converted ones; one
-    that a command has left unfinished will be looked at by ``being_written``.
+    """Check that a folder is empty, so that files of another dataset do not mix with the converted ones;
+    ``being_written`` handles a folder that a command has left unfinished.
 
     Raises:
         OutputError: when the folder is not empty.

@@ -1,4 +1,4 @@
-"""Which of the images at hand a file of prompts means by a name."""
+"""Matches the image names in a file of prompts with the given images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger("toolkit")
 
 
 class ImageNames:
-    """Names of images, looked up by the names that a file gives them.
+    """Names of images, looked up by the names in a file.
 
     Args:
-        images: the names of the images at hand.
+        images: the names of the given images.
         entries: all names in the file.
     """
 
@@ -35,10 +35,10 @@ class ImageNames:
         return sorted(name for group in self._by_stem.values() for name in group)[:3]
 
     def matches(self, entry: str) -> list[str]:
-        """The images that a name in the file may mean: those whose path ends with it, as it is written, with
-        ``/``, or with URL escapes decoded. Where no name in the file leads to an image, they are taken for
-        paths of another machine: then those with its longest end, unless another name ends so, too. The
-        suffix may be missing.
+        """The images that a name in the file may refer to: those whose path ends with it, as written, with
+        ``/``, or with URL escapes decoded. If no name in the file matches an image, the names are treated as
+        paths from another machine: then the images with the longest matching end count, unless another name
+        has the same end. The suffix may be missing.
         """
         found = self._as_written(entry)
         if found or self._some_are_as_written:
@@ -53,7 +53,7 @@ class ImageNames:
         return []
 
     def _is_of_one_entry(self, end: str) -> bool:
-        """Whether no two names in the file end in this."""
+        """Whether at most one name in the file ends in this."""
         return sum(any(_ends_with(way, end) for way in ways) for ways in self._ways) <= 1
 
     @cached_property

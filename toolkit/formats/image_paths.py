@@ -1,9 +1,9 @@
-"""Finds the images that an annotation file names, also where it was written on another machine.
+"""Finds the images that an annotation file names, even if it was written on another machine.
 
-A name is tried as it is written, with ``/`` in place of backslashes, and with URL escapes decoded. Where a
-file names no image that is there, its names are taken for paths of another machine, such as
-``C:\\photos\\a.jpg`` or ``/data/upload/1/a.jpg``: then the longest end of a name that leads to an image
-counts, or at last the file's name alone, if one image below the folder has it.
+A name is tried as written, with ``/`` in place of backslashes, and with URL escapes decoded. If none of a
+file's names matches an existing image, they are treated as paths from another machine, such as
+``C:\\photos\\a.jpg`` or ``/data/upload/1/a.jpg``: then the longest end of a name that matches an image
+counts, or finally the file name alone, if exactly one image below the folder has it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from toolkit.reading.files import is_file
 logger = logging.getLogger("toolkit")
 
 MOST_EXPLAINED = 20
-"""Lost images that are looked at for a reason."""
+"""Number of missing images that are examined for a reason."""
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of an image that is uploaded."""
+"""The prefix that Label Studio adds to the name of an uploaded image."""
 
 
 class ImagePaths:
@@ -39,11 +39,11 @@ class ImagePaths:
 
     Args:
         source: the annotation file, for messages.
-        names: of all its images, as written there.
-        folders: where to look for them, in this order.
-        root: below which an image is looked for by the last part of its name.
-        split: of the images; those in folders of other splits do not count.
-        hint: what to do when an image is not found.
+        names: the names of all its images, as written there.
+        folders: where to search for them, in this order.
+        root: the folder below which to search for an image by the last part of its name.
+        split: the split of the images; those in folders of other splits do not count.
+        hint: what to do if an image is not found.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ImagePaths:
         self._told = False
 
     def find(self, name: str) -> Path | None:
-        """The image of this name; None where there is none, or where several may be meant."""
+        """The image of this name; None if there is none, or if several may be meant."""
         found = self.as_written(name)
         if found is None and not self._some_are_as_written:
             found = self._by_end(name)
@@ -85,7 +85,7 @@ class ImagePaths:
         """The image of this name.
 
         Raises:
-            DataError: when it is not there, or several may be meant.
+            DataError: when it does not exist, or several may be meant.
         """
         found = self.find(name)
         if found is None:
@@ -99,17 +99,17 @@ class ImagePaths:
         return f"{self._source} names the image {name}, which is in none of {folders}{why}. Hint: {hint}"
 
     def require_all(self, names: Sequence[str], hint: str) -> list[int]:
-        """Look whether the first image is there; where faults are gathered, whether all are.
+        """Check whether the first image exists; if errors are being collected, whether all do.
 
         Args:
-            names: of the images.
-            hint: what to do when they are not there at all.
+            names: the names of the images.
+            hint: what to do if none of them exist.
 
         Returns:
-            The places in ``names`` of those that can be read.
+            The positions in ``names`` of the images that can be read.
 
         Raises:
-            DataError: when one is not there, unless faults are gathered.
+            DataError: when one does not exist, unless errors are being collected.
         """
         if not is_gathering():
             for name in names[:1]:
@@ -122,11 +122,11 @@ class ImagePaths:
         return there
 
     def lost(self, names: Sequence[str], hint: str) -> DataError:
-        """The error for images that were not found, with the reason for the first of them that has one.
+        """The error for images that were not found, with a reason for the first one that has one.
 
         Args:
-            names: of the images.
-            hint: what to do when they are not there at all.
+            names: the names of the images.
+            hint: what to do if none of them exist.
         """
         what = listed(f"images that {self._source} names and that are not there", names)
         for name in names[:MOST_EXPLAINED]:
@@ -136,8 +136,8 @@ class ImagePaths:
         return DataError(f"{what}. Hint: {hint}")
 
     def _what_hinders(self, name: str) -> tuple[str, str]:
-        """Why images whose names end as this one does are not taken for it, and what to do; empty where there
-        are none.
+        """Why images whose names have the same end as this one are not used for it, and what to do; empty if
+        there are no such images.
         """
         if self._some_are_as_written:
             return "", ""
@@ -158,16 +158,16 @@ class ImagePaths:
 
     @cached_property
     def _some_are_as_written(self) -> bool:
-        """Whether the names fit to these folders, so that one that leads nowhere is of a lost image."""
+        """Whether the names fit these folders, so that a name without a match belongs to a missing image."""
         return any(self.as_written(name) is not None for name in self._names)
 
     def as_written(self, name: str) -> Path | None:
-        """The image that a name leads to from one of the folders, in any of its readings."""
+        """The image that a name refers to in one of the folders, in any of its readings."""
         for reading in readings(name):
             for place, folder in enumerate(self._folders):
                 path = folder / reading
                 if is_file(path):
-                    # Most images of a file are in one folder, which is tried first from now on.
+                    # Most images of a file are in the same folder, which is tried first from now on.
                     self._folders.insert(0, self._folders.pop(place))
                     return path
         return None
@@ -198,7 +198,7 @@ class ImagePaths:
         return None
 
     def _is_of_one_name(self, end: tuple[str, ...]) -> bool:
-        """Whether no two names end in this, so that one image would be taken for two."""
+        """Whether at most one name ends in this; otherwise one image would be used for two."""
         count = len(end)
         if count not in self._ends:
             tails = ({tuple(map(_key, way[-count:])) for way in ways_to_split(name)} for name in self._names)
@@ -222,9 +222,9 @@ def readings(name: str) -> Iterator[str]:
 
 
 def portable(name: str) -> str:
-    """A name as a relative path with ``/``: without a drive, a server, or the root of another machine.
+    """A name as a relative path with ``/``: without a drive, a server, or another machine's root.
 
-    A name that is one already stays as it is.
+    A name that already is one stays as it is.
     """
     slashed = name.replace("\\", "/")
     has_drive = re.match(r"[A-Za-z]:/", slashed)
@@ -241,7 +241,7 @@ def portable(name: str) -> str:
 
 def ways_to_split(name: str) -> list[tuple[str, ...]]:
     """The parts of the path that a name stands for on any machine: as written, and with URL escapes decoded;
-    none for a name without any.
+    none if the name has none.
     """
     path = portable(name)
     ways = (PurePosixPath(reading).parts for reading in dict.fromkeys((path, unquote(path))))
@@ -249,7 +249,7 @@ def ways_to_split(name: str) -> list[tuple[str, ...]]:
 
 
 def portable_names(names: Sequence[str]) -> list[str]:
-    """The names of the images of a file as ``portable``; those that would become the same stay as they
+    """The names of a file's images made portable by ``portable``; names that would become equal stay as they
     are.
     """
     short = [portable(name) for name in names]
@@ -270,5 +270,5 @@ def _url(name: str) -> str | None:
 
 
 def _key(name: str) -> str:
-    """File names that differ only in case or in the way accents are stored are one."""
+    """File names that differ only in case or in the encoding of accents are equal."""
     return unicodedata.normalize("NFC", name).casefold()

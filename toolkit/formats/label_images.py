@@ -131,7 +131,7 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
         Instances in the order of ``labels``.
     """
     height, width = ids.shape
-    flat = np.ascontiguousarray(ids.numpy().T).ravel()  # COCO's run lengths go down the columns
+    flat = np.ascontiguousarray(ids.numpy().T).ravel()  # COCO's run lengths run down the columns
     starts = _run_starts(flat)
     ends = np.append(starts[1:], flat.size)
     order = np.argsort(flat[starts], kind="stable")  # the runs of each object together, top to bottom
@@ -168,13 +168,13 @@ def id_map_from_instances(instances: Instances) -> Tensor:
 
 
 def _run_starts(values: NDArray[Any]) -> NDArray[Any]:
-    """Where runs of equal values begin in a row of at least one."""
+    """The starts of runs of equal values in a nonempty row."""
     return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
 
 
 def _run_lengths(starts: NDArray[Any], ends: NDArray[Any], total: int) -> list[int]:
-    """Alternating lengths of background and foreground runs, background first, from where the foreground
-    starts and ends.
+    """Alternating lengths of background and foreground runs, background first, from the starts and ends of
+    the foreground.
     """
     edges = np.empty(2 * len(starts) + 2, dtype=np.int64)
     edges[0], edges[1:-1:2], edges[2:-1:2], edges[-1] = 0, starts, ends, total

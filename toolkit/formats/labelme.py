@@ -1,7 +1,7 @@
 """Files of LabelMe (https://github.com/wkentaro/labelme): one JSON file per image, with its shapes.
 
-Shapes of one label and one ``group_id`` are parts of one object. Coordinates are continuous, as on LabelMe's
-canvas: whole numbers lie on the edges of pixels.
+Shapes with the same label and the same ``group_id`` are parts of one object. Coordinates are continuous, as
+on LabelMe's canvas: whole numbers lie on the edges of pixels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from toolkit.types import Masks, Size
 
 LABELS_FILE = "labels.txt"
 NO_CLASSES = ("__ignore__", "_background_")
-"""Labels that LabelMe keeps for what is no object; its own lists of labels begin with them."""
+"""Labels that LabelMe reserves for shapes that are not objects; its own lists of labels begin with them."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class LabelmeOptions:
 
     Attributes:
         classes: class index by name.
-        other_shapes: what becomes of shapes without an area: points and lines.
-        outside: what becomes of objects that reach out of the image.
+        other_shapes: how to handle shapes without an area: points and lines.
+        outside: how to handle objects that extend beyond the image.
     """
 
     classes: Mapping[str, int]
@@ -48,7 +48,7 @@ def read_labelme(path: Path) -> dict[str, Any]:
     """The contents of a file.
 
     Raises:
-        DataError: when it is no file of LabelMe.
+        DataError: when it is not a LabelMe file.
     """
     data = load_json(path, "annotations by LabelMe", DataError)
     if (
@@ -75,7 +75,7 @@ def labels_of(data: Mapping[str, Any], path: Path) -> set[str]:
         try:
             found.add(class_name(label, f"{path}: shape {index}"))
         except DataError:
-            # Where faults are gathered, they are told when the shapes are read.
+            # If errors are being collected, this one is reported when the shapes are read.
             if not is_gathering():
                 raise
     return found - {*NO_CLASSES}
@@ -85,12 +85,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """The classes that a list of labels names, one per line.
 
     Raises:
-        DataError: when it cannot be read, names none, or one twice.
+        DataError: when it cannot be read, names no class, or names one twice.
     """
     lines = [line.strip() for line in read_text(path, "one label per line", DataError).splitlines()]
     names = class_names((line for line in lines if line and line not in NO_CLASSES), str(path))
     if not names:
-        raise DataError(f"{path} names no labels. Hint: write each label on a line of its own")
+        raise DataError(f"{path} names no labels. Hint: write each label on its own line")
     return names
 
 
@@ -99,12 +99,12 @@ def labelme_regions(data: dict[str, Any], size: Size, path: Path, options: Label
 
     Args:
         data: from ``read_labelme``.
-        size: of the image.
+        size: height and width of the image.
         path: the file, for messages.
-        options: classes, and what becomes of odd shapes.
+        options: the classes, and how to handle unusual shapes.
 
     Raises:
-        DataError: when the file is of an image of another size, a label is no class, or a shape cannot be
+        DataError: when the file is for an image of another size, a label is not a class, or a shape cannot be
             used.
     """
     # 0 stands for an unknown size, too
@@ -131,7 +131,7 @@ def labelme_regions(data: dict[str, Any], size: Size, path: Path, options: Label
 
 
 def _part(shape: Any, bounds: Bounds, where: str, options: LabelmeOptions) -> Region | None:
-    """A shape as a part of an object; None for one that is to be left out."""
+    """A shape as a part of an object; None if it is to be left out."""
     if not isinstance(shape, dict):
         raise DataError(f"{where} is not a record, but {type(shape).__name__}. Hint: correct the file")
     label = class_name(shape.get("label"), where)
@@ -151,7 +151,7 @@ def _part(shape: Any, bounds: Bounds, where: str, options: LabelmeOptions) -> Re
 
 
 def _joined(parts: list[Region], size: Size) -> Region:
-    """The parts of an object as one."""
+    """Join the parts of an object."""
     first = parts[0]
     if len(parts) == 1:
         return first

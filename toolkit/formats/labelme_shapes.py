@@ -1,4 +1,4 @@
-"""The shapes in LabelMe's files, and in those of tools that write the same format, as regions."""
+"""The shapes in LabelMe's files, and in those of other tools that write the same format, as regions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from toolkit.formats.regions import Region, ellipse, numbers, polygon, rectangle
 from toolkit.types import Masks, Size
 
 POLYGONS = ("polygon", "rotation", "oriented_rectangle", "quadrilateral")
-"""Shapes whose points are their corners; all but the first are turned rectangles of other tools."""
+"""Shapes whose points are their corners; all except the first are rotated rectangles of other tools."""
 
 WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
 
 def region_of_shape(shape: dict[str, Any], bounds: Bounds, where: str, label: int) -> Region | None:
-    """One shape as a region; None when it has no area.
+    """One shape as a region; None if it has no area.
 
     Args:
         shape: a record of the file.
-        bounds: of the image.
+        bounds: the bounds of the image.
         where: file and shape, for messages.
-        label: index of the class.
+        label: the index of the class.
 
     Raises:
         DataError: when the shape is unknown, or its points or mask cannot be used.
     """
     kind = shape.get("shape_type")
-    if kind in (None, ""):  # early versions knew nothing else
+    if kind in (None, ""):  # early versions only had polygons
         kind = "polygon"
     if kind in WITHOUT_AREA:
         return None
@@ -54,7 +54,7 @@ def region_of_shape(shape: dict[str, Any], bounds: Bounds, where: str, label: in
         raise DataError(f"{where}: a {kind} has two points, not {len(flat) // 2}. Hint: draw it again")
     if kind == "mask":
         return Region(label, where, code=_pasted(shape.get("mask"), flat, bounds.size, where))
-    # The second point lies on the circle, which may reach out of the image where an object is cut off.
+    # The second point is on the circle, which may extend beyond the image if an object is cut off.
     bounds.look(flat[:2], where)
     radius = math.hypot(flat[2] - flat[0], flat[3] - flat[1])
     return Region(label, where, code=ellipse((flat[0], flat[1]), (radius, radius), 0, bounds.size, where))
@@ -81,7 +81,7 @@ def _rectangle(flat: Sequence[float], where: str) -> tuple[float, ...]:
 
 
 def _pasted(mask: Any, corners: Sequence[float], size: Size, where: str) -> bytes:
-    """A mask that is a PNG in base 64, with its first and last pixel at the two points."""
+    """A mask stored as a PNG in base 64, with its first and last pixel at the two points."""
     pixels = _decoded(mask, where)
     (height, width), (x, y) = pixels.shape, (int(corners[0]), int(corners[1]))
     span = tuple(round(abs(corners[axis + 2] - corners[axis])) + 1 for axis in (0, 1))

@@ -82,11 +82,11 @@ def _parse(line: str, path: Path) -> ClassLine:
 def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] | None) -> None:
     """Write a list of classes that ``read_classes`` reads back.
 
-    A name that ends in three numbers would be read as one with a color, so colors are written where there is
+    A name that ends in three numbers would be read as a name with a color, so colors are written if there is
     such a name.
 
     Raises:
-        DataError: when a name cannot be told from something else in such a list.
+        DataError: when a name in such a list would be mistaken for something else.
         OutputError: when the file cannot be written.
     """
     if palette is None and any(map(_LINE.fullmatch, classes)):
@@ -122,7 +122,7 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
     visible.
 
     Args:
-        dataset: what to write.
+        dataset: the split to write.
         split: the name of its list of ids.
         folder: output folder; created if missing.
         limit: maximum number of samples.
@@ -160,10 +160,10 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
 
 
 def check_listable(ids: Sequence[str]) -> None:
-    """Make sure that ids can stand in a list, one per line, and are read back as they are.
+    """Check that ids can be listed, one per line, and read back unchanged.
 
     Raises:
-        DataError: names one that cannot.
+        DataError: when one cannot; names it.
     """
     for one in ids:
         if one.splitlines() != [one.strip()]:
@@ -174,7 +174,7 @@ def check_listable(ids: Sequence[str]) -> None:
 
 
 def write_ids(folder: Path, split: str, ids: Sequence[str]) -> None:
-    """Write the list of the ids of a split, whose files are there.
+    """Write the list of the ids of a split, whose files must exist.
 
     Raises:
         OutputError: when the file cannot be written.

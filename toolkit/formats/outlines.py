@@ -13,9 +13,9 @@ from toolkit.formats.regions import Polygon
 def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """The closed contours along pixel edges that bound a mask, both outer ones and those of holes.
 
-    A corner of the boundary is a point of the grid around which one or three of four pixels are set, or two
-    that touch diagonally, which makes two corners. Along each row and column of the grid, corners pair up,
-    first with second, third with fourth, to the sides of the lines (O'Rourke, *Uniqueness of orthogonal
+    A corner of the boundary is a grid point around which one or three of four pixels are set, or two that
+    touch diagonally, which makes two corners. Along each row and column of the grid, consecutive corners pair
+    up, first with second, third with fourth, to form the sides (O'Rourke, *Uniqueness of orthogonal
     connect-the-dots*, 1988).
 
     Args:
@@ -46,9 +46,7 @@ def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 def _partners(order: NDArray[np.intp]) -> list[int]:
-    """For each corner the one that it is paired with, when these are the corners in the order along the lines
-    of the grid.
-    """
+    """The partner of each corner, given the corners in the order along the grid lines."""
     partners = np.empty_like(order)
     partners[order[::2]], partners[order[1::2]] = order[1::2], order[::2]
     found: list[int] = partners.tolist()

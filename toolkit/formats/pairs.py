@@ -1,4 +1,4 @@
-"""Images beside label images in folders: finding them, pairing them, and splitting what has no published
+"""Images and label images in folders: finding them, pairing them, and splitting data without a published
 split.
 """
 
@@ -20,18 +20,18 @@ from toolkit.reading import files
 def images_below(
     folder: Path, ending: str = "", *, hint: str = "check the folder that is named"
 ) -> dict[str, Path]:
-    """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of
-    the name.
+    """Image files below a folder, by id: the relative path without suffix, and without ``ending`` at the end
+    of the name.
 
-    What is no data is passed over: hidden files and folders, `__MACOSX` and the like.
+    Files that do not count as data are skipped: hidden files and folders, `__MACOSX` and the like.
 
     Args:
-        folder: where to look.
+        folder: the folder to search.
         ending: only files whose names end in this (before the suffix), such as ``_mask``.
-        hint: what to do when the folder is not there, for the message.
+        hint: what to do if the folder does not exist, for the message.
 
     Raises:
-        DataError: when the folder is not there or cannot be read, or two files have the same id.
+        DataError: when the folder does not exist or cannot be read, or two files have the same id.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist, or is not a folder. Hint: {hint}")
@@ -49,7 +49,7 @@ def images_below(
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files below a folder, each folder in the order of its names; pictures of kinds that are not read
+    """Image files below a folder, each folder in the order of its names; pictures of unsupported kinds
     are noted.
 
     Raises:
@@ -75,18 +75,18 @@ def _unreadable(error: OSError) -> None:
 def check_pairs(
     images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, hint: str
 ) -> None:
-    """Every image must have a label image, and the other way round; where faults are gathered, callers leave
-    those out that stand alone.
+    """Check that every image has a label image, and vice versa; if errors are being collected, callers leave
+    out those without a counterpart.
 
     Args:
         images: ids of the images.
         labels: ids of the label images.
-        image_folder: where images are, for the message.
-        label_folder: where label images are.
+        image_folder: the folder of the images, for the message.
+        label_folder: the folder of the label images.
         hint: what to do, for the message.
 
     Raises:
-        DataError: says which are without the other, with the count and the first five.
+        DataError: when some have no counterpart; gives their number and names the first five.
     """
     images, labels = set(images), set(labels)
     problems = []
@@ -99,21 +99,21 @@ def check_pairs(
 
 
 def listed(what: str, names: Sequence[str]) -> str:
-    """``what: 7 (a, b, c, d, e, …)``: how many there are, and the first of them."""
+    """``what: 7 (a, b, c, d, e, …)``: their number, and the first of them."""
     return f"{what}: {len(names)} ({some(names)})"
 
 
 def some(names: Sequence[str]) -> str:
-    """``a, b, c, d, e, …``: the first five of names, or all of them where faults are gathered."""
+    """``a, b, c, d, e, …``: the first five of names, or all of them if errors are being collected."""
     shown = names if is_gathering() else names[:5]
     return f"{', '.join(shown)}{', …' if len(names) > len(shown) else ''}"
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list of names, without those that are empty.
+    """The lines of a list of names, without empty lines.
 
     Raises:
-        DataError: when the file cannot be read, is no text, or lists nothing.
+        DataError: when the file cannot be read, is not text, or is empty.
     """
     lines = files.read_lines(path, "a list of names", DataError)
     if not lines:
@@ -122,11 +122,12 @@ def read_lines(path: Path) -> list[str]:
 
 
 def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train") -> str:
-    """The split that a name falls into by its hash; it stays when others are added or taken away.
+    """The split that a name falls into by its hash, which does not change when other names are added or
+    removed.
 
     Args:
-        name: of an image, or of what must not be torn apart, such as a patient.
-        fractions: part of the names that falls into each split; their sum is below 1.
+        name: the name of an image, or of a group that must stay together, such as a patient.
+        fractions: the fraction of names that falls into each split; their sum is below 1.
         rest: the split of all others.
     """
     position = (

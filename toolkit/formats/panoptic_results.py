@@ -1,4 +1,4 @@
-"""Panoptic predictions on disk: ours, or those of any software that writes COCO's form."""
+"""Panoptic predictions on disk: ours, or those of any software that writes COCO's format."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class PanopticResults:
 
     Args:
         path: the JSON file; its PNGs are in the folder of the same name without ``.json``.
-        data: what it holds.
-        classes: of the dataset; the file's categories are matched with them by name.
-        image_ids: the number by which a file without ``images`` names each sample.
+        data: its contents.
+        classes: the classes of the dataset; the file's categories are matched with them by name.
+        image_ids: the number that stands for each sample in a file without ``images``.
         category_ids: the number of each class in a file without ``categories``.
 
     Raises:
-        DataError: when a record does not fit, or is of an unknown image or class; tells all faults.
+        DataError: when a record does not fit, or refers to an unknown image or class; lists all errors.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PanopticResults:
 
     @property
     def names(self) -> list[str]:
-        """What the images are called."""
+        """The names of the images."""
         return list(self._by_name)
 
     def __contains__(self, name: object) -> bool:
@@ -76,10 +76,10 @@ class PanopticResults:
 
         Args:
             name: one of ``names``.
-            size: of the image.
+            size: height and width of the image.
 
         Raises:
-            DataError: when the PNG cannot be used, or is of another size.
+            DataError: when the PNG cannot be used, or has another size.
         """
         annotation = self._by_name[name]
         path = self.path.with_suffix("") / annotation.file_name
@@ -95,9 +95,9 @@ class PanopticResults:
 def _categories(
     data: Mapping[str, Any], source: str, classes: Sequence[str], category_ids: Sequence[int]
 ) -> dict[Any, ClassOfCategory | None]:
-    """What each category stands for; None for a background that the dataset does not have.
+    """The class of each category; None for a background class that the dataset does not have.
 
-    Without categories nothing says what is a thing; the truth does when they are measured.
+    Without categories it is unknown which classes are things; the truth provides this when they are measured.
     """
     if data.get("categories") in (None, []):
         return {key: ClassOfCategory(label, False) for label, key in enumerate(category_ids)}
@@ -121,7 +121,7 @@ def _categories(
 def _names_of_images(
     data: Mapping[str, Any], source: str, image_ids: Mapping[str, int] | None
 ) -> dict[Any, str]:
-    """What each image is called, by id."""
+    """The name of each image, by id."""
     if data.get("images") in (None, []):
         if image_ids is None:
             raise DataError(

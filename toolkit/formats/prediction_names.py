@@ -1,7 +1,7 @@
-"""Which image a prediction is of, by name: never one for two, and never one of two at random.
+"""Matches predictions with images by name: never one prediction with two images, and never at random.
 
-Predictions are called by the image's path below some folder, with or without its suffix and with or without
-the subfolders of the data set. A name is shortened only as long as it still means one image.
+Predictions are named after the image's path below some folder, with or without its suffix and with or without
+the subfolders of the dataset. A name is shortened only as long as it still identifies one image.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from toolkit.formats.regions import sample_id
 
 
 class Names:
-    """Predictions by the names that they have on disk.
+    """Predictions by their names on disk.
 
     Args:
-        names: of the images that they are of: paths with ``/``, with or without suffix; each once.
-        source: the file or folder that has them, for messages.
+        names: names of the images that they belong to: paths with ``/``, with or without suffix; each once.
+        source: the file or folder that contains them, for messages.
     """
 
     def __init__(self, names: Iterable[str], source: Path) -> None:
@@ -30,10 +30,10 @@ class Names:
             self._without_suffix[sample_id(name)].append(name)
 
     def find(self, sample: str) -> str | None:
-        """The prediction of a sample; None where there is none.
+        """The prediction of a sample; None if there is none.
 
-        It is looked for by the whole id, then without the suffix, then by the last part of the id in the same
-        way: predictions may have been made without the subfolders of the data set.
+        It is searched for by the whole id, then without the suffix, then by the last part of the id in the
+        same way: predictions may have been made without the subfolders of the dataset.
 
         Args:
             sample: its id.
@@ -48,7 +48,7 @@ class Names:
         if wanted in self._names:
             return wanted
         found = self._without_suffix.get(sample_id(wanted), [])
-        # an id with a suffix is that of one of two images, and the prediction of the other is not its own
+        # an id with a suffix belongs to one of two images, and the prediction of the other one is not its own
         found = [name for name in found if wanted == sample_id(wanted) or name == sample_id(name)]
         if len(found) > 1:
             raise DataError(
@@ -65,7 +65,7 @@ class Names:
             samples: their ids.
 
         Raises:
-            DataError: when several could be meant, or one would be of two samples; names them.
+            DataError: when several could be meant, or one would belong to two samples; names them.
         """
         whole = {sample: self._find(sample, sample) for sample in samples}
         found = self._each_once((sample, name) for sample, name in whole.items() if name is not None)
@@ -86,22 +86,22 @@ class Names:
         return {sample: name for name, sample in owners.items()}
 
     def others(self, matched: Iterable[str]) -> list[str]:
-        """The predictions that are of none of the samples.
+        """The predictions that belong to none of the samples.
 
         Args:
-            matched: those that are of one.
+            matched: the predictions that belong to one.
         """
         known = set(matched)
         return [name for name in self._names if name not in known]
 
 
 def say_left_out(say: Callable[[str], None], source: Path, others: Sequence[str]) -> None:
-    """Say that predictions of images that the data set lacks do not count, if there are any.
+    """Report predictions of images that are not in the dataset, which do not count, if there are any.
 
     Args:
-        say: is called with the line.
-        source: the file or folder that has them.
-        others: what they are called.
+        say: called with the line.
+        source: the file or folder that contains them.
+        others: their names.
     """
     if others:
         what = f"{len(others):,} predictions are" if len(others) != 1 else "1 prediction is"

@@ -30,7 +30,7 @@ Polygon: TypeAlias = tuple[float, ...]
 """``x0, y0, x1, y1, …`` in pixels."""
 
 Box: TypeAlias = tuple[float, float, float, float]
-"""``x0, y0, x1, y1`` in pixels, the latter two exclusive."""
+"""``x0, y0, x1, y1`` in pixels, the last two exclusive."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Region:
     """One object of one image.
 
     Attributes:
-        label: index of its class.
+        label: the index of its class.
         where: file and record, for messages.
         polygons: its parts; the object is their union.
         code: compressed COCO run lengths of an object that is not a polygon, or if they are already known.
-        box_xyxy: the box in the file; None for that of its mask.
+        box_xyxy: the box in the file; None for the box of its mask.
         is_crowd: whether it is a crowd of objects.
-        keypoints: ``x, y, visibility`` of each, one after the other; None when there are none.
-        area: in square pixels, as stored in the file; None for that of the mask.
+        keypoints: ``x, y, visibility`` of all keypoints, concatenated; None if there are none.
+        area: in square pixels, as stored in the file; None for the area of the mask.
     """
 
     label: int
@@ -81,7 +81,7 @@ class RegionDataset(Dataset):
     """A split whose objects are built from ``Region`` records, read on demand.
 
     Attributes:
-        num_keypoints: keypoints of each object; 0 for none.
+        num_keypoints: number of keypoints of each object; 0 for none.
     """
 
     num_keypoints = 0
@@ -116,7 +116,7 @@ class RegionDataset(Dataset):
 
 
 def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) -> Instances:
-    """Convert regions to ``Instances``; masks are None when the file has only boxes.
+    """Convert regions to ``Instances``; masks are None if the file has only boxes.
 
     Raises:
         DataError: when a mask covers no pixels, or some objects of the image have masks and others do not.
@@ -180,10 +180,10 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
 
 
 def check_stated_size(stated: tuple[object, object], size: Size, where: str) -> None:
-    """Check the height and width that a file says an image has; None stands for not saying.
+    """Check the height and width that a file says an image has; None if it does not say.
 
     Raises:
-        DataError: when they are no whole numbers, or not those of the image.
+        DataError: when they are not whole numbers, or not those of the image.
     """
     known: list[int] = []
     for name, value, actual in zip(("height", "width"), stated, size, strict=True):
@@ -205,7 +205,7 @@ def check_stated_size(stated: tuple[object, object], size: Size, where: str) -> 
 
 
 def polygon(values: Any, where: str, what: str = "the polygon") -> Polygon:
-    """Check a polygon from a file; where it may lie is for ``toolkit.formats.bounds`` to say.
+    """Check a polygon from a file; ``toolkit.formats.bounds`` checks its position.
 
     Raises:
         DataError: when it is not a list of finite numbers, or has fewer than three points or an odd number of
@@ -229,7 +229,7 @@ def ellipse(
         center: x and y in pixels.
         radii: semi-axes in pixels, along x and y before rotation.
         theta: rotation in radians, from x toward y (clockwise on the screen).
-        size: of the image.
+        size: height and width of the image.
         where: file and record, for messages.
 
     Raises:
@@ -242,7 +242,7 @@ def ellipse(
         )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
     dx, dy = xs - center[0], ys - center[1]
-    # Numbers of any size may stand in a file; what is infinitely far away is outside.
+    # A file may contain numbers of any size; anything infinitely far away is outside.
     with np.errstate(over="ignore", invalid="ignore"):
         along = (dx * math.cos(theta) + dy * math.sin(theta)) / radii[0]
         across = (dy * math.cos(theta) - dx * math.sin(theta)) / radii[1]
@@ -262,7 +262,7 @@ def sample_id(file_name: str) -> str:
 
 
 def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
-    """The ids of the images of a split; where two images differ only in the suffix, their ids keep it."""
+    """The ids of the images of a split; if two images differ only in the suffix, their ids keep it."""
     short = [sample_id(name) for name in file_names]
     uses = Counter(short)
     return tuple(

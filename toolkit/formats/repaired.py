@@ -1,6 +1,4 @@
-"""A split as ``toolkit data check --fix`` writes it: without what is wrong, and with a list of what was
-changed.
-"""
+"""A split as ``toolkit data check --fix`` writes it: without errors, and with a list of what was changed."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ C = TypeVar("C")
 class RepairedSplit(Dataset):
     """Some samples of a split, with their objects repaired as they are read.
 
-    Objects that cover no pixel or are there twice are left out, boxes that are not those of their masks are
+    Objects that cover no pixels or occur twice are left out, boxes that do not match their masks are
     replaced, and records that the reader refuses are left out.
 
     Args:
-        dataset: the split, opened while faults are gathered.
+        dataset: the split, opened while errors are being collected.
         split: its name.
         kept: positions of the samples that are kept; they can be read, and their labels stand for classes.
         classes: the same as the dataset's, perhaps in another order.
@@ -48,7 +46,7 @@ class RepairedSplit(Dataset):
 
     @property
     def changes(self) -> list[Change]:
-        """What was changed in the samples that were read so far, in their order."""
+        """What was changed in the samples that have been read so far, in their order."""
         return [change for place in sorted(self._changes) for change in self._changes[place]]
 
     def __getitem__(self, index: int) -> Sample:
@@ -63,14 +61,16 @@ class RepairedSplit(Dataset):
         return sample.with_(id=self.ids[place], label_map=self._label_map(sample))
 
     def capability(self, kind: type[C]) -> C | None:
-        """That of the dataset, where the classes have the same order."""
+        """The dataset's capability, if the classes have the same order."""
         return self._dataset.capability(kind) if self.classes == tuple(self._dataset.classes) else None
 
     def _change(self, place: int, index: int | str, found: str, change: str) -> Change:
         return Change(self._split, self.ids[place], str(index), found, change)
 
     def _decide(self, place: int, instances: Instances) -> tuple[list[int], list[int]]:
-        """The positions of the objects to keep, and of those whose box is to be that of their mask."""
+        """The positions of the objects to keep, and of those whose box is to be replaced by that of their
+        mask.
+        """
         dropped, boxes = set[int](), []
         for each in object_findings(instances):
             if each.kind in ("empty", "twice"):
@@ -128,7 +128,7 @@ class RepairedRegions(RepairedSplit, RegionDataset):
         return [replace(regions[i], label=self._labels[regions[i].label]) for i in kept]
 
     def _has_pixels(self, place: int, region: Region, size: Size) -> bool:
-        """Whether the mask of an object can be made, where it has one."""
+        """Whether the mask of an object, if it has one, can be built."""
         try:
             if region.has_mask:
                 region.counts(size)
@@ -139,7 +139,7 @@ class RepairedRegions(RepairedSplit, RegionDataset):
 
 
 def repaired(dataset: Dataset, split: str, kept: Sequence[int], classes: Sequence[str]) -> RepairedSplit:
-    """A split without what is wrong; arguments as of ``RepairedSplit``."""
+    """A split without its errors; arguments as for ``RepairedSplit``."""
     if isinstance(dataset, RegionDataset):
         return RepairedRegions(dataset, split, kept, classes)
     return RepairedSplit(dataset, split, kept, classes)

@@ -1,5 +1,5 @@
-"""Boxes that are turned about their center, as CVAT writes them into COCO files: the upright box, and the
-angle as an attribute.
+"""Boxes rotated about their center, as CVAT writes them into COCO files: the upright box, and the angle as an
+attribute.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from toolkit.formats.regions import Box, Polygon, rectangle
 from toolkit.reading.fields import is_number
 
 UNKNOWN_ANGLES = ("rotation", "angle", "theta")
-"""Fields of a record that other tools may write, each with a meaning of its own."""
+"""Fields of a record that other tools may write, each with its own meaning."""
 
 
 def rotation_of(record: Mapping[str, Any], where: str) -> float:
-    """By how many degrees the box of an annotation is turned, clockwise; 0 for an upright one.
+    """The angle by which the box of an annotation is rotated, in degrees clockwise; 0 for an upright box.
 
     Raises:
-        DataError: when the angle is no number, or stands in a field whose meaning is not known.
+        DataError: when the angle is not a number, or is in a field whose meaning is not known.
     """
     unknown = next((name for name in UNKNOWN_ANGLES if record.get(name) not in (None, 0)), None)
     if unknown is not None:
@@ -38,7 +38,7 @@ def rotation_of(record: Mapping[str, Any], where: str) -> float:
 
 
 def turned(box: Box, degrees: float) -> Polygon:
-    """The corners of a box that is turned clockwise about its center."""
+    """The corners of a box rotated clockwise about its center."""
     x0, y0, x1, y1 = box
     center = ((x0 + x1) / 2, (y0 + y1) / 2)
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -56,7 +56,7 @@ def hull(corners: Sequence[float]) -> Box:
 
 
 def is_upright(segmentation: Any, box: Box) -> bool:
-    """Whether a segmentation is no more than the four corners of a box."""
+    """Whether a segmentation consists of only the four corners of a box."""
     flat = segmentation[0] if isinstance(segmentation, list) and len(segmentation) == 1 else None
     if not isinstance(flat, list) or len(flat) not in (8, 10) or not all(map(is_number, flat)):
         return False

@@ -1,12 +1,12 @@
 """Files of the VGG Image Annotator (VIA), versions 1 and 2: https://www.robots.ox.ac.uk/~vgg/software/via/.
 
 A file maps a key to each image: ``{"filename": …, "regions": …}``. In version 1 the regions are a mapping
-from "0", "1", … to regions, in version 2 a list; a project of version 2 has the same below
+from "0", "1", … to regions, in version 2 a list; a project of version 2 has the same structure below
 ``_via_img_metadata``. A region has ``shape_attributes`` (its outline) and ``region_attributes`` (what the
 user entered for it).
 
-VIA draws its shapes on an HTML canvas that lies over the image, where whole coordinates lie between pixels;
-so they are taken as they are, without the half pixel that Detectron2's balloon tutorial adds. Then a polygon
+VIA draws its shapes on an HTML canvas over the image, where whole coordinates are between pixels;
+so they are used as they are, without the half pixel that Detectron2's balloon tutorial adds. Then a polygon
 from 2 to 5 covers the pixels 2, 3 and 4, and the box of the mask is that of the points.
 """
 
@@ -27,7 +27,7 @@ from toolkit.types import Size
 
 SHAPES = ("polygon", "polyline", "rect", "circle", "ellipse")
 VIA_3 = frozenset({"project", "file", "metadata", "view"})
-"""What a project of version 3 holds at its top."""
+"""The top-level keys of a project of version 3."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class ViaOptions:
 
     Attributes:
         classes: names of the classes.
-        attribute: which of a region's attributes has the name of the class; empty when all are of the first
-            class.
-        outside: what becomes of objects that reach out of the image.
+        attribute: which of a region's attributes contains the name of the class; empty if all regions are of
+            the first class.
+        outside: how to handle objects that extend beyond the image.
     """
 
     classes: tuple[str, ...]
@@ -48,10 +48,10 @@ class ViaOptions:
 
 @dataclass(frozen=True)
 class ViaImage:
-    """What a file says of one image.
+    """The contents of a file for one image.
 
     Attributes:
-        file_name: of the image, relative to the folder of images.
+        file_name: the image file, relative to the folder of images.
         regions: the records of its regions, by their name in messages.
     """
 
@@ -60,10 +60,10 @@ class ViaImage:
 
 
 def read_via(path: Path) -> list[ViaImage]:
-    """The images of a VIA file, in its order; those without regions too.
+    """The images of a VIA file, in its order, including those without regions.
 
     Raises:
-        DataError: when it is no such file, or names an image twice.
+        DataError: when it is not such a file, or names an image twice.
     """
     data = load_json(path, "annotations of the VGG Image Annotator", DataError)
     if isinstance(data, dict) and set(data) >= VIA_3:
@@ -82,7 +82,7 @@ def read_via(path: Path) -> list[ViaImage]:
 
 
 def _image(key: str, record: Any, path: Path, seen: set[str]) -> ViaImage:
-    """One image of a file; ``seen`` has the names of those before it."""
+    """One image of a file; ``seen`` has the names of the images before it."""
     name = record.get("filename") if isinstance(record, dict) else None
     if not isinstance(name, str) or not name:
         raise DataError(f"{path}: image {key!r} has no filename. Hint: export the annotations as JSON")
@@ -108,13 +108,13 @@ def via_regions(image: ViaImage, size: Size, path: Path, options: ViaOptions) ->
 
     Args:
         image: from ``read_via``.
-        size: of the image.
+        size: height and width of the image.
         path: the VIA file, for messages.
-        options: classes, and what becomes of odd shapes.
+        options: the classes, and how to handle unusual shapes.
 
     Raises:
-        DataError: when a region has a shape without an area, values that are no numbers, or an unknown class,
-            or regions lie outside of the image.
+        DataError: when a region has a shape without an area, values that are not numbers, or an unknown
+            class, or regions are outside the image.
     """
     bounds = Bounds(size, options.outside)
     found = usable(image.regions.items(), lambda each: _region(*each, image, bounds, path, options))
@@ -141,9 +141,7 @@ def _region(
 
 
 def _outline(shape: dict[str, Any], bounds: Bounds, where: str) -> Polygon | bytes:
-    """The polygon of a shape, or the run lengths of a round one. A polyline encloses what it would when
-    closed.
-    """
+    """The polygon of a shape, or the run lengths of a round one. A polyline is treated as closed."""
 
     def value(name: str) -> float:
         return numbers([shape.get(name)], where, f"{name} of the {shape['name']}")[0]
@@ -159,11 +157,11 @@ def _outline(shape: dict[str, Any], bounds: Bounds, where: str) -> Polygon | byt
         corners = rectangle(x, y, x + value("width"), y + value("height"))
         return bounds.look(polygon(list(corners), where, "the rect"), where)
     center = (value("cx"), value("cy"))
-    # Only where it is: a round object that the border cuts off is outlined beyond it.
+    # Only check where it is: a round object that is cut off at the border extends beyond it.
     bounds.look(center, where)
     if shape["name"] == "circle":
         return ellipse(center, (value("r"), value("r")), 0, bounds.size, where)
-    theta = value("theta") if "theta" in shape else 0.0  # older versions cannot turn an ellipse
+    theta = value("theta") if "theta" in shape else 0.0  # older versions cannot rotate an ellipse
     return ellipse(center, (value("rx"), value("ry")), theta, bounds.size, where)
 
 
@@ -203,7 +201,7 @@ def _value(value: Any) -> Any:
 
 
 def check_one_class(images: Sequence[ViaImage], path: Path, name: str) -> None:
-    """Check that nothing tells the regions apart, so that all of them may be of one class.
+    """Check that nothing distinguishes the regions, so that all of them may have the same class.
 
     Raises:
         DataError: when an attribute has several values.

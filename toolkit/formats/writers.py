@@ -1,6 +1,7 @@
 """Writes objects in the formats of COCO, LabelMe, YOLO and VIA, with one writer each, one image at a time.
 
-A writer expects only what its format can hold; ``toolkit.formats.convert`` filters out and counts the rest.
+A writer expects only what its format can represent; ``toolkit.formats.convert`` filters out and counts the
+rest.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def _parts_of_image(region: Region, size: Size) -> list[float]:
         return [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
     flat = single_polygon(region, size)
     if not all(0 <= value <= (height if index % 2 else width) for index, value in enumerate(flat)):
-        flat = one_polygon(dense(region, size))  # what is outside the image cannot be written
+        flat = one_polygon(dense(region, size))  # parts outside the image cannot be written
     return [value / (height if index % 2 else width) for index, value in enumerate(flat)]
 
 

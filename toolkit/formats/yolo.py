@@ -25,19 +25,19 @@ from toolkit.wording import counted
 logger = logging.getLogger("toolkit")
 
 SPLIT_KEYS = {name for names in NAMES.values() for name in names}
-"""The lines of ``data.yaml`` that say where images are."""
+"""The keys of ``data.yaml`` that list images."""
 
 
 @dataclass(frozen=True)
 class YoloSet:
-    """What ``data.yaml`` says.
+    """The contents of ``data.yaml``.
 
     Attributes:
         path: the file.
-        data: all that it holds.
+        data: all of its values.
         classes: their names.
-        keypoints: how many keypoints each object has, and how many numbers each keypoint (2 or 3); None where
-            lines hold polygons and boxes.
+        keypoints: how many keypoints each object has, and how many numbers each keypoint has (2 or 3); None
+            if lines contain polygons and boxes.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class YoloSet:
 def read_data_yaml(path: Path) -> YoloSet:
     """Read ``data.yaml``.
 
-    The names are text as they are written, whatever YAML would make of them: ``no``, ``007`` and ``1e3``.
+    The names are text as written, regardless of how YAML would interpret them: ``no``, ``007`` and ``1e3``.
 
     Raises:
         DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps,
@@ -115,10 +115,10 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     """The images of a split, sorted, and their names in its folder.
 
     An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path``
-    or beside ``data.yaml``. What is no data in a folder, such as ``._a.jpg``, is passed over.
+    or beside ``data.yaml``. Files that do not count as data, such as ``._a.jpg``, are skipped.
 
     Raises:
-        DataError: when an entry leads nowhere, or to no image.
+        DataError: when an entry leads nowhere, or to no images.
         MissingSplitError: when there is no entry.
     """
     given = {name: value for name, value in yolo.data.items() if value is not None and value != []}
@@ -183,13 +183,13 @@ def _base(yolo: YoloSet) -> str:
 def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:
     here, base = yolo.path.parent, _base(yolo)
     for reading in readings(entry):
-        # The last is what Roboflow writes.
+        # The last one is for what Roboflow writes.
         for path in (here / base / reading, here / reading, here / reading.removeprefix("../")):
             if is_file(path) or is_folder(path):
                 return path
     by_end = _by_end(yolo, entry)
     if by_end is not None:
-        logger.info("%s names %s, a path of another machine; %s is taken for it", yolo.path, entry, by_end)
+        logger.info("%s names %s, a path on another machine; %s is used instead", yolo.path, entry, by_end)
         return by_end
     tried = " nor ".join(dict.fromkeys((str(here / base / entry), str(here / entry))))
     raise DataError(
@@ -199,8 +199,8 @@ def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:
 
 
 def _by_end(yolo: YoloSet, entry: str) -> Path | None:
-    """The file or folder below that of ``data.yaml`` that the longest end of a path of another machine leads
-    to, unless another entry ends so, too.
+    """The file or folder below that of ``data.yaml`` that matches the longest end of a path from another
+    machine, unless another entry has the same end.
     """
     if portable(entry) == entry:
         return None
@@ -216,7 +216,7 @@ def _by_end(yolo: YoloSet, entry: str) -> Path | None:
 
 
 def others(yolo: YoloSet) -> list[str]:
-    """What ``data.yaml`` names that looks like images of a split, under a name that stands for none."""
+    """Entries of ``data.yaml`` that look like the images of a split, under a name that is not of a split."""
     known = SPLIT_KEYS | {"path", "names", "download"}
     found = []
     for name, value in yolo.data.items():

@@ -1,6 +1,6 @@
 """YOLO's label files: one text file per image, one object per line.
 
-A line is the class and the points of a polygon, as parts of the image's width and height:
+A line is the class and the points of a polygon, as fractions of the image's width and height:
 ``0 0.1 0.2 0.5 0.2 0.5 0.7``. Four numbers after the class are a box: the center, width and height. Where
 ``data.yaml`` has ``kpt_shape``, keypoints follow the box, with or without visibility.
 """
@@ -20,15 +20,15 @@ from toolkit.formats.yolo import YoloSet
 from toolkit.reading.files import is_there, read_text
 from toolkit.types import Masks, Size
 
-_DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less
+_DIGITS = 6  # of a pixel: dividing by the size and multiplying again changes less than this
 _FAR = 0.5
-"""By how many widths or heights a value may be outside of the image before it counts as one in pixels."""
+"""How far a value may be outside the image, in widths or heights, before it is assumed to be in pixels."""
 
 
 def yolo_regions(path: Path, size: Size, yolo: YoloSet, outside: Outside = "error") -> list[Region]:
-    """The objects in a label file; none where there is no file.
+    """The objects in a label file; none if there is no file.
 
-    In an image that has boxes and polygons, all objects are boxes: a box says nothing of the outline.
+    In an image that has boxes and polygons, all objects are boxes: a box says nothing about the outline.
 
     Raises:
         DataError: when a line cannot be used; names file and line.
@@ -42,7 +42,7 @@ def yolo_regions(path: Path, size: Size, yolo: YoloSet, outside: Outside = "erro
 
 
 def _alike(regions: list[Region], size: Size) -> list[Region]:
-    """Objects that all have a mask, or none."""
+    """Turn all objects into boxes, unless all of them have masks."""
     outlined = [region for region in regions if region.has_mask]
     if not outlined or len(outlined) == len(regions):
         return regions
@@ -81,7 +81,7 @@ def _require_parts(values: Sequence[float], where: str) -> None:
 
 
 def _segment(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region:
-    """A line of a box or of a polygon."""
+    """A line with a box or a polygon."""
     label, values = _numbers(words, where, yolo)
     _require_parts(values, where)
     if len(values) == 4:
@@ -107,8 +107,8 @@ def _box(label: int, values: Sequence[float], bounds: Bounds, where: str) -> Reg
 
 
 def _pose(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region:
-    """A line of a box with keypoints."""
-    assert yolo.keypoints is not None  # the caller saw to it
+    """A line with a box and keypoints."""
+    assert yolo.keypoints is not None  # checked by the caller
     count, each = yolo.keypoints
     label, values = _numbers(words, where, yolo)
     if len(values) not in (4, 4 + count * each):
@@ -126,14 +126,14 @@ def _pose(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region
 
 
 def _keypoint(values: Sequence[float], bounds: Bounds, where: str) -> tuple[float, float, float]:
-    """x and y in pixels and visibility; three zeros for a keypoint that is not marked."""
+    """x and y in pixels and visibility; three zeros for an unmarked keypoint."""
     visibility = values[2] if len(values) == 3 else 2.0
     if visibility not in (0, 1, 2):
         raise DataError(
             f"{where} has {visibility:g} as the visibility of a keypoint; expected 0, 1 or 2. Hint: correct"
             " it"
         )
-    # Without visibility, a keypoint that is not there is written as 0 0, or as negative numbers.
+    # Without visibility, a missing keypoint is written as 0 0, or as negative numbers.
     if visibility == 0 or values[0] < 0 or values[1] < 0 or (values[0], values[1]) == (0, 0):
         return 0.0, 0.0, 0.0
     _require_parts(values[:2], where)

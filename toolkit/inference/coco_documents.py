@@ -1,4 +1,4 @@
-"""Predictions in COCO's form, as files have them and other software reads them."""
+"""Predictions in COCO's format, for files that other software reads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def coco_document(
     file_name: str = "",
     about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One prediction as a document of its own, as what JSON can hold.
+    """One prediction as a separate document of plain values for JSON.
 
     Args:
-        prediction: with instances, a label map, or both.
+        prediction: a prediction with instances, a label map, or both.
         classes: the names that labels stand for.
-        file_name: of the image; the id of the sample when empty.
-        about: goes to ``info``.
+        file_name: file name of the image; the id of the sample when empty.
+        about: the contents of ``info``.
     """
     height, width = prediction.size
     image = {"id": 1, "file_name": file_name or prediction.sample_id, "width": width, "height": height}
@@ -46,8 +46,8 @@ def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
-    """The objects of one image as COCO annotations without ids; categories count from 1. Numbers lose nothing
-    of their float32. ``object`` is what the user calls the object, where prompts say so.
+    """The objects of one image as COCO annotations without ids; categories count from 1. Numbers keep all
+    digits of their float32 values. ``object`` is the user's name for the object, if the prompts give one.
     """
     codes = instances.masks.to_coco() if instances.masks is not None else []
     areas = instances.masks.areas().tolist() if instances.masks is not None else []
@@ -71,7 +71,7 @@ def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
 
 
 def label_map_annotations(label_map: Tensor) -> list[dict[str, Any]]:
-    """The regions of a label map as COCO annotations without ids: one for each class that is there."""
+    """The regions of a label map as COCO annotations without ids: one for each class that occurs."""
     return [{"category_id": label + 1, **_region(region)} for label, region in _regions(label_map)]
 
 
@@ -94,5 +94,5 @@ def _regions(label_map: Tensor) -> Iterator[tuple[int, Masks]]:
 
 
 def _numbers(values: Iterable[Any]) -> list[float]:
-    """Floats whose decimal form is the shortest that gives back the float32."""
+    """Floats with the shortest decimal form that reproduces the float32."""
     return [float(str(np.float32(value))) for value in values]

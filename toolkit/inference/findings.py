@@ -1,4 +1,4 @@
-"""What a model found, in numbers and in a line for people."""
+"""What a model found, as numbers and as a line for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.visualization.legend import label_counts
 from toolkit.wording import counted
 
 MOST_NAMES = 6
-"""How many classes are named in a line; the rest are counted."""
+"""Number of classes named in a line; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Findings:
     """What was found in one image.
 
     Attributes:
-        objects: how many in all, whatever their scores; None where the model gives none.
-        found: how many of each class are worth showing, by the name of the class; the most frequent first.
-        best_score: the highest score of all objects; None where there are none, or they have no scores.
-        pixels: of a label map, how many pixels each class has, the most frequent first; void is left out.
-        has_label_map: whether there is one.
+        objects: total number of objects with any score; None if the model predicts no objects.
+        found: number of objects worth showing, by name of the class; the most frequent first.
+        best_score: the highest score of all objects; None if there are none, or if they have no scores.
+        pixels: for a label map, the number of pixels of each class, the most frequent first, without void.
+        has_label_map: whether there is a label map.
     """
 
     objects: int | None = None
@@ -35,15 +35,15 @@ class Findings:
 
     @property
     def below(self) -> int:
-        """How many objects have a score that is too low to be shown."""
+        """Number of objects whose score is too low to be shown."""
         return (self.objects or 0) - sum(self.found.values())
 
 
 def findings_of(prediction: Prediction, classes: Sequence[str], threshold: float) -> Findings:
-    """Count what a prediction holds.
+    """Count the contents of a prediction.
 
     Args:
-        prediction: of one image.
+        prediction: the prediction for one image.
         classes: the names that labels stand for.
         threshold: minimum score for an object to count as found.
     """
@@ -61,7 +61,7 @@ def findings_of(prediction: Prediction, classes: Sequence[str], threshold: float
 
 
 def above(instances: Instances, threshold: float) -> Instances:
-    """The objects of at least this score; all where there are no scores."""
+    """The objects with at least this score; all if there are no scores."""
     return instances if instances.scores is None else instances[instances.scores >= threshold]
 
 
@@ -76,7 +76,7 @@ def counts_by_class(counts: Mapping[str, int]) -> str:
 
 
 def shares(pixels: Mapping[str, int], total: int) -> str:
-    """``61 % sky, 39 % road``: parts of all pixels, by class."""
+    """``61 % sky, 39 % road``: fractions of all pixels, by class."""
     return _listed([f"{_percent(count, total)} {name}" for name, count in pixels.items()], "classes")
 
 
@@ -101,12 +101,12 @@ def _name(label: int, classes: Sequence[str]) -> str:
 
 @dataclass
 class Tally:
-    """What was found in many images, taken in one by one.
+    """What was found in many images, added one by one.
 
     Attributes:
-        images: how many.
-        objects, found, best_score, pixels: of all of them, as in ``Findings``.
-        area: pixels of all images that have a label map, void included.
+        images: number of images.
+        objects, found, best_score, pixels: as in ``Findings``, for all images.
+        area: number of pixels of all images with a label map, including void.
     """
 
     images: int = 0
@@ -117,7 +117,7 @@ class Tally:
     area: int = 0
 
     def add(self, findings: Findings, size: Size) -> None:
-        """Take in an image of this size."""
+        """Add an image of this size."""
         self.images += 1
         if findings.objects is not None:
             self.objects = (self.objects or 0) + findings.objects
@@ -134,7 +134,7 @@ class Tally:
         return f"Tally({counted(self.images, 'image')}: {self.line() or 'nothing to count'})"
 
     def line(self) -> str:
-        """What was found, in a line; empty where the model gives neither objects nor label maps."""
+        """What was found, as a line; empty if the model predicts neither objects nor label maps."""
         if self.objects is not None:
             below = self.objects - self.found.total()
             lower = f"; {below:,} with lower scores are in the files, but not drawn" if below else ""
@@ -142,7 +142,7 @@ class Tally:
         return shares(_sorted(self.pixels), self.area) if self.pixels else ""
 
     def warnings(self, threshold: float) -> list[str]:
-        """What looks wrong with the results as a whole, each with what to do.
+        """Problems with the results as a whole, each with a hint.
 
         Args:
             threshold: minimum score of the objects that are drawn.
@@ -169,6 +169,6 @@ _CHECK = "check that these images are like the training images, and evaluate the
 
 
 def _below(score: float) -> str:
-    """A threshold that lets the best object through, in as few digits as will do."""
+    """A threshold below the score of the best object, with as few digits as possible."""
     step = 10 ** math.floor(math.log10(score)) if 0 < score < 0.1 else 0.1
     return f"{math.floor(score / step) * step:g}" if score > 0 else "0"

@@ -18,11 +18,11 @@ from toolkit.types import Sample
 
 class FrameFolder(Sequence[Sample]):
     """The images of a folder, in the order of the numbers in their names (``2.jpg`` before ``10.jpg``);
-    hidden files, and what is no regular file, are left out.
+    hidden files, and anything that is not a regular file, are left out.
 
     Raises:
-        UsageError: when there is none.
-        DataError: on access, when one is not of the first one's size.
+        UsageError: when there are no images.
+        DataError: on access, when one does not have the size of the first one.
         ImageError: on access, when one cannot be read.
     """
 
@@ -58,7 +58,7 @@ class VideoFile(Sequence[Sample]):
     """The frames of a video that OpenCV can decode, named by their numbers, which count from 0.
 
     Raises:
-        DataError: when it cannot be decoded, or holds no frame.
+        DataError: when it cannot be decoded, or has no frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class VideoFile(Sequence[Sample]):
         self._last: tuple[int, Sample | None] = (-1, None)
         self._open()
         count = 0
-        while self._capture.grab():  # what the header says is often wrong
+        while self._capture.grab():  # the number in the header is often wrong
             count += 1
         if not count:
             raise DataError(no_video(path))
@@ -98,7 +98,7 @@ class VideoFile(Sequence[Sample]):
 
     def _open(self) -> None:
         self._capture = cv2.VideoCapture(str(self.path))
-        self._next = 0  # the frame that the next read gives
+        self._next = 0  # the frame that the next read returns
 
 
 def open_frames(path: Path) -> FrameFolder | VideoFile:
@@ -118,5 +118,5 @@ def open_frames(path: Path) -> FrameFolder | VideoFile:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    # Of what counts as a digit, such as ², only what counts as a decimal is a number.
+    # Not every digit, such as ², is a decimal that can be converted to a number.
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

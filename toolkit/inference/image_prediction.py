@@ -1,4 +1,4 @@
-"""A prediction together with its image and the names of its classes: what ``Predictor.predict`` gives."""
+"""A prediction together with its image and the names of its classes, as returned by ``Predictor.predict``."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ from toolkit.visualization.palettes import Palette, class_palette
 from toolkit.wording import counted
 
 NOTEBOOK_SIDE = 1024
-"""The longest side of a picture that a notebook shows by itself, in pixels; ``plot`` gives it whole."""
+"""The longest side, in pixels, of the picture that a notebook shows automatically; ``plot`` returns the full
+size.
+"""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ImagePrediction(Prediction):
     """A ``Prediction`` that knows its image and its classes, so that it can be drawn, saved and exported.
 
-    A notebook shows it as a picture. The image of a path is not kept: it is read again when it is drawn, so
-    that the predictions of thousands of files fit into memory.
+    A notebook shows it as a picture. If the image is a file, it is not kept but read again when it is drawn,
+    so that the predictions of thousands of files fit into memory.
 
     Attributes:
         classes: the names that labels stand for.
         palette: one RGB color per class.
         draw_above: minimum score of the objects that are drawn and counted.
-        path: where the image is, where it came from a file.
-        about: the model that predicts, as in ``about.json``.
+        path: the path of the image, if it is a file.
+        about: the model that made the prediction, as in ``about.json``.
     """
 
     classes: tuple[str, ...] = ()
@@ -61,20 +63,20 @@ class ImagePrediction(Prediction):
         draw_above: float = DRAW_ABOVE,
         about: Mapping[str, Any] | None = None,
     ) -> ImagePrediction:
-        """A model's prediction with what is known about it; ``Predictor.predict`` does so, and who calls a
-        model by himself can do so::
+        """Combine a model's prediction with what is known about it. ``Predictor.predict`` does this, and so
+        can code that calls a model directly::
 
             ImagePrediction.of(model.predict([sample])[0], sample, classes=model.classes).plot()
 
         Args:
-            prediction: of the sample.
-            sample: its image is kept where it came from no file.
+            prediction: the prediction for the sample.
+            sample: the sample; its image is kept if it is not a file.
             classes: the names that labels stand for.
             palette: one RGB color per class; the default colors when None.
             draw_above, about: see the attributes.
 
         Raises:
-            InvalidDataError: when the prediction is of an image of another size.
+            InvalidDataError: when the prediction is for an image of another size.
         """
         if prediction.size != sample.size:
             raise InvalidDataError(
@@ -111,8 +113,8 @@ class ImagePrediction(Prediction):
         """The image, uint8 ``[3, H, W]``, RGB.
 
         Raises:
-            ImageError: when its file is not there any more, or cannot be read.
-            DataError: when the file has another size than when it was predicted.
+            ImageError: when its file no longer exists, or cannot be read.
+            DataError: when the file has a different size than at the time of the prediction.
         """
         if self.kept_image is not None:
             return self.kept_image
@@ -131,7 +133,7 @@ class ImagePrediction(Prediction):
         return [] if self.instances is None else [self._name(i) for i in self.instances.labels.tolist()]
 
     def findings(self) -> Findings:
-        """Objects and pixels by class, in numbers; objects below ``draw_above`` are left out."""
+        """Numbers of objects and pixels by class; objects below ``draw_above`` are left out."""
         return findings_of(self, self.classes, self.draw_above)
 
     def plot(self, above: float | None = None) -> Image.Image:
@@ -141,7 +143,7 @@ class ImagePrediction(Prediction):
             above: minimum score of the objects to draw; ``draw_above`` when None.
 
         Returns:
-            RGB, of the image's size.
+            An RGB picture of the image's size.
 
         Raises:
             ImageError, DataError: as ``image``.
@@ -149,12 +151,12 @@ class ImagePrediction(Prediction):
         return Image.fromarray(self._drawn(above))
 
     def save(self, path: str | os.PathLike[str], above: float | None = None) -> None:
-        """Write the picture of ``plot`` (.jpg, .png, .webp, .bmp), or all that is predicted as a COCO
+        """Write the picture of ``plot`` (.jpg, .png, .webp, .bmp), or the whole prediction as a COCO
         document (.json).
 
         Args:
-            path: where to; its suffix says what is written. Missing folders are created.
-            above: as for ``plot``; the document has objects of any score.
+            path: the file to write; its suffix determines the format. Missing folders are created.
+            above: as for ``plot``; the document contains objects with any score.
 
         Raises:
             UsageError: when the suffix is none of these.
@@ -193,7 +195,8 @@ class ImagePrediction(Prediction):
         """
         pandas = import_pandas("to_dataframe()")
         columns = self._columns()
-        # Without rows pandas cannot tell what the columns hold, and a table of many images loses its numbers.
+        # Without rows pandas cannot infer the types of columns, and a table of many images would lose its
+        # numbers.
         kinds = {name: kind for name, kind in columns.items() if kind is not None}
         return pandas.DataFrame(self._rows(), columns=list(columns)).astype(kinds)
 
@@ -239,7 +242,7 @@ class ImagePrediction(Prediction):
         return self.classes[label] if label < len(self.classes) else str(label)
 
     def _columns(self) -> dict[str, str | None]:
-        """The columns of the table, each with what its numbers are; None where it has none."""
+        """The columns of the table, each with the type of its numbers; None if it has none."""
         names: dict[str, str | None] = {"image": None, "class": None}
         if self.instances is not None:
             return names | dict.fromkeys(("score", "x0", "y0", "x1", "y1", "area"), "float64")

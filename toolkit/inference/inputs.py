@@ -1,4 +1,4 @@
-"""Finding the images that the words on a command line stand for, and a name in the results for each."""
+"""Finds the images that the arguments of a command refer to, and names them in the results."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from toolkit.errors import ImageError, UsageError
 from toolkit.runtime.files import nearest_path
 
 OUTPUT_SUFFIXES = (".png", ".json", ".jpg")
-"""What the names of results end in; a folder of photos that is called like one of them is in its way."""
+"""The suffixes of result files; a folder of photos with such a name would be in the way."""
 
 
 @dataclass(frozen=True)
 class FileState:
-    """By what a file is known to be the same as before.
+    """The properties by which an unchanged file is recognized.
 
     Attributes:
-        size: in bytes.
-        modified: when it was changed, in nanoseconds.
+        size: size in bytes.
+        modified: time of the last change, in nanoseconds.
     """
 
     size: int
@@ -33,7 +33,7 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path) -> FileState | None:
-        """That of a regular file; None where there is none."""
+        """The state of a regular file; None if there is none."""
         try:
             state = os.stat(path)
         except (OSError, ValueError):
@@ -46,10 +46,10 @@ class InputImage:
     """An image to predict.
 
     Attributes:
-        path: where it is.
-        name: what it is called in the results: its path below the folder that was given, with ``/``; unique.
-        stem: what its outputs are called, without their suffix; unique.
-        error: why it cannot be read, if that is known already (such as a folder without permission).
+        path: the path of the image.
+        name: its unique name in the results: its path below the folder that was given, with ``/``.
+        stem: the unique name of its outputs without suffix.
+        error: why it cannot be read, if that is already known (such as a folder without permission).
     """
 
     path: Path
@@ -59,28 +59,28 @@ class InputImage:
 
     @property
     def source(self) -> str:
-        """Where it is, as an absolute path, without the dots of one given as ``../photos``."""
+        """Its absolute path, without the dots of one given as ``../photos``."""
         return os.path.abspath(self.path)
 
     @property
     def where(self) -> str:
-        """Where it is, as it was given, for messages."""
+        """Its path as given, for messages."""
         return str(self.path)
 
     def state(self) -> FileState | None:
-        """By what to know whether it has changed; None if that cannot be known."""
+        """The state by which changes are detected; None if that is not possible."""
         return FileState.of(self.path)
 
     def read(self) -> Picture:
-        """The image, with notes on what its file has beyond it; may be called from any thread.
+        """The image, with notes on what else its file contains; may be called from any thread.
 
         Raises:
-            ImageError, DownloadError: when it is not available or read.
+            ImageError, DownloadError: when it is not available or cannot be read.
         """
         return read_picture(self.path)
 
     def expected_pixels(self) -> int:
-        """How many pixels it will have, from its header alone; 0 for what will fail anyway."""
+        """The number of pixels that it will have, from its header; 0 if reading it will fail anyway."""
         try:
             return pixel_count(self.path)
         except ImageError:
@@ -89,7 +89,7 @@ class InputImage:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A file with the folder that its name begins below."""
+    """A file, and the folder to which its name is relative."""
 
     found: Found
     root: Path
@@ -101,24 +101,24 @@ def find_images(
     *,
     search: ImageSearch | None = None,
 ) -> list[InputImage]:
-    """The images that files, folders and glob patterns stand for, each once, in a fixed order.
+    """The images that files, folders and glob patterns refer to, each once, in a fixed order.
 
-    Folders are searched to any depth, each real folder once: symbolic links are followed, but not to what is
-    searched anyway nor to a folder above. Left out are hidden files and folders, what systems put beside
-    photos, results of earlier runs, folders of training runs, and what is no regular file. An image is named
-    by its path below the folder that was given, below the fixed part of the pattern, or, for a file, by its
-    file name. Where two would have one name, or one would lead out of that folder, all are named by their
-    path below the deepest folder that holds them all. Outputs take the name without its suffix; where two
-    images of a folder differ only in that (``a.jpg``, ``a.png``), or another folder is called like an output,
-    all of that folder keep theirs (``a.jpg.png``, ``a.png.png``).
+    Folders are searched to any depth, each real folder once: symbolic links are followed, but not to places
+    that are searched anyway nor to a parent folder. Hidden files and folders, system files, results of
+    earlier runs, folders of training runs, and anything that is not a regular file are left out. An image is
+    named by its path below the folder that was given, below the fixed part of the pattern, or, for a file, by
+    its file name. If two would have the same name, or one would lead out of that folder, all are named by
+    their path below the deepest folder that contains all of them. Outputs have the name without its suffix;
+    if two images in a folder differ only in the suffix (``a.jpg``, ``a.png``), or another folder has the name
+    of an output, all images in that folder keep theirs (``a.jpg.png``, ``a.png.png``).
 
     Args:
         words: paths and patterns (``*``, ``?``, ``[…]``, and ``**`` for any depth).
-        exclude: a folder to leave out, such as that of the results.
-        search: counts what is found and left out; a new one when None.
+        exclude: a folder to leave out, such as the folder of the results.
+        search: counts what is found and left out; a new search when None.
 
     Raises:
-        UsageError: when a path does not exist, a pattern matches nothing, or there is no image at all.
+        UsageError: when a path does not exist, a pattern matches nothing, or there are no images.
     """
     paths = [os.fspath(word) for word in words]
     if search is None:
@@ -141,7 +141,7 @@ def find_images(
 
 
 def search_of(words: Sequence[str], exclude: Path | None) -> ImageSearch:
-    """A search that knows which of its words are folders."""
+    """A search that knows which of the arguments are folders."""
     return ImageSearch([Path(word) for word in words if os.path.isdir(word)], exclude)
 
 
@@ -161,8 +161,8 @@ def _search(word: str, search: ImageSearch) -> Iterator[_Placed]:
 
 
 def _match(pattern: Path, search: ImageSearch) -> Iterator[_Placed]:
-    """What a pattern matches; ``**`` does not follow symbolic links, as is pathlib's way, so no loop can trap
-    it.
+    """The matches of a pattern; as in pathlib, ``**`` does not follow symbolic links, so there are no endless
+    loops.
     """
     parts = [*pattern.parts]
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
@@ -178,7 +178,7 @@ def _match(pattern: Path, search: ImageSearch) -> Iterator[_Placed]:
     search.matched(folders)
     for match in matches:
         if os.path.isdir(match):
-            # With ``**``, its images match too.
+            # With ``**``, its images match, too.
             if match in folders and search.enters(match, root):
                 yield from (_Placed(found, root) for found in search.below(match))
         elif search.takes_file(match, root):
@@ -186,8 +186,8 @@ def _match(pattern: Path, search: ImageSearch) -> Iterator[_Placed]:
 
 
 def _with_names(placed: dict[str, _Placed]) -> list[InputImage]:
-    """Names below each image's own root, or all below their common folder; a folder that cannot be searched
-    is named as it was given.
+    """Assign names relative to each image's own root, or relative to their common folder; a folder that
+    cannot be searched is named as it was given.
     """
     own = {
         path: _relative(path, os.path.abspath(item.root))
@@ -209,8 +209,8 @@ def _relative(path: str, folder: str) -> str:
 
 
 def with_stems(images: Sequence[InputImage]) -> list[InputImage]:
-    """The images with stems made from their names: without the suffix, but not in folders where that would
-    make two the same, or the same as a folder of others.
+    """The images with stems from their names: without the suffix, except in folders where that would
+    make two equal, or equal to a folder of other images.
     """
     stems = {
         image.name: str(PurePosixPath(image.name).with_suffix("")) for image in images if not image.error
@@ -229,6 +229,6 @@ def with_stems(images: Sequence[InputImage]) -> list[InputImage]:
 
 
 def _called_like_outputs(names: dict[str, str]) -> set[str]:
-    """The stems of outputs for which a folder of images, such as ``x.png/``, would be in the way."""
+    """The stems of outputs that a folder of images, such as ``x.png/``, would block."""
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     return {folder[: -len(end)] for folder in folders for end in OUTPUT_SUFFIXES if folder.endswith(end)}

@@ -1,5 +1,5 @@
-"""Prompting by hand: set an image once, then point at objects, correct and undo; every answer takes only the
-decoder's time.
+"""Interactive prompting: set an image once, then point at objects, correct and undo; every answer only runs
+the decoder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from toolkit.types.checking import describe
 
 @dataclass(frozen=True)
 class _Object:
-    """What was said about one object, and the model's answer to it."""
+    """The prompts for one object, and the model's answer to them."""
 
     class_name: str
     points_xy: tuple[tuple[float, float], ...] = ()
@@ -36,7 +36,7 @@ class _Object:
 
 
 class Session:
-    """One image, and the objects that are pointed out in it::
+    """One image, and the objects that the user points out in it::
 
         session = toolkit.inference.Session(toolkit.load("runs/sam2-labpics"), "photo.jpg")
         mask = session.point(310, 200)                   # bool [H, W]
@@ -45,18 +45,18 @@ class Session:
         session.new_object("cup")
         mask = session.box(10, 20, 90, 120)
         session.new_object()
-        session.mask(roughly)                            # an approximate mask, bool [H, W], to go by
+        session.mask(roughly)                            # an approximate mask, bool [H, W]
         session.instances                                # all objects, with masks and scores
 
     Args:
-        predictor: of a promptable model.
+        predictor: the predictor of a promptable model.
         image: a path, an array, a tensor or a Pillow image, as for ``Predictor.predict``; it is encoded once,
             here.
-        refine: whether the model gets its earlier answer with each correction, for models that can take it.
-            None: as it was trained.
+        refine: whether the model gets its earlier answer with each correction, for models that support it.
+            None: as in its training.
 
     Raises:
-        UsageError: when the model takes no prompts, or cannot refine its answers although it is told to.
+        UsageError: when the model takes no prompts, or cannot refine its answers although ``refine`` is set.
     """
 
     def __init__(self, predictor: Predictor, image: ImageLike, *, refine: bool | None = None) -> None:
@@ -83,18 +83,18 @@ class Session:
         self._states: list[tuple[_Object, ...]] = [()]
 
     def new_object(self, class_name: str = "object") -> None:
-        """What is pointed out next is another object."""
+        """Start a new object: the next prompts refer to it."""
         self._states.append((*self._states[-1], _Object(class_name)))
 
     def point(self, x: float, y: float, *, positive: bool = True) -> Tensor:
-        """Say that a pixel is on the present object, or off it.
+        """Mark a pixel as on the current object, or off it.
 
         Returns:
             The object's mask, bool ``[H, W]``.
 
         Raises:
-            InvalidDataError: when the point lies outside the image.
-            UsageError: when the model has not learned such prompts.
+            InvalidDataError: when the point is outside the image.
+            UsageError: when the model was not trained on such prompts.
         """
         self._check_learned(POINT)
         height, width = self.size
@@ -113,14 +113,14 @@ class Session:
         )
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Tensor:
-        """Say which box the present object fills; it replaces an earlier one, and an earlier answer.
+        """Set the box of the current object; it replaces an earlier box, and an earlier answer.
 
         Returns:
             The object's mask, bool ``[H, W]``.
 
         Raises:
-            InvalidDataError: when the box is empty or lies outside the image.
-            UsageError: when the model has not learned such prompts.
+            InvalidDataError: when the box is empty or outside the image.
+            UsageError: when the model was not trained on such prompts.
         """
         self._check_learned(BOX)
         height, width = self.size
@@ -138,7 +138,7 @@ class Session:
         return self._ask(replace(self._current(), box_xyxy=inside, logits=None))
 
     def mask(self, mask: Tensor | NDArray[np.bool_]) -> Tensor:
-        """Give an approximate mask of the present object; it replaces an earlier one, and an earlier answer.
+        """Set an approximate mask of the current object; it replaces an earlier mask, and an earlier answer.
 
         Args:
             mask: bool ``[H, W]``.
@@ -148,7 +148,7 @@ class Session:
 
         Raises:
             InvalidDataError: when it is not of the image's size, or empty.
-            UsageError: when the model takes no masks, or has not learned such prompts.
+            UsageError: when the model takes no masks, or was not trained on such prompts.
         """
         if self._with_masks is None:
             raise UsageError(
@@ -166,7 +166,7 @@ class Session:
         return self._ask(replace(self._current(), mask=Masks.from_dense(given[None]), logits=None))
 
     def undo(self) -> bool:
-        """Take back the last point, box, mask or new object; False when nothing is left to take back."""
+        """Undo the last point, box, mask or new object; returns False when there is nothing left to undo."""
         if len(self._states) == 1:
             return False
         self._states.pop()
@@ -174,12 +174,12 @@ class Session:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What the labels of ``instances`` stand for."""
+        """The names that the labels of ``instances`` stand for."""
         return tuple(dict.fromkeys(each.class_name for each in self._states[-1] if each.answer is not None))
 
     @property
     def instances(self) -> Instances:
-        """All objects that something was said about, in order."""
+        """All objects that have prompts, in order."""
         named = [(each.class_name, each.answer) for each in self._states[-1] if each.answer is not None]
         if not named:
             return Instances.empty(self.size, with_masks=True, with_scores=True)
@@ -223,6 +223,6 @@ def _prompts(now: _Object) -> Prompts:
     points = torch.tensor([now.points_xy]) if now.points_xy else None
     labels = torch.tensor([now.point_labels]) if now.points_xy else None
     boxes = None if now.box_xyxy is None else torch.tensor([now.box_xyxy])
-    # An earlier answer has seen the mask already.
+    # An earlier answer already takes the mask into account.
     masks = now.mask if now.logits is None else None
     return Prompts(points, labels, boxes, torch.zeros(1, dtype=torch.int64), masks, now.logits)

@@ -1,4 +1,4 @@
-"""The files of one image's results: whether they are there as they were written, and taking them away."""
+"""The files of one image's results: checks whether they are unchanged, and removes them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _OF_ONE_NAME = (
 
 
 def concerns_one_image(error: OutputError) -> bool:
-    """Whether a file could not be written for a reason that lies in its image or its name, rather than in
-    the disk, so that those of other images can.
+    """Whether a file could not be written because of its image or its name, rather than
+    the disk, so that files of other images can be written.
     """
     cause = error.__cause__
     return not isinstance(cause, OSError) or cause.errno in _OF_ONE_NAME
@@ -29,23 +29,23 @@ def sizes_of(folder: Path, outputs: Mapping[str, str]) -> dict[str, int]:
     """The size of each file, in bytes.
 
     Args:
-        folder: of the results.
+        folder: the folder of the results.
         outputs: the files by kind, relative to it.
     """
     return {kind: inside(folder, path).stat().st_size for kind, path in outputs.items()}
 
 
 def are_whole(folder: Path, outputs: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
-    """Whether all files are there, as large as when they were written, or not empty where nobody knows.
+    """Whether all files exist with the size that was written, or are not empty if that is unknown.
 
     Args:
-        folder: of the results.
+        folder: the folder of the results.
         outputs: the files by kind, relative to it.
-        sizes: of each, in bytes.
+        sizes: the size of each file in bytes.
     """
     try:
         states = {kind: FileState.of(inside(folder, path)) for kind, path in outputs.items()}
-    except DataError:  # a manifest of others may name files elsewhere
+    except DataError:  # a manifest that others wrote may name files elsewhere
         return False
     return bool(outputs) and all(
         state is not None and (state.size == sizes[kind] if kind in sizes else state.size > 0)
@@ -54,10 +54,10 @@ def are_whole(folder: Path, outputs: Mapping[str, str], sizes: Mapping[str, int]
 
 
 def remove_outputs(folder: Path, outputs: Mapping[str, str]) -> None:
-    """Remove the files that are there; what lies outside of the folder is left alone.
+    """Remove the files that exist; files outside the folder are left alone.
 
     Args:
-        folder: of the results.
+        folder: the folder of the results.
         outputs: the files by kind, relative to it.
     """
     for path in outputs.values():

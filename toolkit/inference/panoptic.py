@@ -27,19 +27,19 @@ def load_panoptic(
         pair = toolkit.load_panoptic("runs/unet-shapes", "runs/maskrcnn-shapes")
         pair.predict("photo.jpg").extras["panoptic"].segments
 
-    Its predictions also have the label map of the one and the objects of the other. Large images are
+    Its predictions also have the label map of the first and the objects of the second. Large images are
     predicted whole.
 
     Args:
         stuff: a run of a semantic model, as for ``toolkit.load``.
         things: a run of a detector with masks.
-        settings: of ``toolkit.models.panoptic.PanopticSettings``, such as ``{"stuff_area": 1000}``.
+        settings: settings of ``toolkit.models.panoptic.PanopticSettings``, such as ``{"stuff_area": 1000}``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
 
     Raises:
         CheckpointError: when a checkpoint cannot be used.
-        UsageError: when the runs make no pair, or the device is not there.
+        UsageError: when the runs do not form a pair, or the device is not available.
         ConfigError: when a setting is wrong.
     """
     chosen = validate(PanopticSettings, settings or {}, source="settings of the pair")

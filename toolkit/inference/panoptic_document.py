@@ -1,4 +1,4 @@
-"""``panoptic.json``: the segments of all images of a folder, as COCO's panoptic results have them."""
+"""``panoptic.json``: the segments of all images of a folder, in the format of COCO's panoptic results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def write_document(folder: Path, records: Sequence[Mapping[str, Any]], about: Ma
     ``predictions.json``.
 
     Args:
-        folder: of the results.
-        records: of the images that are done, from their manifest.
-        about: what ``about.json`` says; ``things`` of its ``model`` names the classes of things.
+        folder: the folder of the results.
+        records: the records of the images that are done, from their manifest.
+        about: the contents of ``about.json``; ``things`` of its ``model`` lists the thing classes.
 
     Raises:
-        DataError: when the file of an image cannot be read any more.
+        DataError: when the file of an image can no longer be read.
         OutputError: when the file cannot be written.
     """
     images, annotations = [], []

@@ -1,9 +1,9 @@
 """Predicting many images: threads decode ahead and write behind while the network computes.
 
-The main thread submits, predicts and keeps the manifest; a pool of threads decodes images and writes results
-(OpenCV and zlib let go of Python's lock). Everything that waits is bounded in number and in pixels, so memory
-does not grow with the number of images; results are entered in the order of the images, so nothing depends on
-the number of threads.
+The main thread submits, predicts and maintains the manifest; a pool of threads decodes images and writes
+results (OpenCV and zlib release Python's global lock). Everything that waits is bounded in number and in
+pixels, so memory does not grow with the number of images; results are recorded in the order of the images, so
+nothing depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ from toolkit.runtime.text import printable
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
-"""How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
+"""Number of pixels of decoded images that may wait for the network, and of results that may wait to be
+written: 200 MB each.
+"""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Work:
-    """How to go about it; none of this changes the results.
+    """How to do the work; none of this changes the results.
 
     Attributes:
-        batch_size: images that the model gets at a time.
-        workers: threads that decode and write; with 0 this is done between the predictions.
+        batch_size: number of images per batch.
+        workers: number of threads that decode and write; with 0 this is done between the predictions.
 
     Raises:
         UsageError: when the batch size is below 1, or there are fewer than 0 workers.
@@ -62,20 +64,20 @@ class Work:
 
 
 class _InPlace(Executor):
-    """Carries a task out when it is handed over, in the thread that hands it over."""
+    """Executes a task immediately in the calling thread."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """A future that is done."""
+        """A completed future."""
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # as a thread would keep it, for who asks for the result
+        except Exception as error:  # kept as a thread pool would, until the result is requested
             future.set_exception(error)
         return future
 
 
 LabelFormat: TypeAlias = Literal["index", "dataset"]
-"""What label images hold: the indexes of classes, or the values that the training data have for them."""
+"""The values in label images: class indexes, or the values that the training data use."""
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
@@ -95,10 +97,10 @@ def predict_folder(
     on_start: Callable[[int | None, int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> Summary:
-    """Predict all the images that files, folders and patterns stand for, and write the results under ``out``.
+    """Predict all images that files, folders and patterns refer to, and write the results to ``out``.
 
-    An image that cannot be read or predicted is entered as failed and skipped. With a camera and no limit to
-    its frames, Ctrl-C ends the work and the results are whole.
+    An image that cannot be read or predicted is recorded as failed and skipped. With a camera and no limit to
+    its frames, Ctrl-C ends the work, and the results are complete.
 
     Args:
         run: a ``Predictor``, or what ``toolkit.load`` takes.
@@ -106,21 +108,21 @@ def predict_folder(
         out: the folder of the results; see ``toolkit.inference.results``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
-        draw_above: score that an object needs to be drawn; None is ``Model.draw_above``.
-        label_values: ``"dataset"`` writes label images with the values that the training data have for
+        draw_above: minimum score of objects to draw; ``Model.draw_above`` when None.
+        label_values: ``"dataset"`` writes label images with the values that the training data use for
             classes and void, such as 0 for void; ``"index"`` with the indexes of the classes and 255.
         frames: which frames of videos and cameras; all when None.
-        resume: skip what is done there already; failures are tried again.
+        resume: skip images that are already done; failed ones are tried again.
         progress: whether to show progress on standard error.
-        on_start: called with the number of images in all (None if unknown), and of those done before.
+        on_start: called with the total number of images (None if unknown), and the number done before.
         on_record: called after each image.
 
     Raises:
-        UsageError: when there is no image, or ``out`` holds other results, or nobody knows the values of the
-            training data.
+        UsageError: when there is no image, or ``out`` holds other results, or the values of the
+            training data are unknown.
         DataError: when a file of prompts names an image that is not among these.
-        OutputError: when a result cannot be written (full disk, …); what the manifest has is kept, and
-            ``resume`` goes on from there.
+        OutputError: when a result cannot be written (full disk, …); the images in the manifest are kept, and
+            ``resume`` continues from there.
     """
     predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
     values = dataset_values(predictor) if label_values == "dataset" else None
@@ -194,7 +196,7 @@ def dataset_values(predictor: Predictor) -> LabelValues:
 
 @contextlib.contextmanager
 def _ending(inputs: Inputs) -> Iterator[None]:
-    """Take Ctrl-C for the end of a camera's frames, and for nothing else."""
+    """Treat Ctrl-C as the end of a camera's frames, and for no other input."""
     try:
         yield
     except KeyboardInterrupt:
@@ -203,12 +205,12 @@ def _ending(inputs: Inputs) -> Iterator[None]:
 
 
 class _Queue:
-    """The images to predict, one after the other: those that are done are passed over.
+    """The images to predict, one after another; those that are done are skipped.
 
     Attributes:
-        names: of all images so far, in order.
-        resumed: how many of them were done before.
-        total: how many there are in all, as far as anybody knows.
+        names: the names of all images so far, in order.
+        resumed: number of those done before.
+        total: total number of images, if known.
     """
 
     def __init__(self, inputs: Inputs, results: ResultFolder) -> None:
@@ -257,10 +259,10 @@ def _in_order(tasks: Iterable[tuple[Future[T], int]], depth: int, *, eager: bool
     """The results of tasks in order.
 
     Args:
-        tasks: futures, with the pixels that each holds; the next is taken, and so submitted, when there is
-            room for it.
-        depth: how many may wait.
-        eager: hand out a result as soon as it is there, rather than when room is needed.
+        tasks: futures, each with its number of pixels; the next one is taken, and so submitted, when there
+            is room for it.
+        depth: largest number of waiting tasks.
+        eager: yield a result as soon as it is available, rather than when room is needed.
     """
     waiting: deque[tuple[Future[T], int]] = deque()
     pixels = 0
@@ -295,8 +297,8 @@ def _submit_write(
 
 
 def _batches(decoded: Iterable[ReadImage], size: int) -> Iterator[list[ReadImage]]:
-    """Groups of ``size`` readable images; unreadable ones stay in their place and do not count (but do not
-    pile up either).
+    """Groups of ``size`` readable images; unreadable ones keep their position and do not count (but do not
+    accumulate either).
     """
     batch: list[ReadImage] = []
     readable = 0
@@ -311,8 +313,8 @@ def _batches(decoded: Iterable[ReadImage], size: int) -> Iterator[list[ReadImage
 
 
 def _predict(predictor: Predictor, batch: list[ReadImage]) -> Iterator[tuple[ReadImage, Prediction | str]]:
-    """Predict a batch; yields what was read and its prediction in order, or the reason why there is no
-    prediction.
+    """Predict a batch; yields each image that was read and its prediction, in order, or the reason why there
+    is no prediction.
     """
     outcomes = iter(_outcomes(predictor, [read.sample for read in batch if read.sample is not None]))
     for read in batch:
@@ -320,8 +322,8 @@ def _predict(predictor: Predictor, batch: list[ReadImage]) -> Iterator[tuple[Rea
 
 
 def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Prediction | str]:
-    """Predictions; when a batch fails for a reason that may lie in one image, its images are tried one by
-    one.
+    """Predictions; when a batch fails for a reason that may concern a single image, its images are tried one
+    by one.
     """
     try:
         return predictor.predict_samples(samples) if samples else []
@@ -336,7 +338,7 @@ def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Predictio
             if out_of_memory
             else str(error)
         )
-    if len(samples) > 1:  # outside the handler, so that what the failed batch holds is let go of
+    if len(samples) > 1:  # outside the handler, so that the memory of the failed batch is released
         return [outcome for sample in samples for outcome in _outcomes(predictor, [sample])]
     height, width = samples[0].size
     return [f"{samples[0].path} ({width} x {height} pixels) cannot be predicted: {reason}"]

@@ -1,4 +1,6 @@
-"""A trained model with all that is needed to use it: device, precision, tiling, class names and colors."""
+"""A trained model with everything that is needed to use it: device, precision, tiling, class names and
+colors.
+"""
 
 from __future__ import annotations
 
@@ -45,19 +47,19 @@ class Predictor:
     """Predicts images of any size and kind with one model.
 
     Args:
-        model: is put in eval mode and on the device.
+        model: the model, which is put in eval mode and on the device.
         palette: one RGB color per class; the default colors when None.
-        device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU), or what torch calls one.
+        device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU), or any device name of torch.
         precision: ``"bf16"`` computes the forward pass under autocast.
         tiling: when large images are predicted window by window.
         name: identifies the weights in manifests.
-        about: what else is known about the model, for the files of results.
-        label_values: which values the training data have for the classes; None if unknown.
+        about: further information about the model, for the result files.
+        label_values: the values that the training data use for the classes; None if unknown.
         run: where it was loaded from.
 
     Raises:
-        UsageError: when the device is not there, the precision unknown, or a window is asked for that the
-            model cannot use.
+        UsageError: when the device is not available, the precision is unknown, or a window is requested that
+            the model cannot use.
     """
 
     def __init__(
@@ -106,16 +108,16 @@ class Predictor:
         Args:
             images: a path or a URL (``https://…``), RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]``
                 (torch), a Pillow image, or a list of these.
-            batch_size: how many images of a list are read and predicted at a time.
+            batch_size: number of images of a list that are read and predicted at a time.
 
         Returns:
             One prediction for one image, a list for a list, in order; in the grid of each image as displayed.
-            ``sample_id`` is the path, or else the place in the list.
+            ``sample_id`` is the path, or else the position in the list.
 
         Raises:
-            ImageError: when a file is not a whole image.
-            DownloadError: when nothing can be fetched from an address.
-            InvalidDataError: when an array is of the wrong shape or dtype.
+            ImageError: when a file is not a complete image.
+            DownloadError: when an address cannot be fetched.
+            InvalidDataError: when an array has the wrong shape or dtype.
         """
         if not isinstance(images, (list, tuple)):
             return self._predict_named([as_sample(images)])[0]
@@ -180,7 +182,7 @@ def load(
         toolkit.load("runs/unet-msrc").predict("photo.jpg").label_map
 
     Args:
-        run: folder of a run (its best checkpoint is taken), a checkpoint file, or what ``toolkit.train``
+        run: folder of a run (its best checkpoint is used), a checkpoint file, or what ``toolkit.train``
             returned.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
@@ -189,17 +191,18 @@ def load(
             default), ``"from:RUN"`` (another run's detections) or the path of a file, see
             ``toolkit.formats.prompt_records``.
         prompts_above: minimum score for a detection to become a prompt; 0.05 when None.
-        settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
+        settings: settings of the model, nested, which override those of its training; its weights must still
+            fit.
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
         UnavailableError: when the plugin cannot be loaded here.
-        UsageError: when the device is not there, the model takes no prompts, or it has not learned such
-            prompts.
+        UsageError: when the device is not available, the model takes no prompts, or it was not trained on
+            such prompts.
     """
     path = path_of_run(run)
     model, manifest = load_model(path, settings)
-    # Black is for backgrounds, which label maps have and objects have not.
+    # Black is for backgrounds, which label maps have and objects do not.
     first = 0 if "label_map" in registry.tasks().get(manifest.task).predicts else 1
     palette = manifest.palette or default_palette(len(manifest.classes), first=first)
     name = checkpoint_name(path, manifest)
@@ -227,11 +230,11 @@ def load(
 
 
 def about_model(manifest: CheckpointManifest, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the files of results say of the model that made them.
+    """What the result files say about the model that made them.
 
     Args:
-        manifest: of its checkpoint.
-        settings: that differ from those of the training.
+        manifest: the manifest of its checkpoint.
+        settings: the settings that differ from those of the training.
     """
     about: dict[str, Any] = {
         "plugin": manifest.plugin,
@@ -246,12 +249,12 @@ def about_model(manifest: CheckpointManifest, settings: Mapping[str, Any] | None
 
 
 def as_sample(image: ImageLike, name: str = "image") -> Sample:
-    """Make a sample of a path, an array, a tensor or a Pillow image.
+    """Make a sample from a path, an array, a tensor or a Pillow image.
 
     Raises:
-        ImageError: when a file is not a whole image.
-        DownloadError: when nothing can be fetched from an address.
-        InvalidDataError: when an array is of the wrong shape or dtype.
+        ImageError: when a file is not a complete image.
+        DownloadError: when an address cannot be fetched.
+        InvalidDataError: when an array has the wrong shape or dtype.
     """
     if isinstance(image, (str, os.PathLike)):
         path = os.fspath(image)

@@ -1,4 +1,4 @@
-"""Reading one image of many: whatever goes wrong is that image's failure, and never the folder's."""
+"""Reads one image of many: if anything goes wrong, only that image fails, never the whole folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ReadImage:
     """An image that was read, or could not be.
 
     Attributes:
-        image: where it is.
-        sample: the image as models get it; None where there is none.
-        error: the reason why there is none.
-        state: of its file, when it was read.
-        notes: what of the file is not in the sample.
+        image: the input image.
+        sample: the image as input for models; None if it could not be read.
+        error: the reason why it could not be read.
+        state: the state of its file when it was read.
+        notes: what in the file is not in the sample.
     """
 
     image: InputImage
@@ -34,7 +34,7 @@ def read_input(image: InputImage) -> ReadImage:
     if image.error:
         return ReadImage(image, error=image.error)
     try:
-        # Before it is read, so that a change in between is noticed the next time.
+        # Before reading, so that a change in between is noticed the next time.
         state = image.state()
         pixels, notes = image.read()
         return ReadImage(image, Sample(image.name, pixels, path=image.where), state=state, notes=notes)
@@ -42,14 +42,14 @@ def read_input(image: InputImage) -> ReadImage:
         return ReadImage(image, error=str(error))
     except MemoryError:
         reason = "memory ran out. Hint: cut it into tiles, or read one image at a time by --workers 1"
-    except Exception as error:  # a fault in a decoder, say
+    except Exception as error:  # such as a bug in a decoder
         reason = f"{type(error).__name__}: {error}. Hint: convert it to PNG"
     return ReadImage(image, error=f"{image.where} cannot be read: {reason}")
 
 
 def pixels_of(image: InputImage) -> int:
-    """How many pixels an image is expected to have; 0 for what will fail anyway."""
+    """The expected number of pixels of an image; 0 if reading it will fail anyway."""
     try:
         return image.expected_pixels()
-    except Exception:  # reading it will say why
+    except Exception:  # reading it will report why
         return 0

@@ -1,4 +1,4 @@
-"""Enters images in ``manifest.jsonl``, each once its files are on the disk."""
+"""Records images in ``manifest.jsonl``, each after its files are on the disk."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from toolkit.inference.records import Record
 from toolkit.runtime.files import open_to_append, sync_files, writing
 
 MOST_WAITING = 1024
-"""How many records may wait for the disk; then the next waits, too."""
+"""Number of records that may wait for the disk; after that, adding another one blocks."""
 
 
 class RecordWriter:
-    """Appends records to a manifest, in a thread of its own, in the order in which they come.
+    """Appends records to a manifest, in its own thread, in the order in which they are added.
 
-    Waiting for the disk after each of thousands of small files would take longer than to predict them. So the
-    thread takes all records that have come while it waited, waits for the files of all of them at once, and
-    then writes their lines. Whatever happens, an image that has a line has its files.
+    Waiting for the disk after each of thousands of small files would take longer than predicting them. So the
+    thread takes all records that were added while it waited, waits for the files of all of them at once, and
+    then writes their lines. Whatever happens, the files of an image with a line exist.
 
     Args:
-        manifest: is appended to.
+        manifest: the file to append to.
 
     Raises:
         OutputError: when it cannot be opened.
@@ -45,24 +45,25 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # what a full disk has not taken cannot be written here either, and that error is on its way already
+        # data that a full disk did not accept cannot be written here either, and that error is already being
+        # raised
         with contextlib.nullcontext() if error is None else contextlib.suppress(Exception):
             self.close()
 
     def add(self, record: Record, files: Sequence[Path]) -> None:
-        """Enter an image as soon as its files are on the disk.
+        """Record an image as soon as its files are on the disk.
 
         Raises:
-            OutputError: when an earlier one could not be entered.
+            OutputError: when an earlier one could not be recorded.
         """
         self._raise()
         self._waiting.put((record, files))
 
     def close(self) -> None:
-        """Wait until all are entered; nothing happens the second time.
+        """Wait until all are recorded; calling it again has no effect.
 
         Raises:
-            OutputError: when one could not be entered.
+            OutputError: when one could not be recorded.
         """
         if self._thread.is_alive():
             self._waiting.put(None)
@@ -86,7 +87,7 @@ class RecordWriter:
             if self._error is None:
                 try:
                     self._enter([each for each in group if each is not None])
-                except BaseException as error:  # for the thread that adds
+                except BaseException as error:  # passed on to the thread that adds records
                     self._error = error
 
     def _enter(self, group: Sequence[tuple[Record, Sequence[Path]]]) -> None:

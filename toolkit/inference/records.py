@@ -1,4 +1,4 @@
-"""The lines of ``manifest.jsonl``: what became of each image."""
+"""The lines of ``manifest.jsonl``: the result of each image."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ class Record:
 
     Attributes:
         image: the image's name in the results.
-        source: where the image was, as an absolute path or an address.
+        source: the absolute path or the address of the image.
         status: ``"ok"`` or ``"failed"``.
         model: the plugin and a hash of the weights.
         error: why it failed.
         size: height and width in pixels; None when the image could not be read.
-        window: side of the sliding window in pixels, when there was one.
-        objects: how many objects were found; None for semantic models.
-        found: how many of them are drawn, by class.
+        window: side of the sliding window in pixels, if there was one.
+        objects: number of objects found; None for semantic models.
+        found: number of objects drawn, by class.
         best_score: the highest score of any object.
-        pixels: of a label map, how many pixels each class has.
+        pixels: for a label map, the number of pixels of each class.
         outputs: the files written, by kind, relative to the folder of the results.
-        sizes: of these files in bytes, by kind.
-        source_bytes, source_modified: size of the image's file, and when it was changed, in nanoseconds since
-            1970, so that another image under the same path is predicted anew; None if unknown.
-        notes: what of the file is not in the prediction, see ``toolkit.data.images.Picture``.
+        sizes: sizes of these files in bytes, by kind.
+        source_bytes, source_modified: size of the image's file, and the time of its last change, in
+        nanoseconds since
+            1970, so that another image under the same path is predicted again; None if unknown.
+        notes: what in the file is not in the prediction, see ``toolkit.data.images.Picture``.
     """
 
     image: str
@@ -59,7 +60,7 @@ class Record:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def to_line(self) -> str:
-        """The record as one line of JSON, without the fields that say nothing."""
+        """The record as one line of JSON, without empty fields."""
         return (
             json.dumps({key: value for key, value in asdict(self).items() if value not in (None, {})}) + "\n"
         )
@@ -79,13 +80,13 @@ def _not_empty(value: str) -> str:
 
 
 class _Line(Schema):
-    """What a line of the manifest must have; other fields are kept as they are, so that a newer toolkit's are
-    not lost.
+    """The required fields of a line of the manifest; other fields are kept, so that those of a newer version
+    are not lost.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    # Names of files may be no UTF-8, which Python keeps as halves of surrogate pairs.
+    # File names may not be UTF-8, which Python represents by lone surrogates.
     image: Annotated[AnyText, AfterValidator(_not_empty)]
     status: Name
     source: AnyText = ""
@@ -105,8 +106,8 @@ class _Line(Schema):
 
 
 def latest_records(manifest: Path) -> list[dict[str, Any]]:
-    """The records of a manifest, the last one where an image has several; a line that was cut off by a kill,
-    or is no record, is dropped, so that its image is predicted again.
+    """The records of a manifest, the last one if an image has several. A line that was cut off by a kill, or
+    is not a record, is dropped, so that its image is predicted again.
 
     Raises:
         DataError: when the manifest cannot be read.
@@ -133,7 +134,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def write_records(manifest: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write a manifest anew, with what is known of each field.
+    """Rewrite a manifest, with all known fields.
 
     Raises:
         OutputError: when the file cannot be written.

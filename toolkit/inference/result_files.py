@@ -1,4 +1,4 @@
-"""The files of one prediction, as the tasks that come with the toolkit write them."""
+"""The files of one prediction, as written by the toolkit's own tasks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_objects(prediction: Prediction, folder: Path, stem: str, palette: Pale
 
 
 def write_segments(prediction: Prediction, folder: Path, stem: str, palette: Palette) -> dict[str, str]:
-    """Write segments as COCO does: a PNG whose colors are their ids, and JSON that says what they are.
+    """Write segments as COCO does: a PNG whose colors are their ids, and a JSON file that describes them.
 
     Raises:
         OutputError: when a file cannot be written.

@@ -1,4 +1,4 @@
-"""Predicting images that are too large for the network, window by window."""
+"""Predicts images that are too large for the network, window by window."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from toolkit.types import Size
 
 @dataclass(frozen=True)
 class Tiling:
-    """When images are predicted window by window, and how. Applies to semantic models.
+    """When and how images are predicted window by window. Applies to semantic models.
 
     Attributes:
         window: side of the square window in pixels; images that are longer or wider are tiled. None: only
             images of more than ``max_pixels`` are, unless the model shrinks large images itself, with windows
             of ``AUTOMATIC_WINDOW``.
-        overlap: the least part of a window that the next one covers again, from 0 up to but not including 1.
-        max_pixels: what the network may see at once when ``window`` is None.
+        overlap: the minimum fraction of a window that the next one overlaps, from 0 up to but not including
+            1.
+        max_pixels: the largest image, in pixels, that the network gets at once when ``window`` is None.
 
     Raises:
         UsageError: when a value is out of range.
@@ -42,7 +43,7 @@ class Tiling:
             raise UsageError(f"max_pixels must be at least 1, not {self.max_pixels}")
 
     def window_for(self, size: Size, model: Tileable) -> int | None:
-        """The window to use for an image of ``size``, or None when the network gets it whole."""
+        """The window to use for an image of ``size``, or None if the network gets the whole image."""
         if self.window is not None:
             return self.window if max(size) > self.window else None
         too_large = size[0] * size[1] > self.max_pixels and not model.shrinks_large_images
@@ -57,18 +58,18 @@ def predict_tiled(model: Tileable, image: Tensor, window: int, overlap: float) -
 
     Where windows overlap, their logits are added with the weight ``sin²(π (t + ½) / n)`` along both axes (a
     Hann window, which is above 0 everywhere), so that each window counts least at its edges, where the
-    network saw least around a pixel. Sums need no division by the weights, for that would change no arg-max.
-    The image is worked off in bands of a window's height: memory is that of the logits of one band,
-    ``C x window x W``, however high the image is.
+    network saw least around a pixel. The sums are not divided by the weights, since that would not change the
+    arg-max. The image is processed in bands of a window's height: the memory needed is that of the logits of
+    one band, ``C x window x W``, however high the image is.
 
     Args:
-        model: in eval mode.
+        model: a model in eval mode.
         image: uint8 ``[3, H, W]``.
         window: side of the windows in pixels; at most the image's side is used.
-        overlap: the least part of a window that the next one covers again.
+        overlap: the minimum fraction of a window that the next one overlaps.
 
     Returns:
-        uint8 ``[H, W]``, on the CPU; what ``model.predict`` gives when the window covers the image.
+        uint8 ``[H, W]``, on the CPU; equal to that of ``model.predict`` when the window covers the image.
     """
     _, height, width = image.shape
     window_height, window_width = min(window, height), min(window, width)
@@ -91,8 +92,8 @@ def predict_tiled(model: Tileable, image: Tensor, window: int, overlap: float) -
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
-    """First pixels of windows that cover ``length`` pixels evenly, each sharing at least ``overlap`` of
-    itself with the next.
+    """First pixels of windows that cover ``length`` pixels evenly, each sharing at least a fraction
+    ``overlap`` of itself with the next.
     """
     stride = max(1, int(window * (1 - overlap)))
     gaps = -(-(length - window) // stride)
@@ -100,7 +101,7 @@ def starts(length: int, window: int, overlap: float) -> list[int]:
 
 
 def _steps(tops: list[int], height: int) -> Iterator[int]:
-    """How many rows are finished when the windows of each top are done."""
+    """Number of finished rows after the windows at each top row are done."""
     for here, there in zip(tops, [*tops[1:], height], strict=True):
         yield there - here
 

@@ -1,4 +1,4 @@
-"""What a command line may name beside files and folders: addresses of images, a list on standard input,
+"""Further inputs of a command besides files and folders: addresses of images, a list on standard input,
 videos, and cameras.
 """
 
@@ -27,11 +27,11 @@ from toolkit.inference.videos import frame_tensor, no_video
 from toolkit.runtime.remote import check_address, fetch_bytes, is_url
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
-"""What counts as a video where one is named; folders are not searched for them."""
+"""Suffixes of video files that are given directly; folders are not searched for them."""
 
 STANDARD_INPUT = "-"
-_PIXELS_OF_REMOTE = 1 << 23  # what an image from the web is taken for until it is here
-_LONGEST_PART = 200  # bytes of a name, of which file systems take 255 with what results add
+_PIXELS_OF_REMOTE = 1 << 23  # assumed size of an image from the web until it is downloaded
+_LONGEST_PART = 200  # bytes of a name; file systems allow 255, including what results add
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FrameChoice:
 
     Attributes:
         every: 1 for each frame, 2 for every second one, and so on.
-        limit: how many at most of each video or camera; None for all.
+        limit: maximum number of frames from each video or camera; None for all.
 
     Raises:
         UsageError: when a number is below 1.
@@ -72,20 +72,20 @@ class RemoteImage(InputImage):
         return self.url
 
     def state(self) -> None:
-        """None, since only fetching it would tell whether it has changed."""
+        """None, since only downloading it would show whether it has changed."""
 
     def read(self) -> Picture:
         """Fetch and decode it."""
         return decode_picture(fetch_bytes(self.url), self.url)
 
     def expected_pixels(self) -> int:
-        """A guess, since asking the server would take as long as the image."""
+        """An estimate, since asking the server would take as long as downloading the image."""
         return _PIXELS_OF_REMOTE
 
 
 @dataclass(frozen=True)
 class Frame(InputImage):
-    """A frame of a video or camera, decoded already."""
+    """A decoded frame of a video or camera."""
 
     origin: str = ""
     video: FileState | None = None
@@ -97,28 +97,28 @@ class Frame(InputImage):
         return self.origin
 
     def state(self) -> FileState | None:
-        """That of the video, when it was opened."""
+        """The state of the video when it was opened."""
         return self.video
 
     def read(self) -> Picture:
         """The pixels."""
-        assert self.pixels is not None  # a frame without has an error
+        assert self.pixels is not None  # a frame without pixels has an error
         return Picture(self.pixels, {})
 
     def expected_pixels(self) -> int:
-        """The pixels that it holds."""
+        """The number of its pixels."""
         return 0 if self.pixels is None else self.pixels[0].numel()
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A video or a camera, decoded from its beginning to its end and never kept: memory holds the frames that
-    are being worked on.
+    """A video or a camera, decoded from beginning to end and never kept: memory holds only the frames that
+    are being processed.
 
     Attributes:
         device: the path of a video, or the number of a camera.
-        name: unique; frames are called ``<name>/000012``, by their places from 0.
-        choice: which frames.
+        name: a unique name; frames are called ``<name>/000012``, by their index from 0.
+        choice: which frames are predicted.
     """
 
     device: str | int
@@ -136,7 +136,7 @@ class Stream:
         return f"camera {self.device}" if isinstance(self.device, int) else os.path.abspath(self.device)
 
     def expected_frames(self) -> int | None:
-        """About how many frames it will give; None when nobody knows."""
+        """The approximate number of frames; None if unknown."""
         if isinstance(self.device, int):
             return self.choice.limit
         if not self._can_be_opened():
@@ -148,9 +148,9 @@ class Stream:
         return chosen if self.choice.limit is None else min(chosen, self.choice.limit)
 
     def frames(self, is_done: Callable[[Frame], bool]) -> Iterator[Frame]:
-        """The frames, one after the other; those that are done come without pixels, undecoded.
+        """The frames, one after another; those that are done are returned without pixels, undecoded.
 
-        Of a video that cannot be opened, or has no frame, the only frame has an error.
+        If a video cannot be opened or has no frames, the only frame has an error.
         """
         if not self._can_be_opened():
             yield replace(self._frame(self.name, None), error=self._fault())
@@ -181,7 +181,7 @@ class Stream:
             capture.release()
 
     def _can_be_opened(self) -> bool:
-        """False for what is no regular file: opening a pipe would wait for somebody to write into it."""
+        """False for anything that is not a regular file: opening a pipe would wait for a writer."""
         return isinstance(self.device, int) or os.path.isfile(self.device)
 
     def _frame(self, name: str, video: FileState | None) -> Frame:
@@ -198,11 +198,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is to be predicted: images that are known by name, then videos and cameras.
+    """The inputs to predict: images that are known by name, then videos and cameras.
 
     Attributes:
-        images, streams: these.
-        search: what was come upon and left out while looking for them.
+        images, streams: these inputs.
+        search: what was found and left out while searching for them.
     """
 
     images: tuple[InputImage, ...]
@@ -217,19 +217,19 @@ def find_inputs(
     choice: FrameChoice | None = None,
     stdin: IO[str] | None = None,
 ) -> Inputs:
-    """What the words of a command line stand for.
+    """The inputs that the arguments of a command refer to.
 
     Args:
         words: files, folders and patterns, see ``find_images``; addresses (``https://…``); videos by their
             suffix, in patterns as well; the number of a camera; and ``-`` for a list of such words on
             standard input, one per line. An image from the web is named by the last part of its address.
-        exclude: a folder to leave out, such as that of the results.
-        choice: which frames of videos and cameras.
-        stdin: in place of standard input.
+        exclude: a folder to leave out, such as the folder of the results.
+        choice: which frames of videos and cameras are predicted.
+        stdin: replaces standard input.
 
     Raises:
-        UsageError: when a path does not exist, a pattern matches nothing, an address is not one that is
-            fetched, or there is nothing at all.
+        UsageError: when a path does not exist, a pattern matches nothing, an address is not one that may be
+            fetched, or there are no inputs.
     """
     files: list[str] = []
     urls: list[str] = []
@@ -238,7 +238,7 @@ def find_inputs(
         if is_url(word):
             try:
                 check_address(word)
-            except DownloadError as error:  # nothing was done yet
+            except DownloadError as error:  # nothing has been done yet
                 raise UsageError(str(error)) from None
             urls.append(word)
         elif word.isdecimal() and not os.path.lexists(word):
@@ -278,7 +278,7 @@ def _videos(word: str) -> list[str]:
 
 
 def _remote(urls: dict[str, None], taken: set[str]) -> Iterator[RemoteImage]:
-    """Images named by the last part of their address, or by all of it where that is not unique."""
+    """Images named by the last part of their address, or by the whole address if that is not unique."""
     short = {url: PurePosixPath(unquote(urlsplit(url).path)).name or "image" for url in urls}
     names, used = [*short.values()], set(taken)
     for url in urls:
@@ -293,8 +293,8 @@ def _remote(urls: dict[str, None], taken: set[str]) -> Iterator[RemoteImage]:
 
 
 def _file_name(text: str) -> str:
-    """A path below the results that an address stands for: without dots, control characters and empty parts,
-    and with parts that a file system takes, for which long ones are shortened and marked by their hash.
+    """A relative path below the results for an address: without dots, control characters and empty parts, and
+    with parts that a file system accepts; long ones are shortened and marked with their hash.
     """
     parts = [re.sub(r"[\x00-\x1f\x7f\\]", "_", part) for part in text.split("/")]
     parts = [part for part in parts if part.strip(".")]
@@ -307,7 +307,7 @@ def _file_name(text: str) -> str:
 
 
 def _streams(devices: dict[str | int, None], choice: FrameChoice, taken: set[str]) -> tuple[Stream, ...]:
-    """Streams with names that neither another one nor a folder of images has, ``film.mp4~2`` where needed."""
+    """Streams with names that neither another stream nor a folder of images has, ``film.mp4~2`` if needed."""
     streams: list[Stream] = []
     used = set(taken)
     for device in devices:
@@ -319,6 +319,6 @@ def _streams(devices: dict[str | int, None], choice: FrameChoice, taken: set[str
 
 
 def _unused(name: str, used: set[str]) -> str:
-    """A name, with a number behind it where it is used already."""
+    """A name, with a number appended if it is already used."""
     names = (f"{name}~{number}" for number in itertools.count(2))
     return next(each for each in itertools.chain([name], names) if each not in used)

@@ -1,4 +1,4 @@
-"""What became of the images of a folder, for people."""
+"""A summary of the results for a folder of images, for people."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from toolkit.inference.records import Record
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the images.
+    """The numbers of images by result, and what was found.
 
     Attributes:
-        done: images predicted now.
-        failed: images that could not be read or predicted; the manifest says why.
-        resumed: images that were done before.
-        found: what was found in the images predicted now.
+        done: number of images predicted in this run.
+        failed: number of images that could not be read or predicted; the manifest says why.
+        resumed: number of images that were done before.
+        found: what was found in the images predicted in this run.
         draw_above: minimum score of the objects that were drawn.
-        changed: images that were done before and were predicted anew, since their files have changed.
-        left_out: what was come upon among the images and left out, in words, each with its count.
-        notes: what of the images' files is not in the predictions.
+        changed: number of images that were predicted again because their files have changed.
+        left_out: descriptions of what was found among the images and left out, with counts.
+        notes: what in the images' files is not in the predictions.
     """
 
     done: int
@@ -35,33 +35,33 @@ class Summary:
 
     @property
     def images(self) -> int:
-        """Images in all: done now or before, or failed."""
+        """Total number of images: done now or before, or failed."""
         return self.done + self.failed + self.resumed
 
     def warnings(self) -> list[str]:
-        """What looks wrong with the results as a whole, each with what to do."""
+        """Problems with the results as a whole, each with a hint."""
         return [*self.notes, *self.found.warnings(self.draw_above)]
 
 
 @dataclass
 class NoteCounts:
-    """Notes on what of images' files is not in the predictions, each kind once, with its count."""
+    """Notes on what in the images' files is not in the predictions, each kind once, with its count."""
 
     first: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, notes: Mapping[str, str]) -> None:
-        """Take in those of an image."""
+        """Add the notes of an image."""
         for kind, note in notes.items():
             self.first.setdefault(kind, f"{name} {note}")
             self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def add_record(self, record: Record) -> None:
-        """Take in those of an image that was predicted."""
+        """Add the notes of a predicted image."""
         self.add(record.image, record.notes)
 
     def lines(self) -> tuple[str, ...]:
-        """Each kind in a sentence: that of its first image, and how many others there are."""
+        """One sentence for each kind: that of its first image, and the number of others."""
         return tuple(
             f"{text}; likewise {self.counts[kind] - 1:,} more" if self.counts[kind] > 1 else text
             for kind, text in self.first.items()

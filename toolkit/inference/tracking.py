@@ -1,4 +1,4 @@
-"""Prompted tracking: objects that were pointed out in some frames of a video, followed through all the
+"""Prompted tracking: follows objects that were pointed out in some frames of a video through all the
 others.
 """
 
@@ -33,11 +33,11 @@ def track_video(
     on_start: Callable[[int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> int:
-    """Follow the objects that a file of prompts points out, and write the results of every frame under
+    """Follow the objects that a file of prompts points out, and write the results of every frame to
     ``out``.
 
-    In the results each object is a class of its own (``flask 1``, ``flask 2``), so that its color and number
-    stay the same throughout, and has the id that the file gives it. Prompts for an object in later frames
+    In the results, each object is a separate class (``flask 1``, ``flask 2``), so that its color and number
+    stay the same throughout, and has the id from the file. Prompts for an object in later frames
     correct it from there on.
 
     Args:
@@ -54,8 +54,8 @@ def track_video(
         The number of objects.
 
     Raises:
-        UsageError: when the model cannot track, or has not learned to, or ``out`` holds other results.
-        DataError: when video or prompts are at fault.
+        UsageError: when the model cannot track, or was not trained to, or ``out`` holds other results.
+        DataError: when the video or the prompts are invalid.
         OutputError: when a result cannot be written.
     """
     model = predictor.model.capability(Trackable)
@@ -138,7 +138,7 @@ def _classes_of(given: Mapping[int, Sequence[Prompts]], classes: Sequence[str]) 
 
 
 def _object_names(classes: Mapping[str, str], given_ids: Collection[str]) -> list[str]:
-    """The class of each object; where there are several, with the id that was given, or else a number."""
+    """The class of each object; if there are several of a class, with the given id, or else a number."""
     counts, seen, names = Counter(classes.values()), Counter[str](), []
     for each, name in classes.items():
         seen[name] += 1
@@ -157,7 +157,7 @@ def _with_ids(prediction: Prediction, ids: Sequence[str]) -> Prediction:
 
 
 def _images(frames: FrameFolder | VideoFile, source: Path) -> list[InputImage]:
-    """The frames, called so that no two have one name in the results."""
+    """The frames, with names that are unique in the results."""
     if isinstance(frames, FrameFolder):
         found = [InputImage(path, path.name, path.name) for path in frames.paths]
         return with_stems(found)

@@ -1,4 +1,4 @@
-"""What every reader of videos shares: frames as tensors, and what is said of a file that gives none."""
+"""Shared by all readers of videos: frames as tensors, and the message for a file without frames."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 def frame_tensor(frame: NDArray[Any]) -> Tensor:
-    """A frame as OpenCV gives it, BGR ``[H, W, 3]``, as an image: uint8 ``[3, H, W]``, RGB, stored
+    """Convert a frame from OpenCV, BGR ``[H, W, 3]``, to an image: uint8 ``[3, H, W]``, RGB, stored
     channels-last.
     """
     return torch.from_numpy(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
 
 
 def no_video(path: Path | str) -> str:
-    """The message for a file that holds no frame that can be decoded."""
+    """The message for a file without frames that can be decoded."""
     return (
         f"{path} is not a video that can be decoded, or contains no frames. Hint: convert it to MP4 (H.264),"
         " or to a folder of images"

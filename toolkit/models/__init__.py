@@ -1,2 +1,2 @@
-"""The contract of models, and components that several plugins share: semantic models, losses, encoders,
+"""The contract of models, and components shared by several plugins: semantic models, losses, encoders,
 prompts."""

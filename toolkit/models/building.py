@@ -1,4 +1,4 @@
-"""Models made from a plugin and its settings, with random weights, start weights or those of a checkpoint."""
+"""Builds models from a plugin and its settings, with random, start or checkpoint weights."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from toolkit.registry.manifests import PluginManifest
 logger = logging.getLogger("toolkit")
 
 SPARE = 250_000_000
-"""Numbers that a network may hold while it is built beyond twice those in its file: libraries build whole
-encoders before they drop stages, and heads of a thousand classes. In float32, a gigabyte.
+"""How many more values than twice those in its file a network may have while it is built: libraries build
+whole encoders before they drop stages, and heads with a thousand classes. In float32, a gigabyte.
 """
 
 
 def load_model(
     run_or_file: str | Path, settings: Mapping[str, Any] | None = None
 ) -> tuple[Model, CheckpointManifest]:
-    """Rebuild the model that a run or a checkpoint file holds, with its weights, in eval mode on the CPU.
+    """Rebuild the model of a run or a checkpoint file, with its weights, in eval mode on the CPU.
 
     Args:
         run_or_file: a run's folder or a checkpoint file.
-        settings: of the model, nested; they are laid over those that it was trained with. The weights must
-            still fit.
+        settings: settings of the model, nested; they override those that it was trained with. The weights
+            must still fit.
 
     Raises:
         CheckpointError: when the file is damaged, was not written by the toolkit, or does not fit its own
@@ -73,7 +73,7 @@ def _load_model(path: Path, settings: Mapping[str, Any] | None) -> tuple[Model, 
 
 
 def manifest_of_run(run_or_file: str | Path) -> CheckpointManifest:
-    """What the checkpoint of a run says of itself; its tensors are not read.
+    """The manifest of a run's checkpoint; its tensors are not read.
 
     Raises:
         CheckpointError: when there is none, it is damaged, or the toolkit did not write it; says what it is.
@@ -87,7 +87,7 @@ def plugin_of_run(run_or_file: str | Path) -> PluginManifest:
 
     Raises:
         CheckpointError: as ``manifest_of_run``.
-        UnknownNameError, UnavailableError: when it is not here.
+        UnknownNameError, UnavailableError: when it is not installed.
     """
     path = find_checkpoint(run_or_file)
     return plugin_of(manifest_of_run(path), path)
@@ -97,15 +97,15 @@ def build_model(plugin: PluginManifest, settings: Settings, classes: Sequence[st
     """The model of a plugin with random weights.
 
     Args:
-        plugin: whose model.
-        settings: the plugin's own, validated.
-        classes: what labels stand for.
+        plugin: the plugin.
+        settings: the plugin's own settings, validated.
+        classes: the names that labels stand for.
 
     Raises:
-        UsageError: when the plugin brings something that is no model.
+        UsageError: when the plugin returns something that is not a model.
         UnavailableError: when the plugin cannot be loaded here.
     """
-    with with_gradients():  # some find out by a backward pass which of their parts are used
+    with with_gradients():  # some models use a backward pass to find out which of their parts are used
         model = plugin.resolve(plugin.build)(settings, tuple(classes))
     if not isinstance(model, Model):
         raise UsageError(
@@ -121,19 +121,19 @@ def rebuild_model(
     *,
     most: int | None = None,
 ) -> Model:
-    """The model that a checkpoint's manifest describes, other settings laid over its own, with random
-    weights.
+    """The model that a checkpoint's manifest describes, with its settings overridden by others and with
+    random weights.
 
     Args:
-        manifest: of the checkpoint.
-        source: where it is, for messages.
-        settings: of the model, nested.
-        most: numbers that its parameters may hold; a file of a few kilobytes may describe a network that no
-            memory can hold. None for no limit.
+        manifest: the checkpoint's manifest.
+        source: the checkpoint, for messages.
+        settings: settings of the model, nested.
+        most: largest number of values in its parameters; a file of a few kilobytes may describe a network
+            that does not fit into any memory. None for no limit.
 
     Raises:
-        CheckpointError: when it would hold more, or the plugin cannot build it from these settings.
-        UnknownNameError, UnavailableError: when the plugin is not here.
+        CheckpointError: when it would have more, or the plugin cannot build it from these settings.
+        UnknownNameError, UnavailableError: when the plugin is not installed.
     """
     plugin = plugin_of(manifest, source)
     where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
@@ -146,7 +146,7 @@ def rebuild_model(
             return build_model(plugin, chosen, manifest.classes)
     except ToolkitError:
         raise
-    except Exception as error:  # plugins raise whatever they like about settings that contradict each other
+    except Exception as error:  # plugins may raise anything for contradictory settings
         raise CheckpointError(
             f"{where}: the plugin {plugin.name!r} cannot build this model: {type(error).__name__}: {error}"
             f"{changed_since(manifest)}. Hint: check the file's origin, or copy it again"
@@ -155,8 +155,8 @@ def rebuild_model(
 
 @contextlib.contextmanager
 def _at_most(most: int | None, source: Path) -> Iterator[None]:
-    """Stop a model that is built in this thread before more than ``most`` numbers are written to memory:
-    torch reserves memory for a parameter, and the system gives it only once it is written to.
+    """Stop building a model in this thread before more than ``most`` values are written to memory: torch
+    reserves memory for a parameter, but the system only provides it when it is written to.
     """
     held, thread = 0, threading.get_ident()
 
@@ -179,8 +179,8 @@ def _at_most(most: int | None, source: Path) -> Iterator[None]:
 
 
 def changed_since(manifest: CheckpointManifest) -> str:
-    """A line that says that the plugin's code has changed since a checkpoint was written, to stand behind an
-    error that this may explain; empty when it has not, or nobody knows.
+    """A sentence that says that the plugin's code has changed since a checkpoint was written, to append to an
+    error that this may explain; empty if it has not changed, or if that is unknown.
     """
     if manifest.plugin not in registry.plugins().names():
         return ""
@@ -208,7 +208,7 @@ def plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
     try:
         return registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
-        # where it was found when the run was trained; a checkpoint may not say by itself what code is run
+        # the path when the run was trained; a checkpoint alone must not decide which code is run
         before = str(manifest.config.get("plugin", ""))
         file = before if registry.is_path(before) and Path(before).exists() else "FILE.py"
         raise UnknownNameError(

@@ -1,7 +1,7 @@
-"""What a model may be able to do besides predicting and training.
+"""Capabilities: what a model may be able to do besides predicting and training.
 
 Each capability is a small abstract class. A model declares it by deriving from it, the conformance suite
-checks its promises, and the rest of the toolkit calls ``model.capability(Tileable)`` and never checks the
+checks what it promises, and the rest of the toolkit calls ``model.capability(Tileable)`` and never checks the
 model's class. A wrapper, such as a promptable model with a prompt source, answers for the model inside it.
 """
 
@@ -40,14 +40,12 @@ class Tileable(ABC):
 
 
 class Probabilistic(ABC):
-    """Says how probable it finds the class of each pixel, so that one can measure whether it is right as
-    often as it says.
-    """
+    """Estimates the probability of each pixel's class, so that its calibration can be measured."""
 
     @abstractmethod
     def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """As ``predict``, with the probability of each pixel's class, from 0 to 1, as the ``PixelMap`` called
-        ``toolkit.types.CONFIDENCE`` in ``extras``.
+        """Like ``predict``, with the probability of each pixel's class, from 0 to 1, as the ``PixelMap``
+        named ``toolkit.types.CONFIDENCE`` in ``extras``.
         """
 
 
@@ -81,8 +79,8 @@ class Promptable(ABC):
     Attributes:
         protocols: the prompt protocols with which it is evaluated, the most important first; see
             ``toolkit.evaluation.protocols``.
-        untrained_prompts: the kinds of prompts (``point``, ``box``, ``mask``) that training does not show. A
-            run from random weights refuses them.
+        untrained_prompts: the kinds of prompts (``point``, ``box``, ``mask``) that do not occur in training.
+            A run from random weights refuses them.
     """
 
     protocols: tuple[str, ...] = ("box", "point", "point+2")
@@ -101,7 +99,7 @@ class Promptable(ABC):
 
         Args:
             encoded: one of the items that ``encode`` returned.
-            prompts: of that image, in its own pixels; may be empty.
+            prompts: prompts for that image, in its own pixels; may be empty.
         """
 
     @abstractmethod
@@ -110,22 +108,23 @@ class Promptable(ABC):
 
 
 class MaskPromptable(ABC):
-    """Takes approximate masks and its own earlier answers as prompts, beside points and boxes."""
+    """Takes approximate masks and its own earlier answers as prompts, in addition to points and boxes."""
 
     @property
     def refines(self) -> bool:
-        """Whether corrections are best answered with the earlier answer at hand, because the model was
-        trained so.
+        """Whether corrections work best together with the earlier answer, because the model was trained that
+        way.
         """
         return True
 
     @abstractmethod
     def answer_logits(self, encoded: Any, prompts: Prompts) -> tuple[Instances, Tensor]:
-        """As ``Promptable.answer``, with logits that ``Prompts.logits`` takes to have the answer corrected.
+        """Like ``Promptable.answer``, and also returns logits that can be passed as ``Prompts.logits`` to
+        refine the answer.
 
         Args:
             encoded: one of the items that ``Promptable.encode`` returned.
-            prompts: of that image; may have masks or logits, alone or with points and boxes.
+            prompts: prompts for that image; may have masks or logits, alone or with points and boxes.
 
         Returns:
             An object for each prompt, in order, and float32 ``[N, h, w]`` on the CPU, above 0 inside.
@@ -136,8 +135,8 @@ class Trackable(ABC):
     """Follows objects through a video.
 
     Attributes:
-        only_for_tracking: names or patterns of the parameters that only tracking uses and training does not
-            reach. A run from random weights cannot track if there are any.
+        only_for_tracking: names or patterns of the parameters that only tracking uses and that training does
+            not reach. A run from random weights cannot track if there are any.
     """
 
     only_for_tracking: tuple[str, ...] = ()

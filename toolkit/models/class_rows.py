@@ -1,4 +1,4 @@
-"""The rows of a head that stand for classes, which follow the names of the classes wherever weights move."""
+"""The rows of a head that stand for classes; they are matched by class names when weights are transferred."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ClassAxis:
 
     Attributes:
         dim: the dimension that grows with the number of classes.
-        each: rows of a class; those of one class stand together.
-        others: rows that belong to no class, such as that of the background.
+        each: number of rows per class; the rows of a class are consecutive.
+        others: number of rows that belong to no class, such as a row for the background.
     """
 
     dim: int
@@ -30,7 +30,7 @@ class ClassAxis:
 def axis_between(
     shape: Sequence[int], classes: int, other_shape: Sequence[int], other_classes: int
 ) -> ClassAxis | None:
-    """The axis of a tensor that has these shapes for two numbers of classes; None where the classes do not
+    """The axis of a tensor that has these shapes for two numbers of classes; None if the classes do not
     explain the difference.
     """
     if len(shape) != len(other_shape) or classes == other_classes:
@@ -45,7 +45,7 @@ def axis_between(
 
 
 def declared_axes(model: Model) -> dict[str, ClassAxis]:
-    """The axes of the tensors that a model names in ``class_tensors``, whose first dimension holds the
+    """The axes of the tensors that a model lists in ``class_tensors``, whose first dimension is for the
     classes.
     """
     own, count = model.state_dict(), len(model.classes)
@@ -58,15 +58,15 @@ def declared_axes(model: Model) -> dict[str, ClassAxis]:
 
 
 def probed_axes(model: Model, build: Callable[[Sequence[str]], Model]) -> dict[str, ClassAxis] | None:
-    """The axes of all tensors that depend on the classes, found by building the same model for one class
+    """The axes of all tensors that depend on the classes, found by building the same model with one class
     more or less.
 
     Args:
-        model: as it is.
-        build: makes a model with the same settings for other classes.
+        model: the model.
+        build: builds a model with the same settings for other classes.
 
     Returns:
-        By the names of tensors; None where the settings allow no other number of classes.
+        By the names of tensors; None if the settings allow no other number of classes.
     """
     count = len(model.classes)
     for classes in ([*model.classes, "\0"], model.classes[:-1]):
@@ -93,19 +93,19 @@ def moved_rows(
     their_classes: Sequence[str],
     first_row: int | None,
 ) -> Tensor | None:
-    """A head in which the rows of classes that both have come from other weights, and the rest is its own.
+    """A head in which the rows of shared classes come from other weights, and the rest are its own.
 
     Args:
-        own: with its start values.
-        theirs: of the other weights, for their classes.
-        axis: of ``own``.
-        classes: of ``own``, in order.
-        their_classes: of ``theirs``, in order.
-        first_row: where the rows of the classes begin; None if that is not known.
+        own: the head with its start values.
+        theirs: the head of the other weights, for their classes.
+        axis: the axis of ``own``.
+        classes: the classes of ``own``, in order.
+        their_classes: the classes of ``theirs``, in order.
+        first_row: index of the first row of the classes; None if that is not known.
 
     Returns:
-        A tensor like ``own``; None where the two do not belong together, or it is not known which rows are
-        those of the classes.
+        A tensor like ``own``; None if the two do not fit together, or if it is not known which rows belong to
+        the classes.
     """
     wanted = list(own.shape)
     wanted[axis.dim] = axis.each * len(their_classes) + axis.others
@@ -130,7 +130,7 @@ def moved_rows(
 def fallback_axes(
     model: Model, tensors: Mapping[str, Tensor], their_classes: Sequence[str]
 ) -> dict[str, ClassAxis]:
-    """What the shapes of a file tell of the axes, where its classes are more or fewer than the model's."""
+    """The axes inferred from the shapes in a file, if it has more or fewer classes than the model."""
     found = {
         name: axis_between(value.shape, len(model.classes), tensors[name].shape, len(their_classes))
         for name, value in model.state_dict().items()

@@ -21,13 +21,13 @@ class Model(nn.Module, ABC):
 
     Attributes:
         classes: the names of the label indexes, including the background if the model has one.
-        class_tensors: entries of the state dict whose first dimension depends on the number of classes; where
-            start weights were learned for other classes, the rows of those that both have are taken over by
-            name, the others keep their random initialization, and the log says so. Empty: what the shapes of
-            the same model for other classes tell.
-        first_class_row: where the rows of the classes begin in entries that also have rows of no class, such
-            as that of a background: 0 when those follow, 1 when one stands before. None: not known, and such
-            entries start anew as a whole.
+        class_tensors: entries of the state dict whose first dimension depends on the number of classes. If
+            start weights were trained for other classes, the rows of shared classes are copied by name, the
+            others keep their random initialization, and the log reports this. If empty, they are found by
+            building the same model for other classes.
+        first_class_row: index of the first class row in entries that also have other rows, such as one for a
+            background: 0 if those follow, 1 if one precedes. None: not known, and such entries keep their
+            random initialization entirely.
         draw_above: the minimum score of objects to draw.
         untrained: patterns (see ``toolkit.models.parts``) of parameters that training does not use, such as
             those of another task; reports do not count them as frozen.
@@ -124,7 +124,7 @@ def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
 
 @contextmanager
 def with_gradients() -> Iterator[None]:
-    """Context manager in which gradients are computed even where the caller has switched them off, by
+    """Context manager in which gradients are computed even if the caller has switched them off with
     ``torch.no_grad`` or ``torch.inference_mode``: for building models, which may look at gradients, and for
     training."""
     with torch.inference_mode(False), torch.enable_grad():

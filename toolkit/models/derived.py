@@ -54,11 +54,11 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
     """The result of ``make()``, called without gradients and autocast, or its cached result.
 
     Args:
-        module: owner of the value; one value is kept per module.
+        module: the owner of the value; one value is kept per module.
         sources: the tensors that ``make`` reads. The value is recomputed when one of them was written to or
             replaced.
-        key: what else it depends on.
-        make: makes the value.
+        key: anything else that it depends on.
+        make: computes the value.
     """
     if any(tensor.is_inference() for tensor in sources):  # inference tensors have no version counter
         return _plainly(make, sources)
@@ -73,12 +73,12 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
 
 
 def forget(module: nn.Module) -> None:
-    """Free the value of a module whose parameters are about to change."""
+    """Free the cached value of a module whose parameters are about to change."""
     _kept.pop(module, None)
 
 
 def _plainly(make: Callable[[], T], sources: Sequence[Tensor]) -> T:
-    """``make()`` without gradients, and without autocast on the CPU and wherever the sources are."""
+    """``make()`` without gradients, and without autocast on the CPU and on the device of the sources."""
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         for kind in {"cpu", *(tensor.device.type for tensor in sources)}:

@@ -29,7 +29,7 @@ from toolkit.runtime.downloads import from_hub
 FILE = "model.safetensors"
 
 PARTS = ("encoder", "backbone")
-"""What whole networks call their encoder."""
+"""Names of the encoder in whole networks."""
 
 COUNT = "num_batches_tracked"
 """A counter of batch norm that says nothing about the fit, and that old files lack."""
@@ -41,12 +41,12 @@ def load_encoder_weights(
     """Load published weights into a model's encoder; the rest of the network keeps its random weights.
 
     Args:
-        model: knows which part of its network is the encoder.
+        model: the model, which knows which part of its network is the encoder.
         encoder: the encoder's name in segmentation_models.pytorch, or ``tu-`` followed by a timm model.
         name: ``imagenet`` or another name of published weights of the encoder, or the path of a file with
             weights for the encoder or the whole model.
         plugin: the model's plugin, for messages.
-        depth: stages of the encoder.
+        depth: number of stages of the encoder.
 
     Returns:
         which tensors of the model were loaded and which keep random values; ``unexpected`` are those of the
@@ -76,8 +76,8 @@ def load_encoder_weights(
 
 
 def _is_whole_model(path: Path, model: SemanticModel) -> bool:
-    """Whether a file's tensors are named like those of the whole model rather than an encoder: most of what
-    stands behind the encoder is among them.
+    """Whether a file's tensors are named like those of the whole model rather than an encoder: it contains
+    most of the part after the encoder.
     """
     if not path.is_file():
         return False
@@ -94,7 +94,7 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
         raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path)
     own = part.state_dict()
-    found = unwrapped(tensors, list(own), inside=PARTS)  # of an encoder alone, or in a whole model
+    found = unwrapped(tensors, list(own), inside=PARTS)  # of an encoder alone, or inside a whole model
     if not _is_timm(encoder) or all(key in found for key in own if not key.endswith(COUNT)):
         return found
     # timm renames the tensors of a classifier to those of a feature extractor while loading, so let it
@@ -158,7 +158,7 @@ def _is_timm(encoder: str) -> bool:
 
 
 def _timm_name(encoder: str) -> str:
-    """timm's name of an encoder ``tu-NAME``, or ``timm-NAME`` as in older recipes."""
+    """timm's name for an encoder ``tu-NAME``, or ``timm-NAME`` as in older recipes."""
     name = encoder.removeprefix("tu-").removeprefix("timm-")
     return f"tf_{name}" if encoder.startswith("timm-mobilenetv3") else name
 
@@ -188,7 +188,7 @@ def _download(repository: str, revision: str | None, filename: str = FILE) -> Pa
 
 
 class _Published(Schema):
-    """What a repository says of how its weights are used."""
+    """A repository's information about how to use its weights."""
 
     mean: list[Number]
     std: list[Number]

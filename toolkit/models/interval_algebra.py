@@ -1,6 +1,6 @@
-"""Operators of torch as they act on intervals; see ``toolkit.models.receptive_field``, whose engine this is.
+"""The effect of torch's operators on intervals; this is the engine of ``toolkit.models.receptive_field``.
 
-A value ``v >= NOTHING_BELOW`` is one end of an interval, anything smaller depends on no pixel: weights, zero
+A value ``v >= NOTHING_BELOW`` is one end of an interval, anything smaller depends on no pixels: weights, zero
 padding, constants.
 """
 
@@ -25,16 +25,17 @@ Pad: TypeAlias = Callable[[Tensor, Sequence[int], Sequence[int]], Tensor]
 
 
 class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within this context, floating tensors on the CPU are ends of intervals, and the operators of torch act
+    """Within this context, floating tensors on the CPU are ends of intervals, and torch's operators act
     on them as such.
 
-    What depends on padding depends on what lies outside, so its interval ends beyond the border: otherwise
-    the outputs near the border, whose receptive field is cut off there, could not be told from the others.
+    Outputs that depend on padding would depend on pixels outside the image, so their interval ends beyond the
+    border: otherwise the outputs near the border, whose receptive field is cut off there, could not be
+    distinguished from the others.
 
     Args:
-        dim: the axis of features ``[2, C, H, W]`` that the intervals are of, 2 or 3. The first half of the
+        dim: the axis of features ``[2, C, H, W]`` that the intervals refer to, 2 or 3. The first half of the
             batch holds their first ends.
-        length: of the image along it.
+        length: length of the image along this axis.
 
     Raises:
         UsageError: at an operator that has no rule.
@@ -47,7 +48,7 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Do to intervals what ``func`` does to values."""
+        """Apply the effect of ``func`` to intervals."""
         kwargs = kwargs or {}
         floating = [
             leaf
@@ -69,7 +70,7 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
         raise UsageError(f"the receptive field cannot be computed: the operator {func} is not supported")
 
     def _pad(self, x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
-        """Pad (or, where negative, crop) the last axes."""
+        """Pad (or, if negative, crop) the last axes."""
         padded = F.pad(x, [n for pair in reversed(list(zip(before, after, strict=True))) for n in pair])
         axis = self._dim - 4
         if x.dim() == 4 and -axis <= len(before):
@@ -81,7 +82,7 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _by_name(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """All arguments of an operator by name, those left out too."""
+    """All arguments of an operator by name, including omitted ones."""
     schema = func._schema.arguments
     values = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
     values |= {argument.name: value for argument, value in zip(schema, args, strict=False)} | kwargs
@@ -90,11 +91,11 @@ def _by_name(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str
 
 
 def _pointwise(func: Any, args: Sequence[Any], kwargs: dict[str, Any], floating: list[Tensor]) -> Any:
-    """What depends on several values at one place depends on all that they do."""
+    """A result that depends on several values at one position depends on everything that they depend on."""
     if func._schema.is_mutable:
         return args[0].copy_(_united(floating))
     result = func(*args, **kwargs)
-    if not result.is_floating_point():  # a comparison, say; it has no gradient
+    if not result.is_floating_point():  # such as a comparison; it has no gradient
         return result
     return _united(floating).clone()  # later operators may work in place
 
@@ -174,7 +175,7 @@ def _adaptive_pool(input: Tensor, output_size: list[int]) -> Tensor:
 
 
 def _interpolation(operator: Any) -> Rule:
-    """Every output depends on the pixels of the input that have a weight in it, the same in each row and each
+    """Every output depends on the input pixels with a nonzero weight, the same in each row and each
     column.
     """
 
@@ -212,7 +213,7 @@ def _softmax(input: Tensor, dim: int, **rest: object) -> Tensor:
 
 
 def _matrix_product(first: Tensor, second: Tensor) -> Tensor:
-    """Every element of ``first @ second`` depends on a row of the one and a column of the other."""
+    """Every element of ``first @ second`` depends on a row of one and a column of the other."""
     return torch.maximum(first.amax(-1, keepdim=True), second.amax(-2, keepdim=True))
 
 
@@ -221,8 +222,8 @@ def _batch_norm(input: Tensor, **rest: object) -> Tensor:
 
 
 def _layer_norm(input: Tensor, normalized_shape: list[int], **rest: object) -> Tensor:
-    """Over the channels of channels-last features; over more it takes statistics of the image, which are left
-    out.
+    """Over the channels of channels-last features; over more axes, it uses statistics of the image, which are
+    left out.
     """
     return _softmax(input, -1) if len(normalized_shape) == 1 else input.clone()
 
@@ -325,7 +326,7 @@ _MOVES = frozenset(
         "_upsample_nearest_exact2d",
     ]
 )
-"""Operators that only move values, make constants, or take a maximum anyway."""
+"""Operators that only move values, create constants, or take a maximum anyway."""
 
 _POINTWISE = frozenset(
     [
@@ -342,4 +343,4 @@ _POINTWISE = frozenset(
         "silu_",
     ]
 )
-"""Operators that act on every value alone, and are not tagged as such in every version of torch."""
+"""Elementwise operators that are not tagged as such in every version of torch."""

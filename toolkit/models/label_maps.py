@@ -44,8 +44,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
         return _argmax(logits)
-    # If there is little to gain, torch may also choose another kernel, which rounds differently: leave those
-    # cases to torch.
+    # If there is little to gain, torch may also choose another kernel, which rounds differently; such cases
+    # are left to torch.
     worthwhile = classes > 4 and min(size) > 128 and size[0] * size[1] >= 4 * height * width
     if worthwhile and logits.device.type == "cpu" and 1e-25 < largest < 1e37:  # where float32 is precise
         label_map = pruned_argmax(logits, size, budget=classes * size[0] * size[1])
@@ -71,7 +71,7 @@ def _check_logits(logits: Tensor, size: Size) -> None:
 
 
 def _magnitude(logits: Tensor) -> float:
-    """The largest absolute value, or NaN where there is one."""
+    """The largest absolute value, or NaN if there is one."""
     if logits.device.type == "cpu":
         values = logits.numpy()  # in this thread alone, see ``pruned_argmax``
         return max(float(values.max()), -float(values.min()))
@@ -87,7 +87,7 @@ def _argmax(logits: Tensor) -> Tensor:
 
 
 def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
-    """Interpolate some classes at a time and keep the largest so far."""
+    """Interpolate a few classes at a time and keep the largest so far."""
     if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which process all channels
         return _argmax(interpolate(logits[None], size)[0])
     best = torch.full(size, -torch.inf, device=logits.device)

@@ -1,5 +1,5 @@
-"""What a run has not learned: a model that started from random weights knows only what its training showed
-it, and would answer anything else at random.
+"""What a run has not learned: a model that started from random weights only knows what its training showed
+it, and would answer everything else at random.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from toolkit.models.start_weights import RANDOM
 def prompts_not_learned(
     model: Promptable, kinds: Iterable[str], start_weights: Mapping[str, str], hint: str
 ) -> str:
-    """What speaks against prompts of some kinds: a model from random weights was not trained on them.
+    """Why prompts of some kinds cannot be used: a model from random weights was not trained on them.
 
     Args:
-        model: names the kinds in ``untrained_prompts``.
-        kinds: of the prompts: ``point``, ``box``, ``mask``.
-        start_weights: what its training started from, as in a checkpoint's manifest; empty where nobody
-            knows.
+        model: the model, which lists such kinds in ``untrained_prompts``.
+        kinds: the kinds of the prompts: ``point``, ``box``, ``mask``.
+        start_weights: what its training started from, as in a checkpoint's manifest; empty if unknown.
         hint: what to do instead.
 
     Returns:
-        A message; empty if nothing does.
+        A message; empty if they can be used.
     """
     strange = _not_learned(model, kinds, start_weights)
     if not strange:
@@ -37,8 +36,8 @@ def prompts_not_learned(
 
 
 def note_on_protocol(model: Promptable, protocol: str, start_weights: Mapping[str, str]) -> str:
-    """What a reader needs to know about figures of a prompt protocol: that they are of prompts that training
-    never showed a model from random weights. Empty where that is not so; arguments as for
+    """What a reader needs to know about the metrics of a prompt protocol: that its prompts never occurred in
+    the training of a model from random weights. Empty if that is not the case; arguments as for
     ``prompts_not_learned``.
     """
     if not _not_learned(model, [BOX if protocol == BOX else POINT], start_weights):
@@ -56,16 +55,16 @@ def _not_learned(model: Promptable, kinds: Iterable[str], start_weights: Mapping
 
 
 def check_tracking_learned(model: Trackable, start_weights: Mapping[str, str], name: str) -> None:
-    """Refuse to track with a model from random weights if training does not reach all that tracking needs.
+    """Refuse to track with a model from random weights if training does not reach all parts that tracking
+    needs.
 
     Args:
-        model: names the parts in ``only_for_tracking``.
-        start_weights: what its training started from, as in a checkpoint's manifest; empty where nobody
-            knows.
-        name: of the model, for messages.
+        model: the model, which lists these parts in ``only_for_tracking``.
+        start_weights: what its training started from, as in a checkpoint's manifest; empty if unknown.
+        name: the name of the model, for messages.
 
     Raises:
-        UsageError: when it cannot have learned to.
+        UsageError: when it cannot have learned tracking.
     """
     if model.only_for_tracking and start_weights.get("name") == RANDOM.name:
         raise UsageError(

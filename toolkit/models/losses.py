@@ -136,7 +136,7 @@ def dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) ->
     )
     overlap = (probabilities * truth).sum((2, 3))  # [B, C]
     pixels = truth.sum((2, 3))
-    # where the class is present pixels is at least 1, so the floor only guards the classes that are left out
+    # if the class is present, pixels is at least 1, so the floor only protects the classes that are left out
     losses = 1 - 2 * overlap / (probabilities.sum((2, 3)) + pixels).clamp_min(1)
     weights = (pixels > 0).to(losses.dtype)
     if class_weights is not None:
@@ -191,7 +191,7 @@ def _pixel_mean(losses: Tensor, target: Tensor, class_weights: Tensor | None) ->
 
 
 def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of each row of ``losses`` ``[B, N]``, 0 where all its weights are 0; then the mean
+    """The weighted mean of each row of ``losses`` ``[B, N]``, 0 if all its weights are 0; then the mean
     over the rows.
     """
     total = weights.sum(1)

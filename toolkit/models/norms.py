@@ -46,7 +46,7 @@ def replace_batch_norms(network: nn.Module, norm: Norm) -> None:
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether a network, in the mode that it is in, normalizes by the statistics of the batch that it is
+    """Whether a network, in its current mode, normalizes by the statistics of the batch that it is
     given, so that the images of a batch belong together.
     """
     return any(

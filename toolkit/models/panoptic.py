@@ -1,7 +1,7 @@
-"""A semantic and an instance model as one that predicts panoptic segments.
+"""Combines a semantic and an instance model into one that predicts panoptic segments.
 
 Kirillov, He, Girshick, Rother and Dollár, Panoptic Segmentation (CVPR 2019), section 4: objects are placed by
-falling score where no other lies yet, and stuff fills what is left.
+descending score where there is no other object yet, and stuff fills the rest.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from toolkit.types import BACKGROUND, VOID, Instances, PanopticMap, Prediction, 
 
 
 class PanopticSettings(Settings):
-    """How a semantic and an instance prediction become one; the defaults are those of COCO's
+    """How to merge a semantic and an instance prediction; the defaults are those of COCO's
     ``panopticapi``.
     """
 
     score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Objects of a lower score are left out."""
+    """Objects with a lower score are left out."""
     overlap_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Objects of which a larger part is covered by objects of higher scores are left out."""
+    """Objects with a larger fraction covered by objects with higher scores are left out."""
     stuff_area: Annotated[int, Field(ge=0)] = 4096
     """Regions of stuff with fewer pixels, over the whole image, become void."""
     things: tuple[str, ...] = ()
-    """The classes of things, all others being stuff; when empty, those that the dataset says, or else those
-    of the instance run without a background.
+    """The thing classes, all others being stuff; if empty, those that the dataset declares, or else those of
+    the instance run without a background.
     """
 
 
 class PanopticPair(Model):
-    """Predicts with two models. A prediction has all three: the label map of the one, the objects of the
-    other, and the segments that they make together.
+    """Predicts with two models. A prediction has all three: the label map of one, the objects of the
+    other, and the merged segments.
 
     Args:
         semantic: predicts label maps.
         instance: predicts objects with masks and scores.
-        settings: thresholds, and the classes of things.
-        things: the classes of things where the settings name none; those of the instance model without a
+        settings: thresholds, and the thing classes.
+        things: the thing classes if the settings name none; those of the instance model without a
             background when None.
 
     Attributes:
         classes: those of the semantic model, then those that only the instance model has.
-        things: the classes of things.
+        things: the thing classes.
 
     Raises:
-        UsageError: when a model predicts something else, a class of things is unknown, or all are things.
+        UsageError: when a model predicts something else, a thing class is unknown, or all classes are things.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class PanopticPair(Model):
         self.draw_above = self.settings.score_threshold
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """One prediction per sample, in the classes of the pair."""
+        """One prediction per sample, with the classes of the pair."""
         maps = checked_predictions(self.semantic.predict(samples), samples, owner_of(self.semantic))
         found = checked_predictions(self.instance.predict(samples), samples, owner_of(self.instance))
         return [
@@ -141,12 +141,12 @@ def pair_of_runs(
 
     Args:
         stuff, things: folders of runs, or checkpoint files; the semantic one first.
-        settings: thresholds, and the classes of things.
+        settings: thresholds, and the thing classes.
         thing_classes: as for ``PanopticPair``.
 
     Raises:
         CheckpointError: when one cannot be loaded.
-        UsageError: when they make no pair.
+        UsageError: when they do not form a pair.
     """
     semantic, one = load_model(stuff)
     instance, other = load_model(things)
@@ -161,8 +161,9 @@ def merge_panoptic(
 
     Args:
         label_map: uint8 ``[H, W]``.
-        objects: of the same image, with masks; those without scores count as 1. Equal scores stay in order.
-        things: class indexes of things; pixels that the label map gives to them are void where no object is.
+        objects: objects of the same image, with masks; missing scores count as 1. Equal scores stay in order.
+        things: class indexes of things; pixels with these classes in the label map are void where there is no
+            object.
         settings: thresholds.
     """
     numbers = torch.zeros(objects.size, dtype=torch.int32)
@@ -175,7 +176,7 @@ def merge_panoptic(
         inside = objects.masks[[i]].dense()[0]
         area, free = int(inside.sum()), inside & (numbers == 0)
         visible = int(free.sum())
-        # whole numbers of pixels, so that exactly the threshold is still within it
+        # in whole pixels, so that a fraction of exactly the threshold is still accepted
         if not visible or area - visible > settings.overlap_threshold * area:
             continue
         segments.append(Segment(int(objects.labels[i]), True, score=score))

@@ -101,13 +101,13 @@ def untrained_parameters(model: nn.Module) -> set[int]:
 
 
 def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_at: int | None = None) -> str:
-    """A table of what is trained, as lines of text: one row per part, with its numbers of trainable and
-    frozen parameters and its learning rate. If the model declares parameters as not used in training
+    """A table of which parts are trained, as lines of text: one row per part, with its numbers of trainable
+    and frozen parameters and its learning rate. If the model declares parameters as not used in training
     (``Model.untrained``), a separate column counts them.
 
     Args:
-        model: with ``requires_grad`` as it is now.
-        groups: of the optimizer, with ``base_lr``; parameters in none of them are never trained.
+        model: the model, with its current ``requires_grad``.
+        groups: the optimizer's groups, with ``base_lr``; parameters in none of them are never trained.
         unfreeze_at: the step after which the frozen parameters in ``groups`` are trained.
     """
     rates = {id(p): float(group["base_lr"]) for group in groups for p in group["params"]}

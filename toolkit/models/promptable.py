@@ -19,7 +19,7 @@ class PromptableModel(TrainableModel, Promptable):
         """The answers to each sample's ``prompts``, or everything in the image if there are none.
 
         Raises:
-            UsageError: when prompts have masks, and the model takes none.
+            UsageError: when prompts have masks, and the model does not support masks.
         """
         for sample in samples:
             if sample.prompts is not None and sample.prompts.has_masks:

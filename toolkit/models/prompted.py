@@ -28,7 +28,7 @@ C = TypeVar("C")
 
 FROM = "from:"
 PROMPTS_ABOVE = 0.05
-"""The score that a detection needs to become a prompt, if nothing else is said."""
+"""The default minimum score for a detection to become a prompt."""
 
 
 class PromptSource(ABC):
@@ -48,7 +48,7 @@ class PromptSource(ABC):
         """Receive the names of all images before the first is predicted.
 
         Raises:
-            DataError: when prompts are for an image that is not there.
+            DataError: when prompts are for an image that does not exist.
         """
 
     def order(self, name: str) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class FromDetector(nn.Module, PromptSource):
 
     Args:
         detector: a model that predicts instances, in eval mode; computes in full precision.
-        name: of its weights, for manifests.
+        name: the name of its weights, for manifests.
         score_threshold: detections with a lower score are ignored.
 
     Raises:
@@ -131,7 +131,7 @@ class FromDetector(nn.Module, PromptSource):
 
 
 class PromptedModel(Model):
-    """A promptable model that gets its prompts from a source, and so predicts like any detector.
+    """A promptable model that gets its prompts from a source, so that it predicts like any detector.
 
     An answer's score is the model's own estimate of its mask's IoU, times the score of the detection that
     prompted it.
@@ -240,7 +240,7 @@ def prompted(
 
     Raises:
         UsageError: when the model takes no prompts or has not learned them, the other run cannot detect, or
-            there is a score for prompts that have none.
+            a score is given for prompts that have none.
         DataError: when the file is invalid.
     """
     promptable = model.capability(Promptable)

@@ -59,7 +59,7 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
     Args:
         network: takes images ``[B, channels, H, W]`` of any size divisible by ``divisor``, and returns
             ``[B, C, h, w]``; is not changed.
-        channels: of the images.
+        channels: number of channels of the images.
         divisor: heights and widths that the network is tried on are multiples of this.
 
     Raises:
@@ -69,7 +69,7 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
     with torch.no_grad():
         for constant in (*shadow.parameters(), *shadow.buffers()):
             if constant.is_floating_point():
-                constant.zero_()  # depends on no pixel
+                constant.zero_()  # depends on no pixels
     try:
         return _along(shadow, 2, channels, divisor), _along(shadow, 3, channels, divisor)
     except ToolkitError:
@@ -88,7 +88,7 @@ class _Measured:
     length: int
     outputs: int
     pixels: int  # the largest field of an output in the middle
-    at_border: bool  # one of those reaches the first or the last pixel, so may extend farther
+    at_border: bool  # one of those reaches the first or the last pixel, so it may extend farther
     all_from_everywhere: bool  # even the first and the last output depend on everything
 
 
@@ -101,8 +101,8 @@ def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
         stride = (measured.length - before.length) / max(1, measured.outputs - before.outputs)
         stride = int(stride) if stride == int(stride) else stride
         is_longest = 2 * length > LONGEST
-        # outputs differ with their place in the grid of the deepest features; the middle quarter of the image
-        # has all places
+        # outputs differ by their position in the grid of the deepest features; the middle quarter of the
+        # image contains all positions
         if not measured.at_border and (4 * measured.pixels <= length or is_longest):
             return Field(measured.pixels, stride)
         if is_longest:
@@ -138,7 +138,7 @@ def _measure(network: nn.Module, dim: int, channels: int, length: int, strip: in
     ends = torch.stack([length - 1 - position, position]) + NOTHING_BELOW
     shape = (2, channels, length, strip) if dim == 2 else (2, channels, strip, length)
     image = (ends[:, None, :, None] if dim == 2 else ends[:, None, None, :]).expand(shape).contiguous()
-    # fused attention is one operator; the plain one is made of those that are known
+    # fused attention is one operator; plain attention consists of operators that are known
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), IntervalAlgebra(dim, length):
         logits = network(image)
     if not isinstance(logits, Tensor) or logits.dim() != 4 or not logits.numel():

@@ -1,4 +1,4 @@
-"""Images and logits in other sizes: padded, downscaled, and brought back to their own grid."""
+"""Changes the size of images and logits: pads, downscales, and maps back to the original grid."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Padding: TypeAlias = Literal["replicate", "reflect"]
 
 
 def in_grid(raw: Tensor, padded: Size, working: Size, size: Size) -> Tensor:
-    """Logits ``[B, C, h, w]`` of images that were ``working``, and then padded to ``padded``, in the grid of
-    the original ``size``.
+    """Map logits ``[B, C, h, w]`` of images that had the size ``working`` before padding to ``padded`` back
+    to the grid of the original ``size``.
     """
     return upsampled(upsampled(raw, padded)[:, :, : working[0], : working[1]], size)
 
 
 def enlarged(images: Tensor, size: Size) -> Tensor:
-    """Normalized images at the upper left of larger ones, of which the rest is 0, the mean color."""
+    """Normalized images at the upper left of larger ones; the rest is 0, the mean color."""
     height, width = images.shape[2:]
     if (height, width) == size:
         return images
@@ -42,7 +42,7 @@ def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding
 
 
 def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
-    """Map indexes outside ``0 … length - 1`` to the inside. Repeated reflection is periodic."""
+    """Map indexes outside ``0 … length - 1`` to valid ones. Repeated reflection is periodic."""
     last = length - 1
     if padding == "replicate" or last == 0:
         return index.clamp(0, last)
@@ -50,7 +50,7 @@ def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
 
 
 def multiple(size: Size, divisor: int) -> Size:
-    """The smallest multiples of ``divisor`` that are no less than the sides."""
+    """The smallest multiples of ``divisor`` that are not smaller than the sides."""
     return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
 
 
@@ -58,7 +58,7 @@ def shrunk(images: Tensor, size: Size) -> Tensor:
     """Images ``[B, 3, H, W]``, uint8 or float, resized to ``size`` with antialiasing."""
     if tuple(images.shape[2:]) == size:
         return images
-    if not images.is_floating_point() and images.device.type != "cpu":  # torch resizes bytes on the CPU alone
+    if not images.is_floating_point() and images.device.type != "cpu":  # torch resizes bytes only on the CPU
         return shrunk(images.float(), size)
     return F.interpolate(images, size, mode="bilinear", antialias=True)
 

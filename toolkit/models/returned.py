@@ -1,6 +1,6 @@
-"""Checks what a plugin's model returns, at each call, so that a mistake is named and not met somewhere else.
+"""Checks what a plugin's model returns at each call, so that a mistake is reported where it happens.
 
-Nothing here looks at numbers, so no GPU is waited for.
+Nothing here reads values, so there is no waiting for a GPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from toolkit.models.contract import Model
 from toolkit.types import Prediction, Sample
 
 SHOWN = 8
-"""Samples that a message names."""
+"""Number of samples that a message names."""
 
 
 def checked_losses(
@@ -24,13 +24,13 @@ def checked_losses(
     """The losses that a model returned for a batch.
 
     Args:
-        losses: what it returned: scalar floating tensors by name, expected.
+        losses: the returned value; scalar floating tensors by name are expected.
         samples: the batch.
         owner: the plugin, or the model, for messages.
-        with_gradient: whether their sum must depend on something that learns.
+        with_gradient: whether their sum must depend on trainable parameters.
 
     Raises:
-        InvalidDataError: when they are something else; names the owner and the samples.
+        InvalidDataError: when it is anything else; names the owner and the samples.
     """
     where = f"{owner}, loss of {_named(samples)}"
     if not isinstance(losses, Mapping) or not losses:
@@ -97,10 +97,10 @@ def checked_predictions(predictions: Any, samples: Sequence[Sample], owner: str)
 
 
 def checked_pair(returned: Any, samples: Sequence[Sample], owner: str) -> tuple[Any, Any]:
-    """What ``TrainableModel.validate`` returned, as the predictions and the losses that it should be.
+    """What ``TrainableModel.validate`` returned, checked to be predictions and losses.
 
     Raises:
-        InvalidDataError: when it is no pair.
+        InvalidDataError: when it is not a pair.
     """
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise InvalidDataError(
@@ -111,7 +111,7 @@ def checked_pair(returned: Any, samples: Sequence[Sample], owner: str) -> tuple[
 
 
 def owner_of(model: nn.Module) -> str:
-    """What to call a model whose plugin is not known here."""
+    """How messages refer to a model whose plugin is not known here."""
     inner = model.model if isinstance(getattr(model, "model", None), Model) else model
     return f"the model {type(inner).__name__}"
 

@@ -51,8 +51,8 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         network: the wrapped module; its parameters may have any memory format.
         classes: one name per channel of the logits.
         loss: the training loss; cross-entropy when None.
-        mean: of each channel in RGB order, for values in 0…1; subtracted first.
-        std: of each channel; divided by after that.
+        mean: mean of each channel in RGB order, for values in 0…1; subtracted first.
+        std: standard deviation of each channel; divided by after that.
         divisor: height and width of the network's input are multiples of this; images are padded at the
             bottom and on the right.
         padding: repeat the last row and column, or mirror the image about them; either works for images of
@@ -63,11 +63,11 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         auxiliary_weight: weight of the losses of auxiliary heads, which are used only in training. The
             network then has a method ``all_logits(images)`` that returns a list: the result of ``forward``,
             and the logits of each auxiliary head. 0: no auxiliary heads.
-        stride: of the network's coarsest features, in pixels; ``divisor`` when None. A training batch of a
-            single image is padded to more than this, because batch norm cannot train on a single value.
+        stride: stride of the network's coarsest features, in pixels; ``divisor`` when None. A training batch
+            of a single image is padded to more than this, because batch norm cannot train on a single value.
 
     Raises:
-        UsageError: when these do not go together.
+        UsageError: when these arguments do not fit together.
         ConfigError: when the loss has class weights for another number of classes.
     """
 
@@ -134,7 +134,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
 
         Images of different sizes go through the network one size at a time, so that none affects another.
         Only a network that normalizes by the statistics of its batch, as batch norm does in training mode,
-        gets them together, each padded to the largest with the mean color.
+        gets them together, all padded to the size of the largest with the mean color.
         """
         targets = [self._label_map(sample) for sample in samples]
         if not targets:
@@ -180,7 +180,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         return self._to_grid(self._run(images), self._working_size(size), size)
 
     def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """As ``predict``, with the softmax of the logits in the image's own grid at the predicted class; it
+        """Like ``predict``, with the softmax of the logits in the image's own grid at the predicted class; it
         takes memory for all classes in every pixel of an image.
         """
         predictions: dict[int, Prediction] = {}
@@ -278,7 +278,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
             first += len(positions)
 
     def _all_logits(self, images: Tensor) -> list[Tensor]:
-        """The logits of the last layer, and of the auxiliary heads where they count."""
+        """The logits of the last layer, and those of the auxiliary heads if they have a weight."""
         network: Any = self.network
         raw: list[Tensor] = network.all_logits(images) if self.auxiliary_weight else [network(images)]
         return [self._checked(logits, images) for logits in raw]
@@ -302,7 +302,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         return (images.to(self._scale.dtype) * self._scale).sub_(self._shift)
 
     def _padded(self, images: Tensor) -> Tensor:
-        """Normalized images as the network gets them."""
+        """Normalized images, padded for the network."""
         height, width = images.shape[2:]
         padded = multiple((height, width), self.divisor)
         images = pad(images, (0, padded[0] - height), (0, padded[1] - width), self.padding)
@@ -326,15 +326,15 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         return self._criterion(logits, target.to(raw.device))
 
     def _to_grid(self, raw: Tensor, working: Size, size: Size) -> Tensor:
-        """Bring the network's logits ``[B, C, h, w]`` of images that were ``working`` before padding to
+        """Map the network's logits ``[B, C, h, w]`` of images that had the size ``working`` before padding to
         ``size``.
         """
         return in_grid(raw, multiple(working, self.divisor), working, size)
 
 
 def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
-    """The name of a part of a network. Kept instead of the part itself, which would be a second entry in the
-    state dict.
+    """The name of a part of a network. Stored instead of the part itself, which would be a second entry in
+    the state dict.
     """
     if part is None:
         return None

@@ -23,7 +23,7 @@ _POINT = re.compile(r"point(?:\+([1-9]\d?))?")
 
 
 def corrections_of(protocol: str) -> int:
-    """How many corrections follow the first click: 0 for ``point``, 2 for ``point+2``.
+    """The number of corrections after the first click: 0 for ``point``, 2 for ``point+2``.
 
     Raises:
         InvalidDataError: when the name is not ``box``, ``point``, ``point+N`` or ``auto``.
@@ -111,8 +111,8 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
         return None
     padded = np.pad(region, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Squared distances are integers. OpenCV's square roots of equal ones may differ in the last bit, and not
-    # in the same way in each process.
+    # Squared distances are integers. OpenCV's square roots of equal values may differ in the last bit, and
+    # not in the same way in each process.
     y, x = np.unravel_index(int(np.rint(distance * distance).argmax()), distance.shape)
     return float(x + offset[0]), float(y + offset[1])
 

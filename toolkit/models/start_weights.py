@@ -30,13 +30,13 @@ from toolkit.runtime.downloads import fetch, weights_folder
 
 @dataclass(frozen=True)
 class StartWeights:
-    """Weights that were taken over.
+    """The weights that training starts from.
 
     Attributes:
-        name: ``weights=`` as it was given.
-        license: of the weights, as far as it is known.
-        report: what was taken from them; None for random weights.
-        reason: why they are random although the plugin's own were wanted; empty otherwise.
+        name: the value of ``weights=``.
+        license: the license of the weights, as far as it is known.
+        report: which tensors were loaded from them; None for random weights.
+        reason: why they are random although the plugin's own were requested; empty otherwise.
     """
 
     name: str
@@ -47,21 +47,21 @@ class StartWeights:
 
 RANDOM = StartWeights("none", "none")
 HANDED_OVER = StartWeights("handed over", "unknown")
-"""Whatever a model brings that was built elsewhere."""
+"""The weights of a model that was built elsewhere."""
 
 
 def take_start_weights(
     model: Model, plugin: PluginManifest, name: str, settings: Settings | None = None
 ) -> StartWeights:
-    """Give a model the weights that a name stands for.
+    """Load the weights that a name stands for into a model.
 
     Args:
-        model: with random weights.
-        plugin: of the model.
+        model: the model, with random weights.
+        plugin: the model's plugin.
         name: an official name, the path of a checkpoint, ``none``, or ``auto``: the plugin's first official
-            weights where they can be had and fit, else random ones.
-        settings: of the model, to say which of them differ from those that a run's weights were learned with,
-            when these do not fit.
+            weights if they are available and fit, otherwise random ones.
+        settings: settings of the model, to report which of them differ from those with which a run's weights
+            were trained, if these do not fit.
 
     Raises:
         UsageError: when there are no such weights.
@@ -114,7 +114,7 @@ def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
     try:
         return take_start_weights(model, plugin, first)
     except (CheckpointError, DownloadError, UsageError) as error:
-        # Only what went wrong: the advice in such a message is for those who asked for these weights.
+        # Only the reason: the hint in such a message is for users who asked for these weights.
         reason = str(error).splitlines()[0].partition(" Hint:")[0].rstrip(".")
         return StartWeights("none", "none", reason=f"weights={first} are not available: {reason}")
 

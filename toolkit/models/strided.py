@@ -1,10 +1,10 @@
-"""Strided 1x1 convolutions with few channels, around a fault of oneDNN.
+"""Strided 1x1 convolutions with few channels: a workaround for a bug in oneDNN.
 
-In channels-last memory, oneDNN's gradient of the weight of a strided 1x1 float32 convolution writes behind
-its workspace when the input has fewer channels than a vector register holds: 16 with AVX-512, 8 with AVX2
-(https://github.com/uxlfoundation/oneDNN/issues/6035). The process dies, hangs, or goes on with wrong
+In channels-last memory, oneDNN's weight gradient of a strided 1x1 float32 convolution writes beyond the end
+of its workspace when the input has fewer channels than a vector register holds: 16 with AVX-512, 8 with AVX2
+(https://github.com/uxlfoundation/oneDNN/issues/6035). The process dies, hangs, or continues with wrong
 gradients. Seen with torch 2.14.1, which contains oneDNN 3.12.0. Taking every n-th pixel first gives the same
-result by a convolution without a stride, which is not affected.
+result with a convolution without a stride, which is not affected.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _REGISTER = 16
-"""float32 numbers in the largest vector register."""
+"""Number of float32 values in the largest vector register."""
 
 
 def conv2d(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A convolution with zero padding whose gradient is right for every number of channels.
+    """A convolution with zero padding whose gradient is correct for any number of channels.
 
     Args:
         x: ``[B, C, H, W]``.
@@ -33,7 +33,7 @@ def conv2d(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> T
 
 
 class StridedConv2d(nn.Conv2d):
-    """``nn.Conv2d`` by way of ``conv2d``."""
+    """``nn.Conv2d`` computed by ``conv2d``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, H, W]`` to ``[B, O, H / stride, W / stride]``, rounded up."""
@@ -42,7 +42,7 @@ class StridedConv2d(nn.Conv2d):
 
 def channels_last(network: nn.Module) -> nn.Module:
     """The same network, with its weights in channels-last memory and its affected convolutions computed by
-    ``conv2d``. Names, weights and results stay as they were.
+    ``conv2d``. Names, weights and results do not change.
     """
     for part in network.modules():
         # a subclass may compute something else

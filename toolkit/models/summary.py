@@ -1,4 +1,4 @@
-"""What a model is made of and what it costs: layers, parameters, FLOPs, activations, receptive field and
+"""What a model consists of and what it costs: layers, parameters, FLOPs, activations, receptive field and
 output stride.
 """
 
@@ -31,14 +31,14 @@ class Layer:
     Attributes:
         name: dotted path in the network.
         type: name of its class.
-        output_shapes: of every tensor that it returns for one image, in order; empty when that is not known
-            or it was not called.
-        parameters: how many numbers it learns or could learn, those of the modules inside it too.
-        trainable: how many of them learn.
-        untrained: how many of them training does not use (``Model.untrained``); they are not frozen.
-        kernel: of a convolution, its height and width in values; None for other modules.
-        dilation: of a convolution, along the height and the width.
-        effective_kernel: how far the kernel reaches, ``k + (k - 1)(d - 1)`` along each axis.
+        output_shapes: shapes of all tensors that it returns for one image, in order; empty when that is not
+            known or it was not called.
+        parameters: number of its parameters, including those of the modules inside it.
+        trainable: number of those that are trained.
+        untrained: number of those that training does not use (``Model.untrained``); they are not frozen.
+        kernel: for a convolution, its height and width in values; None for other modules.
+        dilation: for a convolution, along the height and the width.
+        effective_kernel: the extent of the kernel, ``k + (k - 1)(d - 1)`` along each axis.
     """
 
     name: str
@@ -62,20 +62,20 @@ class ModelSummary:
     """Figures of a model; None if they are not available, and ``notes`` say why.
 
     Attributes:
-        layers: in the order in which the network holds them.
-        parameters: of the whole model.
-        trainable: how many of them learn.
-        untrained: how many of them training does not use (``Model.untrained``); they are not frozen.
-        input_shape: what the network gets for one image, after shrinking and padding.
-        output_shape: its logits.
-        flops: multiply-adds for one image, as fvcore counts them: one multiplication with its addition is
-            one.
-        activations: values that convolutions and matrix products put out for one image (fvcore).
-        uncounted: operators that ``flops`` leaves out, with how often they run; they are cheap beside those
-            counted.
+        layers: the layers, in the order of the network's modules.
+        parameters: number of parameters of the whole model.
+        trainable: number of those that are trained.
+        untrained: number of those that training does not use (``Model.untrained``); they are not frozen.
+        input_shape: shape of the network's input for one image, after downscaling and padding.
+        output_shape: shape of its logits.
+        flops: multiply-adds for one image, as fvcore counts them: one multiplication with its addition counts
+            as one.
+        activations: number of output values of convolutions and matrix products for one image (fvcore).
+        uncounted: operators that ``flops`` leaves out, with how often they run; they are cheap compared with
+            those counted.
         receptive_field: along the height and the width.
-        output_stride: pixels that the network gets for one of its logits, along the height and the width.
-        notes: what there is to say about the figures.
+        output_stride: number of input pixels per logit, along the height and the width.
+        notes: remarks about the figures.
     """
 
     layers: tuple[Layer, ...]
@@ -93,17 +93,17 @@ class ModelSummary:
 
     @property
     def frozen(self) -> int:
-        """Parameters that could learn and do not."""
+        """Number of parameters that could be trained but are not."""
         return self.parameters - self.trainable - self.untrained
 
 
 def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
-    """Look into a model; it stays as it is.
+    """Summarize a model, which is not changed.
 
     Args:
-        model: any; all figures are known for one that is Inspectable, most for one that is Tileable, and for
+        model: any model; all figures are known if it is Inspectable, most if it is Tileable, and for
             others only layers and parameters.
-        size: height and width of the image that shapes and costs are for.
+        size: height and width of the image for which shapes and costs are computed.
 
     Raises:
         UsageError: when the network cannot work on an image of this size.
@@ -125,7 +125,7 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
     uncounted: dict[str, int] = {}
     try:
         flops, activations, uncounted = _cost(network, torch.zeros(input_shape, dtype=network.input_dtype))
-    except Exception as error:  # the network may defy tracing in any way
+    except Exception as error:  # tracing the network may fail in any way
         notes.append(
             f"FLOPs and activations cannot be counted: tracing fails with {type(error).__name__}: {error}"
         )
@@ -160,8 +160,8 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
 
 
 class _Network(nn.Module):
-    """The network of a model, and how images get into it. Where a model names none, its scores of a window
-    are the network.
+    """The network of a model, and how to feed images to it. If a model declares no network, its ``logits``
+    for a window serve as the network.
 
     Args:
         model: Inspectable, or else Tileable.
@@ -174,18 +174,18 @@ class _Network(nn.Module):
         self.input_dtype = torch.uint8 if self._inspectable is None else torch.float32
 
     def input_for(self, images: Tensor) -> Tensor:
-        """What ``forward`` gets for uint8 images."""
+        """The input of ``forward`` for uint8 images."""
         return images if self._inspectable is None else self._inspectable.network_input(images)
 
     def forward(self, images: Tensor) -> Any:
         """The network's output."""
         if self._inspectable is not None:
             return self._inspectable.network(images)
-        assert self._tileable is not None  # the caller saw to it
+        assert self._tileable is not None  # checked by the caller
         return self._tileable.logits(images)
 
     def receptive_field(self, channels: int) -> tuple[Field, Field]:
-        """That of the network.
+        """The receptive field of the network.
 
         Raises:
             ToolkitError: when it is not available.
@@ -200,7 +200,7 @@ class _Network(nn.Module):
 
 
 def _count(module: nn.Module, unused: Collection[int]) -> tuple[int, int, int]:
-    """Parameters of a module, each counted once; how many of them learn; and how many are ``unused`` in
+    """Parameters of a module, each counted once; how many of them are trained; and how many are ``unused`` in
     training, by ``id``.
     """
     parameters = list(module.parameters())
@@ -219,15 +219,15 @@ def _layers(
 
 
 def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None]:
-    """Kernel, dilation and effective kernel of a convolution (and of others that have such sizes for two
-    axes, as deformable ones do).
+    """Kernel, dilation and effective kernel of a convolution (and of other modules that have such sizes for
+    two axes, such as deformable convolutions).
     """
     kernel, dilation = getattr(module, "kernel_size", None), getattr(module, "dilation", None)
     if not hasattr(module, "weight") or not all(
         isinstance(sizes, tuple) and len(sizes) == 2 for sizes in (kernel, dilation)
     ):
         return None, None, None
-    assert isinstance(kernel, tuple)  # as just seen; the checker does not follow
+    assert isinstance(kernel, tuple)  # as just checked; the type checker cannot infer it
     assert isinstance(dilation, tuple)
     return kernel, dilation, tuple(k + (k - 1) * (d - 1) for k, d in zip(kernel, dilation, strict=True))
 
@@ -235,15 +235,15 @@ def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None
 def _shapes(model: Model, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
     """Output shapes of every module of the network by name ("" is the network), and the shape of its input.
 
-    Found on the meta device, which computes nothing; a network that makes tensors of its own on the CPU is
-    run there.
+    Found on the meta device, which computes nothing; a network that creates its own tensors on the CPU is run
+    there.
     """
     images = torch.zeros(1, 3, *size, dtype=torch.uint8)
     try:
         return _run(_Network(copy.deepcopy(model).to("meta")), images.to("meta"))
     except ToolkitError:
         raise
-    except Exception:  # meta tensors refuse whatever needs values
+    except Exception:  # meta tensors refuse anything that needs values
         try:
             return _run(_Network(model), images)
         except ToolkitError:
@@ -284,11 +284,11 @@ def _shapes_of(output: object) -> tuple[Shape, ...]:
 
 
 def _cost(network: nn.Module, image: Tensor) -> tuple[int, int, dict[str, int]]:
-    """FLOPs, activations, and the operators that the FLOPs leave out."""
+    """FLOPs, activations, and the operators that the FLOPs do not include."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter(
             "ignore"
-        )  # fvcore uses parts of torch that are deprecated, and tracing warns of what is right for one size
+        )  # fvcore uses deprecated parts of torch, and tracing warns about size-specific code
         from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
         analyses = [kind(network, image) for kind in (FlopCountAnalysis, ActivationCountAnalysis)]

@@ -1,4 +1,4 @@
-"""Names of tensors: those of files, whatever stands before them, as the names that a model has for them."""
+"""Maps the tensor names in files, whatever their prefixes, to the names in a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from toolkit.models.contract import Model
 
 ANYWHERE = frozenset({"_orig_mod", "module"})
-"""Steps that torch.compile and DistributedDataParallel put into names, at any place."""
+"""Components that torch.compile and DistributedDataParallel insert into names, at any position."""
 
 WRAPPERS = frozenset(
     {
@@ -20,7 +20,7 @@ WRAPPERS = frozenset(
         *("detector", "segmentor", "segmentation_model", "learner", "task", "wrapped", "inner", "state_dict"),
     }
 )
-"""Steps that such wrappers, Lightning modules and programs of one's own put before the names of a network."""
+"""Components that such wrappers, Lightning modules and users' programs prepend to the names of a network."""
 
 
 def names_in_files(model: Model) -> dict[str, str]:
@@ -46,15 +46,15 @@ def unwrapped(
     names: Mapping[str, str] | Collection[str],
     inside: Collection[str] = (),
 ) -> dict[str, Tensor]:
-    """Tensors by the names that are looked for, without what stands before these in a file.
+    """Tensors by the names that are looked for, without the prefixes that these have in a file.
 
-    Of the steps in ``WRAPPERS``, in any order and number, what stands before most of the names that are
-    looked for is taken away; of several, what is shortest.
+    Of prefixes of components in ``WRAPPERS``, in any order and number, the one that precedes most of the
+    names that are looked for is removed; if there are several, the shortest.
 
     Args:
-        tensors: of a file.
-        names: what to look for; a mapping gives the name that each gets.
-        inside: other steps that may stand before them, where they are those of a part of a network.
+        tensors: the tensors of a file.
+        names: the names to look for; a mapping gives the new name of each.
+        inside: other components that may precede them, if they are the names of a part of a network.
 
     Returns:
         All tensors; those whose names are not looked for keep their names.
@@ -76,8 +76,8 @@ def unwrapped(
 
 
 def without_common_steps(tensors: Mapping[str, Tensor], inside: Collection[str] = ()) -> dict[str, Tensor]:
-    """Tensors without the steps before their names that all have in common, as far as they are known; for
-    names that somebody else translates.
+    """Tensors without the known components that precede all of their names; for names that somebody else
+    translates.
     """
     steps, named = {*WRAPPERS, *inside}, dict(tensors)
     while named:
@@ -93,7 +93,7 @@ def _without_wrappers(name: str, names: Mapping[str, str]) -> str:
 
 
 def _before(name: str, names: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
-    """What may stand before a name that is looked for: nothing, ``model.``, ``model.net.`` …"""
+    """The prefixes that a name may have: nothing, ``model.``, ``model.net.`` …"""
     steps = name.split(".")
     for i in range(len(steps)):
         if ".".join(steps[i:]) in names:

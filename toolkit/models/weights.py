@@ -1,4 +1,4 @@
-"""Start weights: taking over from a file what fits a model."""
+"""Start weights: loads the tensors of a file that fit a model."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from toolkit.models.weight_names import names_in_files, unwrapped
 from toolkit.runtime.weight_files import recognize_names
 
 LEAST_FIT = 0.5
-"""A file of which a smaller part of the tensors fits is taken to be for another model."""
+"""If a smaller fraction of the tensors fits, a file is assumed to be for another model."""
 
 Build = Callable[[Sequence[str]], Model]
 
 
 def load_weights(model: Model, path: Path, plugin: str, build: Build | None = None) -> LoadReport:
-    """Take over what fits from a file, as the start of training; of a head, the rows of the classes that both
-    have, by name.
+    """Load the tensors of a file that fit, as the start of training; of a head, the rows of the classes that
+    both have, by name.
 
     Args:
-        model: gets the weights.
-        path: a run, a checkpoint of the toolkit, what ``toolkit export`` wrote, or a safetensors or torch
-            file of tensors.
+        model: receives the weights.
+        path: a run, a checkpoint of the toolkit, a file that ``toolkit export`` wrote, or a safetensors or
+            torch file of tensors.
         plugin: name of the model's plugin.
-        build: makes the model for other classes, to find out which tensors depend on them; without it, those
-            that the model names in ``class_tensors``, and those whose shapes differ.
+        build: builds the model for other classes, to find out which tensors depend on them; without it, those
+            that the model lists in ``class_tensors`` do, and those whose shapes differ.
 
     Raises:
-        CheckpointError: when the file is damaged, unsafe, of another plugin, or less than half of it fits.
+        CheckpointError: when the file is damaged, unsafe, belongs to another plugin, or less than half of it
+            fits.
     """
     path = find_checkpoint(path)
     tensors, manifest = read_weights(path)
@@ -63,17 +64,18 @@ def take_tensors(
     build: Build | None = None,
     anew: Collection[str] = (),
 ) -> LoadReport:
-    """Take over what fits of tensors that are named like the model's own, whatever stands before the names.
+    """Load the tensors that fit and are named like the model's own, whatever the prefixes of the names.
 
     Args:
-        model: gets the weights.
-        tensors: of a file, say, whose names a plugin has translated.
-        source: what they are, for messages.
-        classes: that they were learned for, in order; None if that is not known. The rows of a head follow
-            the names of the classes; classes that the tensors do not know start anew. Where the classes are
-            not known, a head of the model's shape is taken as it is, and any other starts anew.
+        model: receives the weights.
+        tensors: for example those of a file, with names that a plugin has translated.
+        source: where they come from, for messages.
+        classes: the classes that they were trained for, in order; None if unknown. The rows of a head are
+            matched by the names of the classes; classes that the tensors do not have keep their random start
+            values. If the classes are unknown, a head of the model's shape is loaded as it is, and any other
+            head keeps its random start values.
         build: as for ``load_weights``.
-        anew: names of tensors that start anew even where they fit.
+        anew: names of tensors that keep their random start values even if they fit.
 
     Raises:
         CheckpointError: when less than half of the model's tensors are among them.
@@ -101,11 +103,11 @@ def take_tensors(
 def _axes(
     model: Model, tensors: Mapping[str, Tensor], classes: tuple[str, ...], build: Build | None
 ) -> dict[str, ClassAxis | None]:
-    """Which tensors depend on the classes, and how; None for those that may, as far as anybody knows."""
+    """Which tensors depend on the classes, and how; None for those that possibly do."""
     found = None if build is None else probed_axes(model, build)
     if found is None:
         found = declared_axes(model) or fallback_axes(model, tensors, classes)
-        if not found and len(classes) == len(model.classes):  # nothing tells which tensors are the head's
+        if not found and len(classes) == len(model.classes):  # nothing shows which tensors are the head's
             count = len(classes)
             return {n: None for n, v in model.state_dict().items() if v.dim() and v.shape[0] == count}
     return {**found}
@@ -117,7 +119,9 @@ def _moved(
     axes: Mapping[str, ClassAxis | None],
     classes: tuple[str, ...],
 ) -> dict[str, Tensor]:
-    """The heads with the rows of the classes that both have; without those that start anew."""
+    """The heads with the rows of the classes that both have, without the heads that keep their random start
+    values.
+    """
     if not set(classes) & set(model.classes):
         return {}
     own = model.state_dict()
@@ -136,7 +140,7 @@ def _with_classes(
     axes: Collection[str],
     classes: tuple[str, ...],
 ) -> LoadReport:
-    """The report, where heads were taken by their classes, and the others of ``axes`` start anew."""
+    """The report if heads were loaded by class and the others of ``axes`` keep random start values."""
     anew = {name for name in axes if name not in heads and name not in fit.missing} | {*fit.reinitialized}
     decided = {*heads, *anew}
     return replace(
@@ -156,8 +160,8 @@ def compare_tensors(
     old_classes: int | None = None,
     anew: Collection[str] = (),
 ) -> LoadReport:
-    """Compare names and shapes. A head's tensors are those that the model names, or that differ only where
-    the number of classes stands.
+    """Compare names and shapes. A head's tensors are those that the model lists, or that differ only in the
+    dimension of the number of classes.
     """
     own = model.state_dict()
     loaded, reinitialized, mismatched = [], [], []

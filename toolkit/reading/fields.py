@@ -1,4 +1,4 @@
-"""The types that schemas of records are made of, and how values are shown in messages."""
+"""The types that schemas of records consist of, and how messages show values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
 
 MOST_SHOWN = 60
-"""Characters of a value in a message."""
+"""Largest number of characters of a value in a message."""
 
 MOST_PIXELS = 1e7
-"""The largest coordinate, in pixels, that is taken for one. Beyond it, code written in C counts wrongly, or
+"""The largest coordinate, in pixels, that is accepted. Beyond it, code written in C computes wrong results or
 asks for gigabytes.
 """
 
@@ -26,7 +26,7 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
     """
     try:
         text = _SHORT.repr(value)
-    except (ValueError, RecursionError):  # an integer of more digits than Python writes out
+    except (ValueError, RecursionError):  # an integer with more digits than Python converts to text
         text = f"a very long {type(value).__name__}"
     text = "".join(
         each if each.isprintable() else each.encode("unicode_escape", "backslashreplace").decode("ascii")
@@ -46,7 +46,7 @@ _SHORT = _short_repr()
 
 
 def is_number(value: object) -> bool:
-    """Whether a value from a file is a finite number that a float can hold; truth values are none."""
+    """Whether a value from a file is a finite number that a float can hold; booleans are not numbers."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -56,8 +56,8 @@ def is_number(value: object) -> bool:
 
 
 def are_numbers(values: Sequence[Any]) -> bool:
-    """Whether each is a number as by ``is_number``, and of Python's own types, as parsers make them; several
-    times as fast.
+    """Whether each value is a number in the sense of ``is_number`` and of a built-in type, as parsers return
+    them; several times as fast.
     """
     try:
         return set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
@@ -84,7 +84,7 @@ def _file_name(value: Any) -> str:
         raise ValueError("should be a valid string")
     if not 1 <= len(value) <= 4096:
         raise ValueError("should have 1 to 4096 characters")
-    # bytes that are no UTF-8, as Python keeps them, are the only halves of characters that a name may have
+    # the only lone surrogates that a name may have are those by which Python keeps bytes that are not UTF-8
     _plain_text(re.sub("[\udc80-\udcff]", "?", value))
     return value
 
@@ -112,7 +112,7 @@ def _plain_text(value: str) -> str:
 
 
 def below(name: str) -> str:
-    """Check that the path of a file leads to one below the folder that it is relative to; for
+    """Check that the path of a file stays below the folder that it is relative to; for
     ``AfterValidator``.
 
     Raises:
@@ -134,13 +134,13 @@ Whole = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=-(2**63), lt=
 """A whole number that fits into 64 bits; 3.0 counts as 3."""
 
 Count = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=0, lt=2**63)]
-"""A whole number from 0."""
+"""A whole number, 0 or more."""
 
 Flag = Annotated[int, PlainValidator(_flag)]
 """0 or 1, or a truth value."""
 
 AnyText = Annotated[str, PlainValidator(_any_text)]
-"""Text that may have halves of surrogate pairs, as Python's names of files that are no UTF-8."""
+"""Text that may contain lone surrogates, as Python's names of files that are not UTF-8 do."""
 
 Text = Annotated[str, Strict(), AfterValidator(_plain_text)]
 """Text that can be written to a file and printed."""
@@ -152,7 +152,7 @@ FileName = Annotated[str, PlainValidator(_file_name)]
 """The path of a file, as the record gives it; it may not be there, and its bytes need not be UTF-8."""
 
 Id = Annotated[int | str, PlainValidator(_identifier)]
-"""What other records call a record by: a whole number of 64 bits (3.0 counts as 3), or text."""
+"""What other records refer to a record by: a whole number of 64 bits (3.0 counts as 3), or text."""
 
 
 class Schema(BaseModel):

@@ -1,4 +1,4 @@
-"""The figures of a run, as it writes them while it trains: one JSON object per line and step."""
+"""The metrics that a run writes while it trains: one JSON object per line and step."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def read_figures(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl that are records of a step; what a kill has cut short, or somebody else
-    has written there, is passed over.
+    """The lines of a metrics.jsonl that are records of a step; lines that were cut short by a kill, or that
+    somebody else wrote there, are skipped.
     """
     data = read_bytes(path, "the metrics of a run", DataError)
     return [figures for line in data.splitlines() if (figures := _figures(line)) is not None]

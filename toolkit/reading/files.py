@@ -36,14 +36,14 @@ def read_bytes(path: str | os.PathLike[str], what: str, error: MakeError, *, mos
 
     Args:
         path: the file.
-        what: it should contain, for messages, such as "prompts".
+        what: what it should contain, for messages, such as "prompts".
         error: the kind of error to raise.
-        most: bytes that such a file can have at most. Its size is looked at before anything is read, so that
-            neither a sparse file of 100 GB nor ``/dev/zero`` fills the memory, and no pipe is waited for.
+        most: largest allowed size in bytes. The size is checked before anything is read, so that neither a
+            sparse file of 100 GB nor ``/dev/zero`` fills the memory, and no pipe is waited for.
 
     Raises:
-        ToolkitError: of the kind ``error``: when there is no file, it is no regular one, is too large, or
-            cannot be read.
+        ToolkitError: of the kind ``error``: when the file does not exist, is not a regular file, is too
+            large, or cannot be read.
     """
     path = Path(path)
     size = check_file(path, what, error, most=most)
@@ -55,7 +55,7 @@ def read_bytes(path: str | os.PathLike[str], what: str, error: MakeError, *, mos
 
 
 def check_file(path: str | os.PathLike[str], what: str, error: MakeError, *, most: int = MOST_BYTES) -> int:
-    """The size of a regular file in bytes, as a program that reads it by itself needs it checked; arguments
+    """The size of a regular file in bytes, for callers that read the file themselves; arguments
     as for ``read_bytes``.
 
     Raises:
@@ -91,10 +91,10 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, probl
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with the folder of a user in place of ``~`` or ``~name`` at its beginning.
+    """A path in which the home folder of a user replaces ``~`` or ``~name`` at the beginning.
 
     Raises:
-        UsageError: when there is no such user, and no file that is called so.
+        UsageError: when there is no such user, and no file of that name.
     """
     given = Path(path)
     try:
@@ -103,13 +103,13 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         if is_there(Path(given.parts[0])):
             return given
         raise UsageError(
-            f"{given}: there is no user {given.parts[0][1:]!r} on this machine, so {given.parts[0]} is no"
+            f"{given}: there is no user {given.parts[0][1:]!r} on this machine, so {given.parts[0]} is not a"
             " folder. Hint: write the whole path"
         ) from None
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there; never an error, also for a name that the system cannot have."""
+    """Whether a regular file exists; never an error, not even for a name that the system does not allow."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -117,8 +117,8 @@ def is_file(path: Path) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether something goes by this name, be it a link that leads nowhere: whoever reads what need not be
-    there asks this, so that a file that got lost is an error and not taken for none.
+    """Whether anything has this name, even a link that leads nowhere. Readers of optional files ask this, so
+    that a file that got lost is an error rather than counting as absent.
     """
     try:
         return os.path.lexists(path)
@@ -127,7 +127,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; never an error, also for a name that the system cannot have."""
+    """Whether a folder exists; never an error, not even for a name that the system does not allow."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -135,25 +135,25 @@ def is_folder(path: Path) -> bool:
 
 
 def read_text(path: str | os.PathLike[str], what: str, error: MakeError, *, most: int = MOST_BYTES) -> str:
-    """The contents of a file of text, without a byte order mark; arguments as for ``read_bytes``.
+    """The contents of a text file, without a byte order mark; arguments as for ``read_bytes``.
 
     Raises:
-        ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is no UTF-8; says where.
+        ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is not UTF-8; says where.
     """
     return decode(read_bytes(path, what, error, most=most), str(path), what, error)
 
 
 def read_lines(path: str | os.PathLike[str], what: str, error: MakeError) -> list[str]:
-    """The lines of a file that lists names, without spaces around them, and without those that are empty;
+    """The lines of a file that lists names, without surrounding spaces and without empty lines;
     arguments as for ``read_bytes``. Names of files need not be UTF-8: their bytes are kept, as Python does.
 
     Raises:
-        ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is no text.
+        ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is not text.
     """
     data = read_bytes(path, what, error)
     check_encoding(data, str(path), what, error)
     if b"\0" in data:
-        raise error(f"{path} is no text; it should contain {what}. Hint: write it again, one on each line")
+        raise error(f"{path} is not text; it should contain {what}. Hint: write it again, one entry per line")
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -162,7 +162,7 @@ def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
     """UTF-8 as text, without a byte order mark.
 
     Raises:
-        ToolkitError: of the kind ``error``: when it is something else; says on which line, or which encoding
+        ToolkitError: of the kind ``error``: when it is not UTF-8; says on which line, or which encoding
             it is.
     """
     check_encoding(data, source, what, error)
@@ -178,7 +178,7 @@ def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
 
 
 def check_encoding(data: bytes, source: str, what: str, error: MakeError) -> None:
-    """Refuse text of two or four bytes a character, as some programs on Windows write it.
+    """Refuse text of two or four bytes per character, as some programs on Windows write it.
 
     Raises:
         ToolkitError: of the kind ``error``; names the encoding.

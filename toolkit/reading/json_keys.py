@@ -1,4 +1,4 @@
-"""Keys that stand twice in an object of JSON, of which parsers keep the last without a word."""
+"""Keys that occur twice in a JSON object, of which parsers silently keep the last."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _HOLDERS = frozenset((dict, list))
 
 
 def repeated_key(data: bytes, parsed: Any) -> str:
-    """What stands twice in some text that has been parsed; empty where nothing does.
+    """The key that occurs twice in an object of a parsed text; empty if there is none.
 
-    Counting the keys in the text and in what was parsed takes a fraction of the time of parsing, and nothing
-    is repeated where both are the same. Where they are not, the text is parsed again, with every key kept.
+    Counting the keys in the text and in what was parsed takes a fraction of the time of parsing, and no key
+    is repeated if both counts are equal. If they differ, the text is parsed again with every key kept.
 
     Args:
         data: the text.
-        parsed: what it holds.
+        parsed: what the parser returned for it.
 
     Returns:
         The first repeated key with its first two values, in words.
@@ -35,7 +35,7 @@ def repeated_key(data: bytes, parsed: Any) -> str:
         json.loads(data, object_pairs_hook=_checked)
     except _RepeatedError as found:
         return str(found)
-    except (ValueError, RecursionError):  # it has been parsed already, by a parser with other limits
+    except (ValueError, RecursionError):  # it was parsed before, by a parser with other limits
         pass
     return ""
 
@@ -58,10 +58,10 @@ def _checked(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _written_keys(data: bytes) -> int:
-    """Colons behind a quotation mark or space: all keys, and a few more where text contains the like."""
+    """Colons after a quotation mark or a space: all keys, and a few more if text looks similar."""
     count = 0
     for start in range(0, len(data), _CHUNK):
-        # with the character before
+        # including the character before it
         part = np.frombuffer(data[max(start - 1, 0) : start + _CHUNK], np.uint8)
         before = part[np.flatnonzero(part[1:] == _COLON)]
         count += int(np.count_nonzero((before == _QUOTE) | (before <= _SPACE)))
@@ -69,9 +69,10 @@ def _written_keys(data: bytes) -> int:
 
 
 def _parsed_keys(value: Any) -> int:
-    """Keys of all objects, but for those in lists that begin with something else, as lists of numbers do.
+    """Keys of all objects, except those in lists that begin with something else, as lists of numbers do.
 
-    One depth at a time: there are few depths and many objects, which Python counts fastest in one go.
+    One depth at a time: there are few depths and many objects, and Python counts many objects fastest in one
+    call.
     """
     count, level = 0, [value]
     while level:

@@ -15,24 +15,26 @@ from toolkit.reading.json_keys import repeated_key
 from toolkit.reading.memory import uncollected
 
 MOST_LEVELS = 200
-"""Lists and objects within one another; pydantic's parser has no setting for it, and stops there itself."""
+"""Lists and objects within one another; pydantic's parser has no setting for this limit and stops there by
+itself.
+"""
 
 
 def load_json(path: str | os.PathLike[str], what: str, error: MakeError, *, most: int = MOST_BYTES) -> Any:
     """The contents of a JSON file in UTF-8, with or without a byte order mark.
 
-    ``NaN`` and ``Infinity`` are read as Python writes them; whoever uses a number checks that it is finite.
+    ``NaN`` and ``Infinity`` are read as Python writes them; code that uses a number checks that it is finite.
 
     Args:
         path: the file.
-        what: it should contain, for messages.
+        what: what it should contain, for messages.
         error: the kind of error to raise.
-        most: bytes at most, see ``toolkit.reading.files.read_bytes``.
+        most: largest size in bytes, see ``toolkit.reading.files.read_bytes``.
 
     Raises:
         ToolkitError: of the kind ``error``: when the file cannot be read or is not JSON, with line and
             column; when lists and objects are more than 200 levels deep, a number has more than 4,300 digits,
-            half of a surrogate pair stands alone, or an object has a key twice.
+            a surrogate is not paired, or an object has a key twice.
     """
     return parse_json(read_bytes(path, what, error, most=most), str(path), what, error)
 
@@ -68,15 +70,15 @@ _HALVES = re.compile(rb"\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(d[89a-f][0
 
 
 def _keeps_bytes_of_names(data: bytes) -> bool:
-    """Whether every half of a surrogate pair that stands alone is one by which Python keeps a byte of a file
-    name that is no UTF-8; our own writers put such names down.
+    """Whether every unpaired surrogate is one by which Python keeps a byte of a file name that is not UTF-8;
+    our own writers write such names.
     """
     alone = (int(code, 16) for code in _HALVES.findall(data) if code)
     return all(0xDC80 <= code <= 0xDCFF for code in alone)
 
 
 def _reason(message: str) -> str:
-    """What the parser says, in words of people who do not know parsers."""
+    """What the parser says, in plain words."""
     for pattern, words in _WORDS:
         message = re.sub(pattern, words, message)
     return message

@@ -1,6 +1,4 @@
-"""Making millions of objects at once without Python's garbage collector looking at all of them again and
-again.
-"""
+"""Creating millions of objects without Python's garbage collector examining all of them again and again."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Pause the search for cycles of objects while this lasts. What is parsed has none, and memory that
-    nothing refers to is given back as ever; reading a large COCO file takes half the time.
+    """Pause the search for cycles of objects in this context. Parsed values have none, and memory that
+    nothing refers to is still freed; reading a large COCO file takes half the time.
     """
     was_on = gc.isenabled()
     gc.disable()

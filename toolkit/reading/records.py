@@ -1,4 +1,4 @@
-"""Many records against one schema: all of a list are checked, and all faults are told at once.
+"""Many records against one schema: all records of a list are checked, and all errors are reported at once.
 
 ::
 
@@ -8,9 +8,9 @@
 
     entries = records(data["annotations"], Annotation, source=str(path), kind="annotation", error=DataError)
 
-raises, for a file with two faults::
+raises, for a file with two errors::
 
-    annotations.json has 2 faults:
+    annotations.json has 2 errors:
       annotation 17 (id 42): bbox[2]: should be a valid number, not None
       annotation 30: image_id: missing
 """
@@ -32,10 +32,11 @@ from toolkit.reading.memory import uncollected
 T = TypeVar("T")
 
 MOST_FAULTS = 20
-"""Faults that a message lists; the others are counted."""
+"""Number of errors that a message lists; the others are counted."""
 
 CHUNK = 4096
-"""Records that are checked at a time: so many that the call costs nothing, so few that copies stay small."""
+"""Records that are checked at a time: enough that the call costs nothing, few enough that copies stay small.
+"""
 
 HINT = "correct the file, or export it again"
 
@@ -45,7 +46,7 @@ class Fault:
     """What is wrong with one record.
 
     Attributes:
-        position: of the record in its list, from 0.
+        position: index of the record in its list, from 0.
         text: which record, which field, and what is wrong.
     """
 
@@ -68,18 +69,18 @@ def records(
     """The records of a list, as objects of ``schema``.
 
     Args:
-        entries: what the file holds where the list is expected.
+        entries: what the file contains where the list is expected.
         schema: a ``toolkit.reading.fields.Schema``, or anything else that pydantic checks.
         source: the file, for messages.
         kind: what one record is, such as "annotation".
         error: the kind of error to raise.
-        key: the field by which a record is called besides its position.
+        key: the field that identifies a record besides its position.
         hint: what to do.
-        on_fault: is given an error for each record with faults, which is then left out; without it, all are
-            raised as one.
+        on_fault: called with an error for each record with errors, which is then left out; without it, all
+            errors are raised as one.
 
     Raises:
-        ToolkitError: of the kind ``error``: when there is no list, or, with all errors (the first 20 in
+        ToolkitError: of the kind ``error``: when it is not a list, or, with all errors (the first 20 in
             words), when records do not fit.
     """
     good, faults = sift(entries, schema, source=source, kind=kind, error=error, key=key, hint=hint)
@@ -102,10 +103,10 @@ def sift(
     key: str = "id",
     hint: str = HINT,
 ) -> tuple[list[tuple[int, T]], list[Fault]]:
-    """The records that fit, with their positions, and the faults of the others; arguments as for ``records``.
+    """The records that fit, with their positions, and the errors of the others; arguments as for ``records``.
 
     Raises:
-        ToolkitError: of the kind ``error``: when there is no list.
+        ToolkitError: of the kind ``error``: when it is not a list.
     """
     good: list[tuple[int, T]] = []
     faults: list[Fault] = []
@@ -132,7 +133,7 @@ def check_records(
     key: str = "id",
     hint: str = HINT,
 ) -> None:
-    """Check records that are used as they are; arguments as for ``records``. Takes no memory but for a few
+    """Check records that are used as they are; arguments as for ``records``. Takes memory for only a few
     thousand of them at a time.
 
     Raises:
@@ -150,7 +151,7 @@ def check_records(
 def _in_chunks(
     entries: Any, schema: Any, source: str, kind: str, error: MakeError, key: str, hint: str
 ) -> Iterator[tuple[int, list[Any], list[Any] | None, list[Fault]]]:
-    """Where each part of the list begins, the part, the objects made of it if all fit, and its faults."""
+    """Where each part of the list begins, the part, the objects made from it if all fit, and its errors."""
     if not isinstance(entries, list):
         raise error(f"{source}: expected a list of {kind} records, not {shown(entries)}. Hint: {hint}")
     for start in range(0, len(entries), CHUNK):
@@ -165,8 +166,7 @@ def _in_chunks(
 def record(
     value: Any, schema: type[T], *, source: str, error: MakeError, name: str = "", hint: str = HINT
 ) -> T:
-    """One record, such as a whole document; arguments as for ``records``, ``name`` standing before its
-    faults.
+    """One record, such as a whole document; arguments as for ``records``, ``name`` precedes its errors.
 
     Raises:
         ToolkitError: of the kind ``error``, with all errors.
@@ -188,7 +188,7 @@ def judge(value: Any, schema: Any) -> tuple[Any, list[str]]:
 
 
 def judge_all(values: list[Any], schema: Any) -> tuple[list[Any], ValidationError | None]:
-    """What ``schema`` makes of several values, none where one does not fit, and pydantic's account of it."""
+    """What ``schema`` makes of several values, none where one does not fit, and pydantic's list of errors."""
     try:
         return _adapter(schema).validate_python(values), None
     except ValidationError as problem:
@@ -214,7 +214,7 @@ def check_unique(
 
 
 def fault_list(source: str, faults: Sequence[str], hint: str = HINT) -> str:
-    """The message for faults in one file: in a sentence for one, else a line each, the first 20 of them."""
+    """The message for errors in one file: a sentence for one, otherwise one line each for the first 20."""
     if len(faults) == 1:
         return f"{source}: {faults[0]}. Hint: {hint}"
     lines = [f"  {fault}" for fault in faults[:MOST_FAULTS]]
@@ -224,8 +224,8 @@ def fault_list(source: str, faults: Sequence[str], hint: str = HINT) -> str:
 
 
 def explain(fault: Any, skip: int = 0, fields: Sequence[str] = ()) -> str:
-    """A fault of pydantic's as ``field: what is wrong, not value``, without the first steps of the field's
-    path; ``fields`` are those that the record can have.
+    """An error of pydantic's as ``field: what is wrong, not value``, without the first ``skip`` steps of the
+    field's path; ``fields`` are the fields that the record can have.
     """
     where = path_of(fault["loc"][skip:])
     if fault["type"] == "missing":
@@ -254,8 +254,8 @@ def explain(fault: Any, skip: int = 0, fields: Sequence[str] = ()) -> str:
 
 
 def path_of(steps: Sequence[Any]) -> str:
-    """``("segmentation", 0, 3)`` as ``segmentation[0][3]``. Tags of unions and names of pydantic's functions,
-    which are no part of the record, stand in angle brackets or contain a parenthesis and are left out.
+    """``("segmentation", 0, 3)`` as ``segmentation[0][3]``. Tags of unions and names of pydantic's functions
+    are not part of the record; they are in angle brackets or contain a parenthesis, and are left out.
     """
     text = ""
     for step in steps:
@@ -276,7 +276,7 @@ def _fields(schema: Any) -> list[str]:
 def _by_record(
     problem: ValidationError, part: list[Any], start: int, kind: str, key: str, fields: Sequence[str]
 ) -> list[Fault]:
-    """One fault a record: the first that pydantic found in it, and how many more there are."""
+    """One error per record: the first ones that pydantic found in it, and how many more there are."""
     by_place: dict[int, list[Any]] = {}
     for fault in _errors(problem):
         by_place.setdefault(fault["loc"][0], []).append(fault)

@@ -10,16 +10,17 @@ from toolkit.reading.files import MakeError
 
 
 def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table, each with the line that it ends on, from 1; rows without any cell are empty lists.
+    """The rows of a table, each with the number of the line that it ends on, from 1; rows without any cells
+    are empty lists.
 
     Args:
-        text: of the table.
+        text: the text of the table.
         source: the file, for messages.
         error: the kind of error to raise.
 
     Raises:
         ToolkitError: of the kind ``error``: when a cell has more than 131,072 characters, as when a quotation
-            mark is never closed, or has characters that are no text; says on which line.
+            mark is never closed, or has characters that are not text; says on which line.
     """
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     try:

@@ -1,5 +1,5 @@
-"""YAML as a tree of typed values with their lines, made of PyYAML's events, with limits on size and depth.
-PyYAML's own constructors have none.
+"""YAML as a tree of typed values with their lines, built from PyYAML's events, with limits on size and depth.
+PyYAML's own constructors have no limits.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from toolkit.reading.files import MakeError
 from toolkit.reading.yaml_types import CORE, type_of, typed
 
 MOST_VALUES = 100_000
-"""Scalars, lists and mappings, keys among them; PyYAML takes three seconds for as many."""
+"""Scalars, lists and mappings, including keys; PyYAML takes three seconds for that many."""
 
 MOST_LEVELS = 50
 """Lists and mappings within one another."""
 
 MOST_ALIASED = 100_000
-"""Values that aliases may add, when each is replaced by what it stands for."""
+"""Values that aliases may add when each is replaced by what it stands for."""
 
 MOST_DIGITS = 100
-"""Of a whole number."""
+"""Digits of a whole number."""
 
 MOST_SNIPPET = 60
-"""Characters of the line with a mistake that a message repeats."""
+"""Characters that a message quotes of the line with the mistake."""
 
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -38,10 +38,10 @@ class Node:
     """A value in a document, with the line that it begins on, from 1.
 
     Attributes:
-        value: typed; of a list the nodes of its items; of a mapping, pairs of nodes.
+        value: the typed value of a scalar, the nodes of a list's items, or a mapping's pairs of nodes.
         kind: ``scalar``, ``list`` or ``mapping``.
-        text: of a scalar, as it is written, without quotes.
-        size: values in it, itself included, when aliases are replaced by what they stand for.
+        text: a scalar as it is written, without quotes.
+        size: number of values in it, including itself, when aliases are replaced by what they stand for.
     """
 
     kind: str
@@ -57,7 +57,7 @@ def compose(text: str, source: str, error: MakeError) -> Node | None:
 
     Args:
         text: the document.
-        source: that it comes from, for messages.
+        source: where it comes from, for messages.
         error: the kind of error to raise.
 
     Raises:
@@ -67,7 +67,7 @@ def compose(text: str, source: str, error: MakeError) -> Node | None:
 
 
 class _Composer:
-    """Makes nodes of PyYAML's events, with limits."""
+    """Builds nodes from PyYAML's events, with limits."""
 
     def __init__(self, text: str, source: str, error: MakeError) -> None:
         self._text, self._source, self._error = text, source, error
@@ -180,7 +180,7 @@ class _Composer:
         return Node("mapping", _line(event), size=size, items=tuple(pairs.values()))
 
     def _merged(self, event: Any, value: Node) -> list[tuple[Node, Node]]:
-        """The pairs of one mapping or a list of them, of which the first that has a key counts."""
+        """The pairs of one mapping or a list of them, of which the first with a given key counts."""
         parts = value.items if value.kind == "list" else (value,)
         if any(part.kind != "mapping" for part in parts):
             self._refuse(
@@ -211,7 +211,7 @@ class _Composer:
         return Node("scalar", _line(event), typed(text, kind), text)
 
     def _check_tag(self, event: Any, *known: str) -> str | None:
-        """The name of a tag of YAML's own, None where there is none."""
+        """The name of a standard YAML tag, None if there is no tag."""
         tag: str | None = event.tag
         if tag is None or tag == "!":
             return None if tag is None else known[0]
@@ -237,7 +237,7 @@ def _place(mark: Any) -> str:
 
 
 def _advice(mark: Any) -> str:
-    """What to look at, by the line that PyYAML stumbled over."""
+    """What to check, judging by the line at which PyYAML failed."""
     line = ""
     if mark is not None and mark.buffer is not None:
         line = (

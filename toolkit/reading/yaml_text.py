@@ -20,14 +20,14 @@ from toolkit.reading.yaml_types import CORE, TYPES
 from toolkit.reading.yaml_written import WrittenFloat, WrittenInt, WrittenList
 
 MOST_BYTES = 1_000_000
-"""Of a YAML file."""
+"""Largest size of a YAML file."""
 
 
 class YamlDocument:
     """A document that has been read.
 
     Args:
-        root: of the values; None for an empty document.
+        root: the root node; None for an empty document.
         source: the file, for messages.
         error: the kind of error to raise.
     """
@@ -42,14 +42,15 @@ class YamlDocument:
 
     @property
     def written(self) -> Any:
-        """As ``value``, but numbers and lists know how they were written; see ``WrittenList``."""
+        """As ``value``, but numbers and lists remember how they were written; see ``WrittenList``."""
         return None if self._root is None else _with_text(self._root)
 
     def names(self, *keys: str) -> tuple[str, ...] | None:
-        """Names, as they are written: a list of scalars, or a mapping that numbers them from 0 in any order.
+        """Names as they are written, from a list of scalars, or from a mapping that numbers them from 0 in
+        any order.
 
         Args:
-            keys: of the mappings that lead to them.
+            keys: the keys of the mappings that lead to them.
 
         Returns:
             None when there is nothing under the keys.
@@ -102,8 +103,8 @@ def load_yaml(
         most: bytes at most.
 
     Raises:
-        ToolkitError: of the kind ``error``, with file, line and column: when it cannot be read or is no YAML;
-            or has a key twice or one that is a list or mapping, a tag of another program, more than 50
+        ToolkitError: of the kind ``error``, with file, line and column: when it cannot be read or is not
+            YAML; or has a key twice or one that is a list or mapping, a tag of another program, more than 50
             levels, or aliases that stand for more than 100,000 values.
     """
     return parse_yaml(read_text(path, what, error, most=most), str(path), error)
@@ -137,7 +138,7 @@ def _with_text(node: Node) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts text into quotes that YAML 1.2 would take for a number; PyYAML knows those of 1.1."""
+    """Quotes text that YAML 1.2 would read as a number; PyYAML does so for YAML 1.1."""
 
 
 for _name, _pattern in TYPES:
@@ -145,8 +146,6 @@ for _name, _pattern in TYPES:
 
 
 def dump_yaml(value: Any) -> str:
-    """Plain values as YAML that ``parse_yaml`` reads back, and any other program, too; keys keep their
-    order.
-    """
+    """Plain values as YAML that ``parse_yaml`` and any other program can read back; keys keep their order."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 CORE = "tag:yaml.org,2002:"
-"""What the names of YAML's own types begin with."""
+"""Prefix of the names of YAML's standard types."""
 
 TYPES = (
     ("null", re.compile(r"~|null|Null|NULL|")),
@@ -19,16 +19,16 @@ TYPES = (
         ),
     ),
 )
-"""Patterns of whole scalars without quotes, of which the first that fits counts; others are text."""
+"""Patterns of whole unquoted scalars; the first that matches counts, and all others are text."""
 
 
 def type_of(text: str) -> str:
-    """The type of a scalar without quotes: ``null``, ``bool``, ``int``, ``float`` or ``str``."""
+    """The type of an unquoted scalar: ``null``, ``bool``, ``int``, ``float`` or ``str``."""
     return next((name for name, pattern in TYPES if pattern.fullmatch(text)), "str")
 
 
 def typed(text: str, kind: str) -> Any:
-    """The value of a scalar of a type."""
+    """The value of a scalar of a given type."""
     if kind == "null":
         return None
     if kind == "bool":

@@ -1,4 +1,4 @@
-"""Values of YAML that know how they were written, for settings that are text."""
+"""YAML values that remember how they were written, for settings that are text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class WrittenInt(int):
-    """A whole number that knows how it was written, for settings that are text: ``classes: [007]``."""
+    """A whole number that remembers how it was written, for settings that are text: ``classes: [007]``."""
 
     written: str
 
@@ -19,7 +19,8 @@ class WrittenFloat(float):
 
 
 class WrittenList(list[Any]):
-    """A list that knows how its scalars were written: ``[no, null]`` are two names where names are expected.
+    """A list that remembers how its scalars were written: ``[no, null]`` are two names where names are
+    expected.
 
     Attributes:
         written: the text of each item, None for lists and mappings.
@@ -29,8 +30,8 @@ class WrittenList(list[Any]):
 
 
 def as_written(value: Any) -> Any:
-    """Text in place of a value that knows how it was written, and of the items of such a list and the values
-    of a mapping; others as they are.
+    """Text in place of a value that remembers how it was written, also for the items of such a list and the
+    values of a mapping; other values as they are.
     """
     if isinstance(value, (WrittenInt, WrittenFloat)):
         return value.written
@@ -45,7 +46,7 @@ def as_written(value: Any) -> Any:
 
 
 def forget_text(value: Any) -> Any:
-    """The same values as plain lists and numbers, which do not know how they were written."""
+    """The same values as plain lists and numbers, which do not remember how they were written."""
     if isinstance(value, WrittenInt):
         return int(value)
     if isinstance(value, WrittenFloat):

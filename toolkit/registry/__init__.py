@@ -90,7 +90,7 @@ def add_path(path: str | Path) -> list[Manifest]:
         DuplicateNameError: when a manifest's name is taken.
     """
     manifests = discovery.load_path(Path(path))
-    for manifest in manifests:  # first, because plugins in the same file may use them
+    for manifest in manifests:  # tasks come first, because plugins in the same file may use them
         if isinstance(manifest, TaskManifest):
             tasks().add(manifest)
     for manifest in manifests:
@@ -117,7 +117,7 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
 
 
 def fields_to_draw(fields: Iterable[str]) -> list[str]:
-    """The fields of a sample or a prediction that are drawn: all but those that another stands for."""
+    """The fields of a sample or a prediction that are drawn: all except those drawn with another one."""
     names = list(fields)
     drawn = {other for task in tasks() if set(task.predicts) & set(names) for other in task.draws}
     return [name for name in names if name not in drawn]
@@ -149,14 +149,13 @@ def named(registry: Registry[M], name: str, *, by_user: bool = False) -> M:
     """The manifest for a name, or for the path of a file or folder that contains one.
 
     A path is code, and code is run only if it was named as such: with ``--plugin`` or ``--data``, as an
-    argument of a function, or by ``add_path``. What stands in a file of settings, a run or a checkpoint may
-    have been written by anybody, and does not count.
+    argument of a function, or by ``add_path``. A path in a settings file, a run or a checkpoint does not
+    count, because anybody may have written it.
 
     Args:
-        registry: to look in.
+        registry: the registry to look in.
         name: the name, or the path.
-        by_user: whether the user has named it as code just now; otherwise a path must have been loaded
-            before.
+        by_user: whether the user has just named it as code; otherwise a path must have been loaded before.
 
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
@@ -180,19 +179,19 @@ def named(registry: Registry[M], name: str, *, by_user: bool = False) -> M:
 
 
 def _not_named(registry: Registry[Any], name: str) -> str:
-    """The message for code that a file names, and the user has not."""
+    """The message for code that a file names, but the user did not."""
     kind = registry.kind.kind
     option = "--data" if kind == "dataset" else "--plugin"
     return (
-        f"{name} stands as {kind} in a file of settings, a run or a checkpoint, which is not enough to run"
+        f"{name} is named as a {kind} in a settings file, a run or a checkpoint, which is not enough to run"
         f" code. Hint: if you trust it, add {option} {shlex.quote(name)} (in Python:"
         f" toolkit.registry.add_path({name!r}))"
     )
 
 
 def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
-    """Raise ``UsageError`` for the folder of a run, or of files, where code is expected; says which option
-    names it.
+    """Raise ``UsageError`` for the folder of a run, or of files, where code is expected; says which option to
+    use instead.
     """
     folder, kind = expanded(name), registry.kind.kind
     is_code = (folder / "__init__.py").is_file()

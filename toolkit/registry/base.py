@@ -87,5 +87,5 @@ class Registry(Generic[M]):
 
 
 def _letters(name: str) -> str:
-    """A name for comparison: ``U-Net`` and ``unet`` are alike."""
+    """A name for comparison: ``U-Net`` and ``unet`` are the same."""
     return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -34,7 +34,7 @@ TASK = (
     ),
     TaskManifest(
         name="promptable",
-        summary="the object that a point or a box means",
+        summary="the object that a point or a box indicates",
         truth=("instances",),
         predicts=("answers", "instances"),
         evaluators=("objects",),
@@ -46,7 +46,7 @@ TASK = (
     ),
     TaskManifest(
         name="panoptic",
-        summary="a segment for every pixel: each thing by itself, and regions of stuff",
+        summary="a segment for every pixel: individual things, and regions of stuff",
         truth=("panoptic",),
         predicts=("panoptic",),
         evaluators=("pq",),

@@ -1,4 +1,4 @@
-"""A hash of the code of a plugin, which tells whether it has changed since a run."""
+"""A hash of the code of a plugin, which shows whether it has changed since a run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from toolkit.registry.manifests import Manifest
 
 def code_hash(manifest: Manifest) -> str:
     """The first 16 digits of the sha256 of the Python files that a plugin, dataset or evaluator was found in:
-    its file, or all those of its folder with their names. Empty when it came from an installed package, whose
-    version says as much.
+    its file, or all files of its folder with their names. Empty when it came from an installed package, whose
+    version gives the same information.
     """
     origin = Path(manifest.origin)
     files = sorted(origin.rglob("*.py")) if origin.is_dir() else [origin]

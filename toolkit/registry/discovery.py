@@ -2,7 +2,7 @@
 user names.
 
 A module has its manifest, or several in a tuple, in a variable named ``PLUGIN``, ``DATASET`` or
-``EVALUATOR``. Any error in one of them is recorded in the registry's ``broken`` list; it never stops the
+``EVALUATOR``. Any error in a module is recorded in the registry's ``broken`` list; it never stops the
 program.
 """
 
@@ -55,16 +55,16 @@ BUILT_IN_MODULES: dict[type[Manifest], str] = {
     EvaluatorManifest: "toolkit.evaluation.manifests",
     TaskManifest: "toolkit.registry.builtin_tasks",
 }
-"""Evaluators and tasks are part of the core, but are registered in the same way; they are listed here and not
-imported.
+"""Evaluators and tasks are part of the core, but are registered in the same way; they are listed here, and
+not imported.
 """
 
 
 OF_RUNS = ("best.safetensors", "last.safetensors", "resume.pt", "metrics.jsonl")
-"""Files by which the folder of a run is known. Runs are data, whatever else lies in their folders."""
+"""Files that mark a folder as a run. Runs are data, whatever else is in their folders."""
 
 _loaded: dict[Path, tuple[int, list[Manifest]]] = {}
-"""The manifests of each path and its modification time, so that a file is executed only once."""
+"""The manifests by path and modification time, so that a file is executed only once."""
 
 
 def discover(kind: type[M]) -> Registry[M]:
@@ -152,8 +152,9 @@ def forget_paths() -> None:
 
 
 class _FreshSource(SourceFileLoader):
-    """Compiles a file each time. Python tells its bytecode files apart by time in whole seconds and by size,
-    so after a quick change of one digit the old code would run. None are left in a user's folder, either.
+    """Compiles a file each time. Python recognizes an outdated bytecode file by the time in whole seconds and
+    by the size, so after a quick change of one digit the old code would run. This also leaves no bytecode
+    files in a user's folder.
     """
 
     def get_code(self, fullname: str) -> CodeType:

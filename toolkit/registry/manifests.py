@@ -1,4 +1,4 @@
-"""Manifests: what a plugin, dataset, evaluator or task says of itself before any of its code is imported.
+"""Manifests: what a plugin, dataset, evaluator or task says about itself before any of its code is imported.
 
 A manifest is data. It imports no torch and names its code as ``"module:object"`` (``".model:build"`` is
 relative to the module that holds the manifest, ``":build"`` is that module itself), which is imported on
@@ -36,7 +36,7 @@ class Weights:
         name: what the user writes.
         license: the license of the weights (often not that of the code).
         source: a page, paper or repository that says where they come from.
-        download: the file, or None when a library fetches it (timm, …) in the plugin's ``load_weights``.
+        download: the file, or None when the plugin fetches it with a library (timm, …) in ``load_weights``.
         instead: what else to do if the file is not available, for the message, such as the settings that
             training from random weights needs.
     """
@@ -55,13 +55,13 @@ class Manifest:
     Attributes:
         name: what the user writes: lower-case letters, digits, ``-`` and ``_``.
         summary: one line for ``list``.
-        build: ``"module:callable"`` that makes the thing; see the subclass for how it is called.
+        build: ``"module:callable"`` that builds the object; see the subclass for how it is called.
         settings: ``"module:class"`` of a ``toolkit.config.Settings`` subclass, or empty when there is nothing
             to set.
-        requires: distributions that must be installed beside the toolkit, such as ``"sam2>=1.1"``.
-        install: the command that mends a missing requirement; made from ``requires`` when empty.
-        cannot: what it cannot do, as name of a check of ``toolkit plugins check`` -> the reason; such a check
-            is skipped with it.
+        requires: distributions that must be installed in addition to the toolkit, such as ``"sam2>=1.1"``.
+        install: the command that installs a missing requirement; made from ``requires`` when empty.
+        cannot: what it cannot do, as name of a check of ``toolkit plugins check`` -> the reason, with which
+            that check is skipped.
         module: the module that holds the manifest; filled in by discovery.
         origin: where it was found (a folder, file or distribution); filled in by discovery.
     """
@@ -101,7 +101,7 @@ class Manifest:
         """Import what ``"module:object"`` names.
 
         Raises:
-            UnavailableError: when a requirement is missing, or the import fails; says why and what mends it.
+            UnavailableError: when a requirement is missing, or the import fails; says why and how to fix it.
         """
         missing = self.missing_requirements()
         if missing:
@@ -119,7 +119,7 @@ class Manifest:
             ) from error
 
     def missing_requirements(self) -> list[str]:
-        """Those of ``requires`` that are not installed, or too old, with what is there instead."""
+        """Those of ``requires`` that are not installed or too old, with the version that is installed."""
         from packaging.requirements import Requirement
 
         missing = []
@@ -141,30 +141,30 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginManifest(Manifest):
-    """A model plugin. ``build(settings, classes) -> toolkit.Model`` with random weights; no download happens
-    in it.
+    """A model plugin. ``build(settings, classes) -> toolkit.Model`` with random weights; nothing is
+    downloaded in it.
 
     Attributes:
         task: name of a ``TaskManifest``; says what the model learns from, what it predicts and how it is
             measured.
         evaluators: names of the evaluators that measure it by default; those of the task when empty.
         defaults: settings that differ from the toolkit's own, as nested mappings by section.
-        recommended: settings to start with where neither a recipe nor a file of settings is given, laid over
+        recommended: settings to start with if neither a recipe nor a settings file is given, laid over
             ``defaults``; ``augment: auto`` stands for the task's ``augment``, ``weights: auto`` for the first
             of ``weights`` if they are available, and ``batch_size: None`` for a batch size that suits the
             training images, at most that of ``defaults``.
         weights: published weights, by name.
         load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of
-            ``weights`` (the path of its file, once fetched, where it has a ``download``) or a file that the
-            toolkit did not write; returns a ``toolkit.checkpoints.LoadReport``. Without it such files are
-            matched by the names and shapes of their tensors.
-        settings_of_weights: ``"module:callable"``, called with the value of ``weights=``; returns the
-            settings of the model that these weights decide, such as ``{"size": "tiny"}``, and nothing where
-            they are not known. A run takes those that its user has not set. Empty when weights decide
-            nothing.
+            ``weights`` (with a ``download``: the path of the fetched file) or a file that the toolkit did not
+            write; returns a ``toolkit.checkpoints.LoadReport``. Without it such files are matched by the
+            names and shapes of their tensors.
+        settings_of_weights: ``"module:callable"``, called with the value of ``weights=``; returns the model
+            settings that these weights determine, such as ``{"size": "tiny"}``, or an empty mapping if they
+            are not known. A run uses them for all settings that its user has not set. Empty when weights
+            determine nothing.
         reads: families of networks, as ``toolkit.runtime.weight_files`` calls them, whose checkpoints its
             ``load_weights`` reads; for the hint when another plugin is given one.
-        license: of the plugin's code.
+        license: the license of the plugin's code.
         paper: where the model was published.
     """
 
@@ -204,17 +204,17 @@ class DatasetManifest(Manifest):
         splits: the names that ``split`` may take; the first is for training.
         val_split: the split that is held out while training.
         fixed_splits: whether a publication says which photos are in which split, so that nobody may move
-            them: photos that two splits share are then told, but are no fault.
+            them: photos that two splits share are then reported, but are not an error.
         needs_folder: whether it reads files (False: it is generated).
         takes_file: whether ``folder`` may also be a file, such as one of annotations.
-        layout: what the folder must look like, in words, for messages.
+        layout: what the folder must look like, for messages.
         origin_url: the page that publishes it.
-        license: of the data.
-        size: in words, such as ``"591 photos, 90 MB"``.
+        license: the license of the data.
+        size: for people, such as ``"591 photos, 90 MB"``.
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
-        terms: what must be accepted before they are fetched, in words: ``toolkit data get`` shows it with
+        terms: what must be accepted before they are fetched: ``toolkit data get`` shows it with
             the license and asks; empty when nothing must.
-        unread: ``"module:callable"`` that lists what the folder has that is of no split, such as the
+        unread: ``"module:callable"`` that lists what in the folder belongs to no split, such as the
             annotations of a split of another name, or empty. Called as ``unread(folder, settings)``; returns
             a list of texts, which `toolkit data check` and `toolkit data convert` print.
         sample: ``"module:callable"`` that writes a small synthetic version of the dataset in its own layout,
@@ -246,8 +246,8 @@ class EvaluatorManifest(Manifest):
     """An evaluator. ``build(settings, classes) -> toolkit.Evaluator``.
 
     Attributes:
-        measures: the fields of a prediction that it can measure, of which there must be one, as in
-            ``TaskManifest.predicts``; empty when it does not say.
+        measures: the fields of a prediction that it can measure, of which the model must predict at least
+            one, as in ``TaskManifest.predicts``; empty if not declared.
     """
 
     kind: ClassVar[str] = "evaluator"
@@ -257,13 +257,13 @@ class EvaluatorManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskManifest(Manifest):
-    """What models of a kind learn from and predict. It has no ``build``, for there is nothing to make.
+    """What models of a kind learn from and predict. It has no ``build``, because there is nothing to build.
 
     A field is an attribute of ``Sample`` and ``Prediction`` (``label_map``, ``instances``), or a key of their
     ``extras``.
 
     Attributes:
-        truth: the fields of a sample that a model learns from; each must be there.
+        truth: the fields of a sample that a model learns from; all of them must be present.
         predicts: the fields of a prediction. ``answers`` stands for instances that answer prompts one by one.
         evaluators: names of the evaluators that measure its models by default.
         conversions: other tasks whose datasets can train it -> ``"module:callable"``, called with a
@@ -272,17 +272,17 @@ class TaskManifest(Manifest):
             ``draw(picture, labeled, classes, palette, letter_height)`` with an RGB picture, uint8
             ``[H, W, 3]``, and a ``Sample`` or ``Prediction`` of its size; it may draw in place, and returns a
             picture of the same size.
-        draws: other fields that ``draw`` stands for: where a sample or a prediction has the task's own, they
-            are not drawn by the tasks that they are of.
+        draws: other fields that ``draw`` also draws: if a sample or a prediction has the task's own fields,
+            these are not drawn by the tasks that they belong to.
         write: ``"module:callable"`` that writes the fields of one prediction. Called as
             ``write(prediction, folder, stem, palette)``, from several threads; returns kind -> path of the
             file, relative to ``folder``.
         collect: ``"module:callable"`` that writes one file for all images when they are done. Called as
             ``collect(folder, records, about)`` with the folder of the results, a mapping with ``image``,
-            ``size`` (height, width) and ``outputs`` for each image, and what ``about.json`` says.
+            ``size`` (height, width) and ``outputs`` for each image, and the contents of ``about.json``.
         examples: ``"module:callable"`` that makes small samples for the conformance checks. Called as
             ``examples(classes, sizes, objects=3, seed=0)``; returns one ``Sample`` per size (height, width).
-        classes: the classes that the examples are made for.
+        classes: the classes of the examples.
         augment: what ``augment=auto`` stands for, as a recipe lists it.
     """
 

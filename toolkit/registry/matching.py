@@ -21,7 +21,7 @@ def check_trainable(plugin: PluginManifest, task: TaskManifest, data: DatasetMan
     """Check that a plugin can be trained on a dataset.
 
     Raises:
-        UsageError: when it cannot; says what each has and needs.
+        UsageError: when it cannot; says what each one has and needs.
     """
     if conversion_for(task, data) is None:
         raise UsageError(
@@ -36,12 +36,12 @@ def check_measurable(evaluator: EvaluatorManifest, task: TaskManifest, owner: st
     """Check that an evaluator can measure the predictions of a task.
 
     Args:
-        evaluator: one that does not declare what it measures is assumed to be compatible.
-        task: of the model.
+        evaluator: an evaluator that does not declare what it measures is assumed to be compatible.
+        task: the task of the model.
         owner: whose predictions they are, for the message.
 
     Raises:
-        UsageError: when it cannot; says what each has and needs.
+        UsageError: when it cannot; says what each one has and needs.
     """
     if evaluator.measures and not set(evaluator.measures) & set(task.predicts):
         usual = f" Hint: choose {_joined(task.evaluators)}" if task.evaluators else ""

@@ -1,4 +1,4 @@
-"""Files that are published somewhere, and what is published of them."""
+"""Files that are published somewhere, and what is published about them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from urllib.parse import urlsplit
 from toolkit.errors import UsageError
 
 CHECKSUM_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
-"""Kinds of checksums that publishers give -> hex digits of a whole one."""
+"""Kinds of checksums that publishers give -> hex digits of a complete one."""
 
 
 @dataclass(frozen=True)
 class Download:
     """One file of a dataset, or of weights.
 
-    What its publisher does not give stays empty: the transfer is then checked by the size that the server
-    names, and the file's sha256 is kept beside it and checked from then on.
+    What the publisher does not give is left empty: the transfer is then checked against the size that the
+    server reports, and the file's sha256 is stored next to it and checked from then on.
 
     Attributes:
-        url: where it is.
+        url: its address.
         sha256: the published checksum of the whole file, in hex.
         size: the published size in bytes.
         filename: what to call it; the last part of the path in ``url`` when empty.
         checksum: a published checksum of another kind, or the first digits of one, as ``"kind:digits"``:
-            ``"md5:f10217"`` for ``model_final_f10217.pkl``. Kinds are md5, sha1 and sha256; six digits are
-            the least.
-        subfolder: the folder of an archive that is unpacked, where the archive has other things besides;
+            ``"md5:f10217"`` for ``model_final_f10217.pkl``. Kinds are md5, sha1 and sha256; at least six
+            digits are required.
+        subfolder: the folder of an archive that is unpacked, if the archive contains other things as well;
             the whole archive when empty.
         max_ratio: how many times its own size an archive may unpack to; more than that is refused, unless it
-            is no more than 64 MiB.
+            is at most 64 MiB.
 
     Raises:
-        UsageError: when the address, the name or a checksum makes no sense.
+        UsageError: when the address, the name or a checksum is not valid.
     """
 
     url: str
@@ -71,8 +71,8 @@ class Download:
 
     @property
     def published(self) -> tuple[str, str] | None:
-        """Kind and digits of the published checksum, which may be the first digits alone; None where there is
-        none.
+        """Kind and digits of the published checksum, which may be only the first digits; None if none is
+        published.
         """
         if self.sha256 is not None:
             return "sha256", self.sha256
@@ -81,12 +81,12 @@ class Download:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the whole of a checksum is published, so that no other file can pass for this one."""
+        """Whether a complete checksum is published, so that no other file can pass for this one."""
         return self.published is not None and len(self.published[1]) == CHECKSUM_DIGITS[self.published[0]]
 
     @property
     def facts(self) -> str:
-        """What is published of the file, in words: its size and its checksum; empty when neither is."""
+        """What is published about the file, as text: its size and its checksum; empty when neither is."""
         facts = [] if self.size is None else [f"{self.size:,} bytes"]
         if self.published is not None:
             kind, digits = self.published

@@ -1,1 +1,1 @@
-"""Services of the machine: files, memory, devices, downloads."""
+"""Services close to the machine: files, memory, devices, downloads."""

@@ -18,16 +18,16 @@ def keep_freed_memory() -> bool:
     command ``toolkit`` does this; in your own program, call it before building the first model.
 
     Returns:
-        Whether it was done: not with another C library, and not if the environment configures the allocator
-        (another allocator in ``LD_PRELOAD``, or glibc's own variables).
+        Whether it was done. It is not done with another C library, and not if the environment configures the
+        allocator (another allocator in ``LD_PRELOAD``, or glibc's own variables).
     """
     if any(name in os.environ for name in _CHOSEN_ALREADY):
         return False
-    import ctypes  # not before it is needed: `toolkit --help` should be quick
+    import ctypes  # only when it is needed, because `toolkit --help` should be quick
 
     try:
         library = ctypes.CDLL(None)
         adjust, _ = library.mallopt, library.gnu_get_libc_version
-    except (AttributeError, OSError, TypeError):  # a C library without these; TypeError on Windows
+    except (AttributeError, OSError, TypeError):  # a C library without these functions; TypeError on Windows
         return False
     return bool(adjust(_MMAP_THRESHOLD, 2**31 - 1) and adjust(_TRIM_THRESHOLD, -1))

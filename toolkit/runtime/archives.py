@@ -1,4 +1,4 @@
-"""Unpacking that trusts no archive."""
+"""Unpacks archives without trusting them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from toolkit.runtime.files import output_error, sync_files
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 MAX_RATIO = 100.0
-"""How many times its own size an archive may unpack to: photos hardly shrink, and annotations in JSON shrink
-tenfold, but a thousandfold is what zeros do.
+"""How many times its own size an archive may unpack to: photos hardly compress, and annotations in JSON
+compress tenfold, but only zeros compress a thousandfold.
 """
 FREE_OF_SUSPICION = 1 << 26
-"""Archives that unpack to no more than 64 MiB may shrink as much as they like."""
+"""Archives that unpack to no more than 64 MiB may have any ratio."""
 
 
 def is_archive(path: str | Path) -> bool:
-    """Whether ``unpack`` takes a file, by its name."""
+    """Whether ``unpack`` accepts a file, judging by its name."""
     return str(path).lower().endswith(_ARCHIVES)
 
 
@@ -39,17 +39,17 @@ def unpack(
     replaced.
 
     Nothing is unpacked from an archive that has paths that lead out of the folder, links or devices, or that
-    would grow beyond measure.
+    would expand too much.
 
     Args:
         archive: the file.
-        folder: where to; it is created if missing.
+        folder: the destination; it is created if missing.
         subfolder: the folder in the archive whose content is wanted; everything when empty.
-        max_ratio: how many times the size of the archive its content may have.
+        max_ratio: largest ratio of the size of the content to that of the archive.
 
     Raises:
         DownloadError: when the archive is hostile or damaged; names the file and the member.
-        OutputError: when the files cannot be written, or the disk is too small for them.
+        OutputError: when the files cannot be written, or the disk has no room for them.
     """
     archive, folder = Path(archive), Path(folder)
     try:
@@ -77,7 +77,9 @@ def unpack(
 
 
 def _move_content(source: Path, folder: Path, archive: Path) -> None:
-    """Move all files below ``source`` to the same places below ``folder``, and wait until they are there."""
+    """Move all files below ``source`` to the same places below ``folder``, and wait until they are on the
+    disk.
+    """
     moved = []
     for parent, _, names in os.walk(source):
         below = Path(parent).relative_to(source)
@@ -100,7 +102,7 @@ def _unpack_zip(archive: Path, folder: Path, max_ratio: float) -> None:
             name = member.filename.replace("\\", "/")
             if ":" in name.split("/")[0]:
                 raise DownloadError(_hostile(archive, member.filename, "leads out of the folder"))
-            # "." is the folder itself, which some packers list
+            # "." is the folder itself, which some archivers list
             if PurePosixPath(name).parts:
                 _check_name(archive, folder, name, member.filename)
             if stat.S_ISLNK(member.external_attr >> 16):
@@ -113,13 +115,13 @@ def _unpack_tar(archive: Path, folder: Path, max_ratio: float) -> None:
     with tarfile.open(archive) as bundle:
         members = bundle.getmembers()
         for member in members:
-            # The filter below allows links that stay inside, and Pythons without the mending of CVE-2025-4517
-            # could be made to follow them out.
+            # The filter below allows links that stay inside, and Python versions without the fix for
+            # CVE-2025-4517 could be tricked into following them out of the folder.
             if member.issym() or member.islnk():
                 raise DownloadError(_hostile(archive, member.name, "is a link"))
         _check_size(archive, folder, sum(member.size for member in members), max_ratio)
         try:
-            # PEP 706: no paths to the outside, no devices, no odd permissions
+            # PEP 706: no paths that lead outside, no devices, no unusual permissions
             bundle.extractall(folder, filter="data")
         except tarfile.FilterError as error:
             raise DownloadError(_hostile(archive, error.tarinfo.name, str(error))) from error

@@ -1,5 +1,5 @@
-"""Checksums of downloaded files: those that a publisher gives, and those that are kept beside a file of which
-none is published.
+"""Checksums of downloaded files: those that a publisher gives, and those that are stored next to a file for
+which none is published.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ logger = logging.getLogger("toolkit")
 def digest_of(path: Path, kind: str = "sha256") -> str:
     """The checksum of a file in hex; ``kind`` as hashlib names it."""
     with open(path, "rb") as file:
-        # md5 is asked for by publishers, and systems that forbid it for security allow it so
+        # publishers use md5, and systems that forbid it for security allow it with this argument
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 
 
 def published_fault(path: Path, download: Download) -> str:
-    """In what a file differs from what is published of it, or an empty string."""
+    """How a file differs from what is published about it, or an empty string."""
     size = path.stat().st_size
     if download.size is not None and size != download.size:
         return f"the file has {size:,} bytes instead of {download.size:,}"
@@ -39,20 +39,20 @@ def published_fault(path: Path, download: Download) -> str:
 
 
 def kept_file(target: Path) -> Path:
-    """Where the sha256 of a file is kept of which its publisher gives none."""
+    """Where the sha256 of a file is stored if its publisher gives none."""
     return target.with_name(f"{target.name}.sha256")
 
 
 def kept_fault(path: Path, target: Path) -> str:
-    """In what a file differs from the sha256 that was kept of it, or an empty string. Where none was, it is
-    kept from now on, in the form of ``sha256sum``, and shown.
+    """How a file differs from its stored sha256, or an empty string. If none was stored, it is logged and
+    stored from now on, in the format of ``sha256sum``.
 
     Args:
         path: the file.
-        target: where it is, or will be.
+        target: where the file is, or will be.
 
     Raises:
-        DownloadError: when what was kept is no checksum.
+        DownloadError: when the stored text is not a checksum.
     """
     found, kept = digest_of(path), kept_file(target)
     if kept.is_file():
@@ -62,7 +62,7 @@ def kept_fault(path: Path, target: Path) -> str:
         with atomic_write(kept, "w") as file:
             file.write(f"{found}  {target.name}\n")
     except OutputError as error:
-        # a folder that is read by many and written by one: the file itself is as good as before
+        # a shared folder that only one user may write to: the file itself is still valid
         logger.info(
             "%s: no checksum is published; its sha256 is %s, which could not be saved: %s",
             target,

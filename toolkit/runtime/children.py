@@ -1,4 +1,4 @@
-"""Child processes that are Pythons, and what they may import."""
+"""Child processes that run Python, and what they may import."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SAFE, _PATH = "PYTHONSAFEPATH", "PYTHONPATH"
 
 @contextlib.contextmanager
 def isolated_children() -> Iterator[None]:
-    """Start child Pythons so that they import nothing from the folder that one stands in, for as long as this
-    lasts.
+    """Start child processes of Python so that they import nothing from the current folder, within this
+    context.
 
     A ``json.py`` or ``torch.py`` that came with a folder of photos would otherwise be run by each process
-    that loads data or takes part in distributed training. It is for the command, whose environment is its
-    own.
+    that loads data or takes part in distributed training. This is for the command, which owns its
+    environment.
     """
     before = {name: os.environ.get(name) for name in (_SAFE, _PATH)}
     os.environ.update(isolated_environment())
@@ -37,10 +37,10 @@ def isolated_children() -> Iterator[None]:
 
 
 def isolated_environment() -> dict[str, str]:
-    """The variables that a child Python needs to import nothing from the folder that one stands in, and still
-    to find the toolkit.
+    """The environment variables that a child Python needs to import nothing from the current folder and still
+    find the toolkit.
     """
-    # an empty entry means the folder that one stands in
+    # an empty entry means the current folder
     entries = [entry for entry in os.environ.get(_PATH, "").split(os.pathsep) if entry]
     if _is_found_by_chance() and str(ROOT) not in entries:
         entries.insert(0, str(ROOT))
@@ -48,7 +48,7 @@ def isolated_environment() -> dict[str, str]:
 
 
 def _is_found_by_chance() -> bool:
-    """Whether the toolkit is found because of where Python was started, as in a checkout that is not
+    """Whether the toolkit is found only because of where Python was started, as in a checkout that is not
     installed.
     """
     return not sys.flags.safe_path and bool(sys.path) and Path(sys.path[0] or os.curdir).resolve() == ROOT

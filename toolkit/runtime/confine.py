@@ -1,4 +1,4 @@
-"""Names that come from data, on their way to becoming the names of files."""
+"""Checks names from data before they become file names."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from toolkit.errors import DataError
 
 
 def check_name(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> None:
-    """Make sure that a name can be that of a file in a folder, as far as the name itself tells.
+    """Check that a name can be that of a file in a folder, as far as the name itself shows.
 
     Args:
-        folder: that the user has named, for the message.
+        folder: the folder that the user named, for the message.
         name: a relative path.
 
     Raises:
-        DataError: when the name is empty or absolute, has ``..`` or a zero byte in it, or half of a surrogate
-            pair that stands for no byte of a file's name.
+        DataError: when the name is empty or absolute, contains ``..`` or a zero byte, or has a lone surrogate
+            that does not stand for a byte of a file name.
     """
     text, relative = os.fspath(name), PurePath(name)
     if "\0" in text or not relative.parts or not _can_be_encoded(text):
@@ -39,11 +39,11 @@ def _can_be_encoded(text: str) -> bool:
 
 
 def inside(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
-    """The path of a file that data have named, in a folder, and never outside of it.
+    """The path of a file that data name, in a folder and never outside of it.
 
     Args:
-        folder: that the user has named; it may be a symbolic link itself.
-        name: a relative path, whose folders need not be there.
+        folder: the folder that the user named; it may be a symbolic link itself.
+        name: a relative path, whose folders need not exist.
 
     Raises:
         DataError: as ``check_name``, or when the name leads through a symbolic link to elsewhere.
@@ -60,12 +60,12 @@ def inside(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path
 
 
 def check_distinct(names: Sequence[str], suffixes: Iterable[str], what: str = "samples") -> None:
-    """Make sure that files named after these would not replace each other, before any is written.
+    """Check that files with these names would not replace each other, before any is written.
 
     Args:
         names: relative paths without suffix, such as the ids of samples.
-        suffixes: that files are going to have behind the name.
-        what: they are the names of, for the message.
+        suffixes: the suffixes that the files will have after the name.
+        what: what they are the names of, for the message.
 
     Raises:
         DataError: when two are the same, or a file of one would be a folder of another (``a`` and

@@ -1,4 +1,4 @@
-"""The device that computes, and the precision that suits it."""
+"""The device to compute on, and a suitable precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     """The device that a name stands for; ``auto`` is a CUDA GPU if there is one, then Apple's, then the CPU.
 
     Raises:
-        ConfigError: when torch does not know it, or it is not here.
+        ConfigError: when torch does not know it, or it is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -28,7 +28,8 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         meant = _DEVICES_MEANT.get(str(name).lower(), f"cuda:{name}" if str(name).isdecimal() else "")
-        if meant.startswith("cuda") and not torch.cuda.is_available():  # which would be the next error
+        # suggesting it would only lead to the next error
+        if meant.startswith("cuda") and not torch.cuda.is_available():
             meant = ""
         hint = f"--device {meant}" if meant else "use the device cpu, or auto"
         raise ConfigError(f"device {str(name)!r} cannot be used here: {reason}. Hint: {hint}") from error
@@ -36,7 +37,7 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context of a forward pass at a precision; for ``precision`` see ``choose_precision``."""
+    """The context of a forward pass at a given precision; for ``precision`` see ``choose_precision``."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(choose_precision(precision, device.type))
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 

@@ -21,7 +21,7 @@ from toolkit.runtime.transfer import BrokenOffError, RefusedError, discard, know
 logger = logging.getLogger("toolkit")
 
 CONNECT_SECONDS = 5.0
-"""How long a server may take to answer at all. The hub's own client tries for 23 seconds when there is no
+"""Seconds within which a server must answer. The hub's own client tries for 23 seconds when there is no
 network.
 """
 _TIMEOUT = 30.0  # seconds without a byte
@@ -36,18 +36,18 @@ def fetch(
     timeout: float = _TIMEOUT,
     instead: str = "",
 ) -> Path:
-    """Download a file, unless it is there already.
+    """Download a file, unless it already exists.
 
-    What arrives is kept in ``<name>.part`` until it is whole, so an interrupted download goes on where it
-    stopped, in this call and in later ones. A file counts as whole, and as the right one, by what is
-    published of it. Where no checksum is published, the size that the server names counts, and the file's
-    sha256 is logged, kept in ``<name>.sha256`` and checked in later calls. Processes that fetch the same file
-    wait for each other.
+    Received data is kept in ``<name>.part`` until the file is complete, so an interrupted download continues
+    where it stopped, in this call and in later ones. A file is checked against everything that is published
+    about it. If no checksum is published, it is checked against the size that the server reports, and the
+    file's sha256 is logged, stored in ``<name>.sha256`` and checked in later calls. Processes that fetch the
+    same file wait for each other.
 
     Args:
         download: the address, with the size and checksum that are published.
-        folder: where to; it is created if missing.
-        attempts: how often to try before giving up.
+        folder: the destination; it is created if missing.
+        attempts: number of tries before giving up.
         backoff: seconds before the second try; doubled each time, with up to half as much again at random.
         timeout: seconds without a byte after which a try counts as failed.
         instead: what else to do if the file is not available, for the message.
@@ -56,8 +56,8 @@ def fetch(
         The path of the file.
 
     Raises:
-        DownloadError: when it is not available, which says which address, what failed, and which file to put
-            where by hand; or when it is not the file that was fetched before.
+        DownloadError: when it is not available (says which address, what failed, and where to put which file
+            by hand), or when it differs from the file that was fetched before.
         OutputError: when the file cannot be written.
     """
     target = Path(folder) / download.name
@@ -86,7 +86,7 @@ def fetch(
         raise output_error(part, error) from error
     finally:
         if is_new:
-            # an empty folder would look like a dataset that misses its files
+            # an empty folder would look like a dataset whose files are missing
             with suppress(OSError):
                 part.parent.rmdir()
     return target
@@ -96,7 +96,7 @@ def _is_there(target: Path, download: Download) -> bool:
     """Whether a file need not be fetched.
 
     Raises:
-        DownloadError: when it is another one than it was.
+        DownloadError: when it has changed.
     """
     if not target.is_file():
         return False
@@ -112,7 +112,7 @@ def _is_there(target: Path, download: Download) -> bool:
 
 
 def _check_again(download: Download, part: Path, target: Path) -> None:
-    """Compare a file with the one that was fetched from the same address before, if there was one."""
+    """Compare a file with the one that was fetched from the same address before, if any."""
     if reason := kept_fault(part, target):
         discard(part)
         raise DownloadError(
@@ -122,7 +122,7 @@ def _check_again(download: Download, part: Path, target: Path) -> None:
 
 
 def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeout: float) -> str:
-    """Fill the ``.part`` file; why it failed, or an empty string."""
+    """Fill the ``.part`` file; returns why it failed, or an empty string."""
     failures, best, reason = 0, 0, ""
     while failures < attempts:
         if failures:
@@ -139,10 +139,11 @@ def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeou
             if not reason:
                 return ""
             discard(part)
-            if not resumed:  # it came in one piece, so it is the wrong file, and would be again
+            if not resumed:  # it was not pieced together, so it is the wrong file and would be again
                 return reason
         have = part.stat().st_size if part.exists() else 0
-        failures = 0 if have > best else failures + 1  # a shaky line that gets on is not given up
+        # an unstable connection that makes progress is not given up
+        failures = 0 if have > best else failures + 1
         best = max(best, have)
     return reason
 
@@ -158,7 +159,7 @@ def _by_hand(download: Download, target: Path, reason: str, instead: str) -> str
 
 
 def check_reachable(address: str) -> None:
-    """Raise ``OSError`` when nothing answers within ``CONNECT_SECONDS``; any answer at all will do."""
+    """Raise ``OSError`` when nothing answers within ``CONNECT_SECONDS``; any answer will do."""
     try:
         with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=CONNECT_SECONDS):
             pass
@@ -167,11 +168,11 @@ def check_reachable(address: str) -> None:
 
 
 def from_hub(repository: str, filename: str, *, revision: str | None = None, hint: str) -> Path:
-    """The path of a file of the Hugging Face Hub, from the hub's cache where it is there.
+    """The path of a file of the Hugging Face Hub, from the hub's cache if it is there.
 
     Args:
         repository: ``owner/name``.
-        filename: in the repository.
+        filename: the path in the repository.
         revision: commit, branch or tag; None is the main branch.
         hint: what to do if it is not available, for the message.
 
@@ -194,7 +195,7 @@ def from_hub(repository: str, filename: str, *, revision: str | None = None, hin
 
 
 def weights_folder() -> Path:
-    """Where published weights are kept once they are fetched: ``$TOOLKIT_WEIGHTS``, else
+    """Where published weights are kept after they are downloaded: ``$TOOLKIT_WEIGHTS``, else
     ``~/.cache/toolkit/weights``.
     """
     named = os.environ.get("TOOLKIT_WEIGHTS")

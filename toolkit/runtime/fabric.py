@@ -1,5 +1,5 @@
-"""Processes and precision, by Lightning Fabric, which only training and evaluation import: with it come
-torch.compile and the distributed parts of torch, 150 MB in all.
+"""Processes and precision, based on Lightning Fabric. Only training and evaluation import this, because it
+loads torch.compile and the distributed parts of torch, 150 MB in all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from toolkit.wording import counted
 
 
 def precision_plugin(precision: str, accelerator: str) -> Precision:
-    """fp16 comes with a GradScaler on every device, bf16 and fp32 without."""
+    """fp16 uses a GradScaler on every device; bf16 and fp32 do not."""
     if precision == "fp32":
         return Precision()
     return MixedPrecision("16-mixed" if precision == "fp16" else "bf16-mixed", device=accelerator)
@@ -37,13 +37,13 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
 
     Args:
         accelerator: as for ``find_device``; ``cuda:1`` is that GPU alone.
-        devices: how many on each node.
+        devices: number of devices on each node.
         precision: as for ``choose_precision``.
-        num_nodes: machines that take part.
+        num_nodes: number of machines.
 
     Raises:
-        ConfigError: when the devices are not here, one of several is asked for by its number, or a launcher
-            has started another number of processes.
+        ConfigError: when the devices are not available, several are requested but one is named by its number,
+            or a launcher has started another number of processes.
     """
     _check_launcher(devices, num_nodes)
     device = find_device(accelerator)
@@ -64,7 +64,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
         if accelerator == "cpu":
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
     plugin = precision_plugin(choose_precision(precision, accelerator), accelerator)
-    # the CPU has no numbers, but torch takes `cpu:0` for it
+    # CPUs are not numbered, but torch accepts `cpu:0`
     chosen = [device.index] if device.index is not None and accelerator != "cpu" else devices
     return Fabric(
         accelerator=accelerator, strategy=strategy, devices=chosen, num_nodes=num_nodes, plugins=[plugin]
@@ -72,8 +72,8 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
 
 
 def _check_launcher(devices: int, num_nodes: int) -> None:
-    """Refuse to start where each process of a launcher would take itself for the whole run, and write over
-    the others' files.
+    """Refuse to start if each process of a launcher would consider itself the whole run and overwrite the
+    others' files.
     """
     launchers = (
         ("torchrun", TorchElasticEnvironment, "WORLD_SIZE"),
@@ -100,16 +100,16 @@ _LOST_PEER = (
     *("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed"),
     *("Connection was likely closed", "a remote process exit", "remote process has died"),
 )
-"""What gloo, the store where processes meet, and NCCL say."""
+"""Parts of the messages of gloo, of the store where processes meet, and of NCCL."""
 
 
 @contextmanager
 def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
-    """Turn what gloo or NCCL says when another process of the run has stopped into an error that points to
-    it.
+    """Replace the error that gloo or NCCL raises when another process of the run has stopped by one that
+    points to that process.
 
     Raises:
-        TrainingError: in place of theirs.
+        TrainingError: instead of theirs.
     """
     try:
         yield
@@ -123,14 +123,16 @@ def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Whether this process is, or will be, the one that writes; known before the processes are launched."""
+    """Whether this process is, or will be, the one that writes files; known before the processes are
+    launched.
+    """
     return (
         int(getattr(rank_zero_only, "rank", 0)) == 0
     )  # Fabric reads it from the launcher's environment variables
 
 
 def synchronize_batchnorm(model: torch.nn.Module, fabric: Fabric) -> None:
-    """On several GPUs, let BatchNorm see the whole batch; torch has no such operator for CPUs, where each
+    """On several GPUs, make BatchNorm see the whole batch; torch has no such operator for CPUs, where each
     process sees its own part.
     """
     if fabric.world_size > 1 and fabric.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one, and so that they survive a power cut."""
+"""Writes files so that nobody ever sees half of one, and so that they survive a power cut."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _REPAIRS = {
 
 
 UNFINISHED = ".toolkit-*.part"
-"""What files are called that ``atomic_write`` has begun, as a pattern; nobody else calls files so."""
+"""Pattern of the names of unfinished files of ``atomic_write``; nobody else names files like this."""
 
 _UNFINISHED_NAME = re.compile(r"\.toolkit-[0-9a-f]{12}\.part")
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
-    """The error that names ``path``, what the system said and how to fix it."""
+    """The error with ``path``, the system's message and how to fix it."""
     reason = (
         _REPAIRS.get(error.errno or 0)
         or f"{error.strerror or error}. Hint: check the disk, or write to another folder"
@@ -55,7 +55,7 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
 
 
 def nearest_path(path: Path) -> Path | None:
-    """What lies beside a path that is not there and is called most like it, if anything is."""
+    """The existing path with the most similar name next to a path that does not exist, if any."""
     try:
         names = [each.name for each in path.parent.iterdir()]
     except OSError:
@@ -66,7 +66,7 @@ def nearest_path(path: Path) -> Path | None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the ``OSError`` of a failed write to ``path``, or below it, into an ``OutputError``; the errors of
+    """Turn the ``OSError`` of a failed write to ``path``, or below it, into an ``OutputError``; errors about
     other files pass through.
     """
     try:
@@ -78,8 +78,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _concerns(error: OSError, path: str | os.PathLike[str]) -> bool:
-    """Whether an error names no file, the path, a folder above it (which could not be made), a file in it, or
-    what is going to be moved to it.
+    """Whether an error names no file, the path, a folder above it (which could not be created), a file in it,
+    or a file that is about to be moved to it.
     """
     if not isinstance(error.filename, (str, bytes, os.PathLike)):
         return True
@@ -88,7 +88,7 @@ def _concerns(error: OSError, path: str | os.PathLike[str]) -> bool:
 
 
 class _Remembering(io.FileIO):
-    """A file that remembers why it could not be written: libraries that are handed one, such as torch, hide
+    """A file that remembers why it could not be written: libraries that are given a file, such as torch, hide
     the system's error behind one of their own.
     """
 
@@ -107,25 +107,25 @@ class _Remembering(io.FileIO):
 def atomic_write(
     path: str | os.PathLike[str], mode: str = "wb", *, sync: bool = True, errors: str = "backslashreplace"
 ) -> Iterator[IO[Any]]:
-    """Write ``path`` as a whole or not at all.
+    """Write ``path`` completely or not at all.
 
-    A temporary file in the same folder takes the writing and replaces ``path`` when the block ends; when the
+    A temporary file in the same folder is written and replaces ``path`` when the block ends; when the
     block raises, the temporary file is removed and what was at ``path`` stays. Missing folders are created. A
     symbolic link at ``path`` is replaced, not followed.
 
     Args:
         path: the file to write.
         mode: ``"wb"`` or ``"w"`` (UTF-8, ``"\\n"`` line ends on every system).
-        sync: wait until the file is on the disk before it replaces the older one, and until that has
-            happened on the disk too, so that a power cut leaves one or the other. It takes milliseconds;
-            ``into`` puts it off for many small files.
-        errors: what becomes of lone surrogates, which UTF-8 cannot hold: Python has them for the bytes of
-            file names that are not UTF-8. Written as ``\\udce9`` they are right in JSON; lists of file names
-            take ``"surrogateescape"``, which gives the bytes back.
+        sync: wait until the file is on the disk before it replaces the older one, and until the replacement
+            is on the disk too, so that a power cut leaves one or the other. This takes milliseconds; ``into``
+            defers it for many small files.
+        errors: how lone surrogates, which UTF-8 cannot encode, are written; Python has them for the bytes of
+            file names that are not UTF-8. Written as ``\\udce9`` they are correct in JSON; lists of file
+            names use ``"surrogateescape"``, which restores the bytes.
 
     Raises:
-        OutputError: when the disk is full, permissions are missing and the like, whichever library noticed;
-            names the file and the hint.
+        OutputError: when the disk is full, permissions are missing and so on, whichever library noticed;
+            names the file and gives a hint.
         DataError: when the path leads out of the folder that ``into`` allows.
     """
     path = Path(path)
@@ -137,7 +137,7 @@ def atomic_write(
         within.check(path)
     with writing(path):
         made = _make_folder(path.parent)
-        # the mode "x" follows no link that somebody has put there
+        # the mode "x" follows no link that somebody may have put there
         raw = _Remembering(temporary, "x")
         try:
             with _opened(raw, mode, errors) as file:
@@ -168,7 +168,7 @@ def _opened(raw: _Remembering, mode: str, errors: str) -> IO[Any]:
 
 
 def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those above it; returns the ones that were not there."""
+    """Create a folder and those above it; returns the ones that did not exist."""
     missing: list[Path] = []
     for each in (folder, *folder.parents):
         if os.path.lexists(each):
@@ -179,42 +179,42 @@ def _make_folder(folder: Path) -> list[Path]:
 
 
 def open_to_append(path: str | os.PathLike[str]) -> io.BufferedWriter:
-    """A file that is made if it is not there, to add bytes to its end.
+    """Open a file to append bytes to it; it is created if it does not exist.
 
-    The folder may have come from somebody else: a symbolic link is not followed, since it may lead to any of
+    The folder may have come from somebody else: a symbolic link is not followed, since it may point to any of
     the user's files, and a named pipe is not waited for.
 
     Args:
-        path: of the file; its folder must be there.
+        path: path of the file; its folder must exist.
 
     Raises:
-        OutputError: when it cannot be opened, or is no regular file.
+        OutputError: when it cannot be opened, or is not a regular file.
     """
     with writing(path):
         return io.BufferedWriter(io.FileIO(os.fspath(path), "a", opener=_open_regular))
 
 
 def _open_regular(path: str, flags: int) -> int:
-    # some systems lack some of them
+    # some systems lack some of these flags
     for name in ("O_NOFOLLOW", "O_NONBLOCK"):
         flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OutputError(f"{path} is no regular file, so nothing is added to it. Hint: remove it")
+        raise OutputError(f"{path} is not a regular file, so nothing is added to it. Hint: remove it")
     return descriptor
 
 
 @dataclass
 class _Into:
-    """What ``into`` keeps: the folder, what was written there, and the folders that are known to be in it."""
+    """The state of ``into``: the folder, what was written there, and the folders known to be in it."""
 
     folder: Path
     written: list[Path] = field(default_factory=list)
     checked: set[Path] = field(default_factory=set)
 
     def check(self, path: Path) -> None:
-        """Make sure that a path is in the folder.
+        """Check that a path is in the folder.
 
         Raises:
             DataError: when it is not.
@@ -225,7 +225,7 @@ class _Into:
         if path.is_relative_to(self.folder):
             relative = path.relative_to(self.folder)
         elif ".." not in path.parts:
-            # given as an absolute path, and the folder was not, or the other way round
+            # given as an absolute path, unlike the folder, or vice versa
             relative = Path(os.path.relpath(path, self.folder))
         inside(self.folder, relative)
         self.checked.add(path.parent)
@@ -236,21 +236,21 @@ _within: ContextVar[_Into | None] = ContextVar("within", default=None)
 
 @contextlib.contextmanager
 def into(folder: Path, *, sync: bool = True) -> Iterator[list[Path]]:
-    """Let ``atomic_write`` write to this folder alone, in this thread, for as long as this lasts, and wait
-    for the disk at the end.
+    """Restrict ``atomic_write`` to this folder, in this thread and within this context, and wait for the disk
+    at the end.
 
-    Names of files that come from data go through here: whatever path a writer makes of them, it does not
-    lead out of the folder. To wait for a hundred small files at once takes a fraction of the time that it
-    takes to wait for each, since the first wait carries most of the others along. Not to be held across the
-    ``yield`` of a generator, since it would hold for the caller, too.
+    Use it for file names that come from data: whatever path a writer derives from them, it does not lead out
+    of the folder. Waiting for a hundred small files at once takes a fraction of the time of waiting for each,
+    since the first wait flushes most of the others. Do not hold it across the ``yield`` of a generator, since
+    it would then apply to the caller, too.
 
     Args:
-        folder: that the user has named.
-        sync: whether to wait for the disk; otherwise the caller hands the list to ``sync_files``, before
-            anything is written that says that the files are there. Inside of another ``into``, that one does.
+        folder: the folder that the user named.
+        sync: whether to wait for the disk; if not, the caller passes the list to ``sync_files`` before
+            anything is written that says that the files exist. Inside another ``into``, the outer one waits.
 
     Yields:
-        The files that were written so far.
+        The files that have been written so far.
 
     Raises:
         DataError: when a path leads out of the folder; nothing is written there.
@@ -269,10 +269,10 @@ def into(folder: Path, *, sync: bool = True) -> Iterator[list[Path]]:
 
 
 def sync_files(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names in the folders that hold them, are on the disk.
+    """Wait until files, and their names in the folders that contain them, are on the disk.
 
     Raises:
-        OutputError: when one cannot be written; one that is gone again is passed over.
+        OutputError: when one cannot be written; files that no longer exist are skipped.
     """
     folders: dict[Path, None] = {}
     for path in paths:
@@ -284,8 +284,8 @@ def sync_files(paths: Iterable[Path]) -> None:
 
 
 def _sync(path: Path, *, is_file: bool = False) -> None:
-    """Wait for a file, or for the names in a folder; systems that cannot open folders (Windows) keep those by
-    themselves, and there are file systems that cannot be waited for.
+    """Wait for a file, or for the names in a folder. Systems that cannot open folders (Windows) save the
+    names by themselves, and some file systems cannot be waited for.
     """
     flags = os.O_RDWR if is_file and os.name == "nt" else os.O_RDONLY
     try:
@@ -304,7 +304,7 @@ def _sync(path: Path, *, is_file: bool = False) -> None:
 
 
 def publish(file: Path, path: Path) -> None:
-    """Move a file that is whole to where it is looked for, in the same folder; it survives a power cut, too.
+    """Move a complete file to its final name in the same folder; the move survives a power cut, too.
 
     Raises:
         OutputError: when it cannot be moved.
@@ -316,13 +316,13 @@ def publish(file: Path, path: Path) -> None:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a path is called as only ``atomic_write`` calls what it has begun."""
+    """Whether a path has a name that only ``atomic_write`` gives to unfinished files."""
     return _UNFINISHED_NAME.fullmatch(path.name) is not None
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed, and
-    nothing else; nobody may be writing there. Links are not followed.
+    """Remove the files that ``atomic_write`` left unfinished in a folder, at any depth, when its process was
+    killed, and nothing else; nobody may be writing there. Links are not followed.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):

@@ -1,4 +1,4 @@
-"""One process at a time in every folder that is written to."""
+"""Ensures that only one process at a time writes to a folder."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from toolkit.runtime.files import is_unfinished, writing
 logger = logging.getLogger("toolkit")
 
 LOCK_FILE = ".toolkit.lock"
-"""What the lock of a folder is called."""
+"""The file name of a folder's lock."""
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other processes from writing to it for as long as this lasts.
+    """Create a folder, and keep other processes from writing to it within this context.
 
-    The lock goes with the process, however that ends. A folder that was made and holds nothing at the end is
-    removed again.
+    The lock ends with the process, however the process ends. A folder that was created and is empty at the
+    end is removed again.
 
     Raises:
         UsageError: when another process is writing there.
-        OutputError: when the folder cannot be made or written to.
+        OutputError: when the folder cannot be created or written to.
     """
     with writing(folder):
         is_new = not folder.exists()
@@ -43,11 +43,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_file(path: Path) -> Iterator[None]:
-    """Keep other processes from writing a file, and what belongs to it, for as long as this lasts.
+    """Keep other processes from writing a file, and what belongs to it, within this context.
 
     Raises:
         UsageError: when another process is writing it.
-        OutputError: when its folder cannot be made or written to.
+        OutputError: when its folder cannot be created or written to.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,22 +57,22 @@ def locked_file(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def waiting_for(path: Path, what: str) -> Iterator[None]:
-    """As ``locked_file``, but wait for the other process, and say so.
+    """Like ``locked_file``, but wait for the other process and log this.
 
     Args:
-        path: the file; its folder must be there.
-        what: the other process does, such as ``"downloading data.zip"``.
+        path: the file; its folder must exist.
+        what: what the other process is doing, such as ``"downloading data.zip"``.
     """
     with _held(lock_of(path), waits=f"another process is {what}; waiting for it"):
         yield
 
 
 def require_unlocked(folder: Path) -> None:
-    """Look whether another process is writing to a folder, before anything is done; a lock that a killed
-    process has left does not count.
+    """Check that no other process is writing to a folder, before anything is done; a lock left by a killed
+    process does not count.
 
     Raises:
-        UsageError: when one is.
+        UsageError: when another process is writing there.
     """
     if not (folder / LOCK_FILE).is_file():
         return
@@ -81,22 +81,22 @@ def require_unlocked(folder: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         raise UsageError(_busy(folder)) from None
-    except (NotImplementedError, OSError):  # who wants to write there will be told
+    except (NotImplementedError, OSError):  # the error appears when something is written there
         return
     lock.release()
 
 
 def lock_of(path: Path) -> Path:
-    """Where the lock of a file is."""
+    """The path of a file's lock."""
     return path.with_name(f".{path.name}{LOCK_FILE}")
 
 
 def holds_nothing(folder: Path) -> bool:
-    """Whether a folder is not there, or has nothing in it but what a killed process may have left of locks
-    and of files that it had begun.
+    """Whether a folder does not exist, or contains nothing but locks and unfinished files that a killed
+    process may have left.
 
     Raises:
-        OutputError: when it cannot be looked into.
+        OutputError: when its contents cannot be listed.
     """
     with writing(folder):
         if not folder.exists():
@@ -122,12 +122,14 @@ def _held(path: Path, refusal: str = "", *, waits: str = "") -> Iterator[None]:
         except Timeout:
             raise UsageError(refusal) from None
         except NotImplementedError:
-            logger.info("%s is on a file system without locks: let one process at a time write there", path)
+            logger.info(
+                "%s is on a file system without locks: only one process at a time may write to it", path
+            )
     try:
         yield
     finally:
-        # Before the release, so that nobody can hold a lock on a file that is about to go; filelock takes
-        # none on one that has gone. Some systems do not remove a file that is open.
+        # Before the release, so that nobody can hold a lock on a file that is about to be removed; filelock
+        # does not acquire one on a removed file. Some systems do not remove a file that is open.
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()

@@ -1,4 +1,4 @@
-"""The processes of a distributed run: they begin together, and fail together."""
+"""The processes of a distributed run: they start together and fail together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from toolkit.errors import ConfigError, ToolkitError, TrainingError
 
 
 def check_meeting_point(processes: int) -> None:
-    """Make sure that the processes of a run can meet where ``MASTER_PORT`` says; called by the first of them
-    before it starts the others, which would wait for half an hour.
+    """Check that the processes of a run can meet at the port ``MASTER_PORT``. The first process calls this
+    before it starts the others, which would otherwise wait for half an hour.
 
     Args:
-        processes: of the run.
+        processes: number of processes of the run.
 
     Raises:
-        ConfigError: when the port is taken, or is none.
+        ConfigError: when the port is in use, or is not a port number.
     """
     port = os.environ.get("MASTER_PORT")
     if processes == 1 or port is None or TorchElasticEnvironment.detect() or dist.is_initialized():
@@ -44,8 +44,8 @@ def check_meeting_point(processes: int) -> None:
 
 @contextmanager
 def failing_together(fabric: Fabric) -> Iterator[None]:
-    """Do something in each process that needs no other; where it fails in one, the others stop, too, and one
-    of those that failed says why.
+    """Do something in each process that does not involve the others; if it fails in one, the others stop,
+    too, and one of those that failed reports why.
 
     Raises:
         TrainingError: in the other processes.
@@ -56,14 +56,14 @@ def failing_together(fabric: Fabric) -> Iterator[None]:
     failure: Exception | None = None
     try:
         yield
-    except Exception as error:  # whatever a plugin raises; the others must know
+    except Exception as error:  # a plugin may raise anything, and the others must know
         failure = error
     failed: list[bool] = [False] * fabric.world_size
     dist.all_gather_object(failed, failure is not None)
     if not any(failed):
         return
     first = failed.index(True)
-    # the same mistake is mostly made by all, and read once
+    # all usually fail for the same reason, and one message is enough
     if failure is not None and (fabric.global_rank == first or not isinstance(failure, ToolkitError)):
         raise failure
     raise TrainingError(
@@ -74,8 +74,8 @@ def failing_together(fabric: Fabric) -> Iterator[None]:
 
 @torch.no_grad()
 def share_buffers(model: torch.nn.Module, fabric: Fabric) -> None:
-    """Give the model of every process the buffers of the first one's, such as the statistics of batch norm,
-    which each has learned from its own images; parameters are the same in all.
+    """Copy the first process's buffers to the models of all processes, such as the statistics of batch norm,
+    which each process has collected from its own images; parameters are the same in all.
     """
     if fabric.world_size == 1:
         return

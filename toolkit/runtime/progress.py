@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, with the log above it; elsewhere a line now and then."""
+"""Progress on standard error: a bar on a terminal, with the log above it; elsewhere an occasional line."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from toolkit.wording import in_words
 logger = logging.getLogger("toolkit")
 
 FIRST_LINE = 10.0
-"""Seconds after which a count that no bar shows says for the first time how far it is."""
+"""Seconds until the first line about the progress of a count without a bar."""
 EVERY = 30.0
-"""Seconds between such lines after that."""
+"""Seconds between such lines afterwards."""
 
 
 class Display:
-    """Bars at the foot of a terminal, for as long as it is open as a context.
+    """Bars at the bottom of a terminal, while it is open as a context.
 
-    What is logged or written to standard error meanwhile appears above the bars, whole. A display that is
-    opened inside another one adds its bars to those of the outer one. Where standard error is no terminal,
-    nothing is drawn.
+    Whatever is logged or written to standard error meanwhile appears above the bars, as whole lines. A
+    display that is opened inside another one adds its bars to the outer one's. If standard error is not a
+    terminal, nothing is drawn.
 
     Args:
         show: whether to draw at all.
-        console: where to; standard error when None.
+        console: where to draw; standard error when None.
     """
 
     def __init__(self, *, show: bool = True, console: Console | None = None) -> None:
@@ -57,10 +57,10 @@ class Display:
         self._stack.close()
 
     def add(self, what: str, total: int | None, done: int = 0) -> Bar:
-        """A bar more.
+        """Add a bar.
 
         Args:
-            what: is counted, in a word or two.
+            what: what is counted, in a word or two.
             total: how many there are; None if unknown.
             done: how many were done before.
         """
@@ -89,12 +89,12 @@ class Bar:
         self._bars, self._task, self._total = bars, task, total
 
     def update(self, done: int, note: str = "") -> None:
-        """Move it to ``done``, and show a note beside it, whose end is cut where it has no room."""
+        """Move it to ``done``, and show a note next to it, which is cut off if there is no room."""
         of = "" if self._total is None else f"/{self._total}"
         self._bars.update(self._task, completed=done, text=f"{done}{of} {note}".rstrip())
 
     def remove(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._bars.remove_task(self._task)
 
 
@@ -108,21 +108,21 @@ def counting(
     display: Display | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far something is, and how long it will still take.
+    """Show the progress of something, and how long it will still take.
 
-    On a terminal that is a bar; elsewhere what takes longer than ``FIRST_LINE`` seconds logs a line now and
-    then.
+    On a terminal this is a bar; elsewhere, anything that takes longer than ``FIRST_LINE`` seconds logs an
+    occasional line.
 
     Args:
-        what: is being done, such as ``"measuring"``.
+        what: what is being done, such as ``"measuring"``.
         total: how many there are to do; None if unknown.
         done: how many were done before.
         show: False shows nothing at all.
-        display: open already, to which the bar is added; one of its own when None.
-        clock: gives the time in seconds.
+        display: an open display to which the bar is added; a new one when None.
+        clock: returns the time in seconds.
 
     Yields:
-        A function to call with the number of those that have been done since the last call.
+        A function to call with the number of items that have been done since the last call.
     """
     began, start, due = clock(), done, FIRST_LINE
     with contextlib.ExitStack() as stack:
@@ -149,28 +149,28 @@ def counting(
 
 
 class Count(contextlib.ExitStack):
-    """As ``counting``, where it turns out inside of it how many there are."""
+    """Like ``counting``, if the total only becomes known inside."""
 
     def __init__(self, what: str, *, show: bool = True) -> None:
         super().__init__()
         self._what, self._show = what, show
 
     def start(self, total: int | None, done: int = 0) -> None:
-        """There are so many in all, None if unknown, and so many of them that were done before."""
+        """Set the total (None if unknown) and the number that were done before."""
         self._advance = self.enter_context(counting(self._what, total, done=done, show=self._show))
 
     def advance(self, _: object = None) -> None:
-        """One has been done."""
+        """Count one more as done."""
         self._advance(1)
 
 
 @contextmanager
 def _printing_above(display: Display) -> Iterator[None]:
     """Send what log handlers, standard error and standard output write to the terminal through its console,
-    which draws the bars anew below it.
+    which redraws the bars below it.
     """
     file = display.console.file
-    # Standard output may be a file that the terminal knows nothing of; then it is left alone.
+    # Standard output may be redirected to a file; then it is left alone.
     streams = [file, *(stream for stream in (sys.stderr, sys.stdout) if _is_terminal(stream))]
     above = _Above(display, file)
     with contextlib.ExitStack() as stack:
@@ -191,8 +191,8 @@ def _is_terminal(stream: Any) -> bool:
 
 
 class _Above(io.TextIOBase):
-    """A stream that prints each line above the bars. Rich has one too, but that breaks long lines at words,
-    so that a command in them can no longer be copied.
+    """A stream that prints each line above the bars. Rich has one too, but it breaks long lines at words, so
+    that a command in them can no longer be copied.
     """
 
     def __init__(self, display: Display, file: Any) -> None:
@@ -223,7 +223,7 @@ class _Above(io.TextIOBase):
 
 @contextmanager
 def shown_log() -> Iterator[None]:
-    """The lines for people on standard error, where nobody has said what becomes of them."""
+    """Show log lines for people on standard error, unless logging has been configured."""
     if logger.hasHandlers():
         yield
         return

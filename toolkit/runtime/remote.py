@@ -1,4 +1,4 @@
-"""Small files from the web, straight into memory: the images that a command line names by their address."""
+"""Downloads small files into memory: images that a command line names by their URL."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from toolkit.errors import DownloadError
 from toolkit.runtime.http_requests import CHUNK, connect, is_permanent, reason_of, request
 
 MAX_BYTES = 1 << 28
-"""The largest file that is fetched, 256 MiB; a server may say anything of its size, so it is counted."""
+"""The largest file that is fetched, 256 MiB; a server may report any size, so bytes are counted."""
 
 
 def is_url(word: str) -> bool:
-    """Whether a word is an address, rather than a path."""
+    """Whether a word is a URL rather than a path."""
     return re.match(r"[a-z][a-z0-9+.-]*://", word, re.IGNORECASE) is not None
 
 
 def fetch_bytes(
     url: str, *, limit: int = MAX_BYTES, timeout: float = 30.0, attempts: int = 3, backoff: float = 1.0
 ) -> bytes:
-    """What stands at an address.
+    """The content at an address.
 
     Args:
-        url: https, or http on this machine itself; redirections lead to such addresses, too.
-        limit: the most bytes that are taken.
+        url: https, or http on this machine itself; the same applies to redirects.
+        limit: the maximum number of bytes.
         timeout: seconds without a byte after which a try counts as failed.
-        attempts: how often to try where another try may help.
+        attempts: number of tries if another try may help.
         backoff: seconds before the second try; doubled each time.
 
     Raises:
@@ -56,14 +56,14 @@ def fetch_bytes(
 
 
 def check_address(url: str) -> None:
-    """Refuse addresses whose contents anybody on the way could change.
+    """Refuse addresses whose contents could be modified in transit.
 
     Raises:
         DownloadError: when it is neither https, nor http on this machine.
     """
     try:
         parts = urlsplit(url)
-    except ValueError:  # brackets that make no IPv6 address
+    except ValueError:  # brackets that do not form an IPv6 address
         parts = urlsplit("")
     if parts.scheme.lower() == "https" and parts.hostname:
         return
@@ -83,7 +83,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _follow(_: str, url: str) -> None:
-    """Redirections lead to addresses that would be taken by themselves."""
+    """Redirects may only lead to addresses that would be accepted themselves."""
     check_address(url)
 
 

@@ -27,8 +27,8 @@ def seed_everything(*parts: int | str) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random numbers of torch (on the CPU), NumPy and ``random`` go on afterwards as if nothing had been
-    drawn in between.
+    """Keep the random numbers of torch (on the CPU), NumPy and ``random`` after this context as if nothing
+    had been drawn in it.
     """
     kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:

@@ -1,4 +1,4 @@
-"""Rich's console, which takes the text of strangers for text."""
+"""Rich's console, with untrusted text shown as plain text."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from toolkit.runtime.text import printable
 
 
 class Terminal(Console):
-    """A console that knows no markup, no emoji and no colors for numbers in text, and sends nothing that a
-    terminal would obey but rich's own styles. What has a style is made of ``rich.text.Text``.
+    """A console that does not interpret markup or emoji, does not color numbers in text, and sends no escape
+    codes to the terminal except rich's own styles. Styled text is built with ``rich.text.Text``.
 
     Args:
         stderr: write to standard error.
-        soft_wrap: leave long lines whole.
-        file: where to, in place of a standard stream.
-        width: in letters; that of the terminal when None.
+        soft_wrap: do not break long lines.
+        file: a file to write to instead of a standard stream.
+        width: in characters; that of the terminal when None.
         record: keep what is printed, for ``export_html``.
-        force_terminal: send styles wherever it goes; None where it goes to a terminal.
-        force_jupyter: show it in a notebook; None where there is one.
+        force_terminal: always send styles; when None, only to a terminal.
+        force_jupyter: show it in a notebook; when None, if it runs in one.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Terminal(Console):
         )
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A plain string, such as a cell of a table, as it is going to be shown, so that it gets the room."""
+        """A plain string, such as a table cell, as it will be shown, so that it gets enough room."""
         return super().render_str(printable(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The pieces of text that something consists of, each fit to be shown."""
+        """The pieces of text that something consists of, each safe to show."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)

@@ -1,4 +1,4 @@
-"""Looks at files of ``torch.save`` before torch reads them: whether they are what torch writes, or a small
+"""Inspects files of ``torch.save`` before torch reads them: whether they are what torch writes, or a small
 file that would fill the memory.
 """
 
@@ -17,27 +17,27 @@ from toolkit.reading.files import MakeError, check_file
 from toolkit.runtime.weight_files import MOST_PICKLE, Words, pickle_words
 
 MOST_BYTES = 1 << 40
-"""Of a file of weights or of the state of a run."""
+"""Largest size of a file of weights or of the state of a run."""
 
 _FILLS_MEMORY = {"builtins.bytearray", "__builtin__.bytearray"}
-"""What torch makes without question, of any size that the file asks for."""
+"""Functions that torch calls without a check, with any size that the file asks for."""
 
 _ENCODES = "_codecs.encode"
 _HINT = "download it again, or save its state dict alone and use that file"
 
 
 def load_torch(path: Path, what: str, error: MakeError) -> Any:
-    """What ``torch.save`` wrote, as far as it is plain values and tensors, on the CPU.
+    """The contents of a file of ``torch.save``, as long as they are plain values and tensors, on the CPU.
 
     Args:
         path: the file.
-        what: it should contain, for messages.
+        what: what it should contain, for messages.
         error: the kind of error to raise.
 
     Raises:
-        ToolkitError: of the kind ``error``: when it is no regular file, or would take much more memory than
-            it has bytes.
-        Exception: of torch's, of many kinds, when it is damaged or has other content.
+        ToolkitError: of the kind ``error``: when it is not a regular file, or would take much more memory
+            than it has bytes.
+        Exception: torch raises many kinds when the file is damaged or has other content.
     """
     size = check_file(path, what, error, most=MOST_BYTES)
     found = _bomb(path, size)
@@ -50,7 +50,7 @@ def load_torch(path: Path, what: str, error: MakeError) -> Any:
 
 
 def _bomb(path: Path, size: int) -> str:
-    """What in a file would take memory out of proportion to its size; empty where there is nothing."""
+    """What in a file would take memory out of proportion to its size; empty if nothing would."""
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             return _costly(pickle_words(file)) if file.read(1) == b"\x80" and not file.seek(0) else ""
@@ -63,7 +63,7 @@ def _bomb(path: Path, size: int) -> str:
                 return "its parts lie over one another"
             programs = [each for each in members if os.path.basename(each.filename) == "data.pkl"]
             return next(filter(None, (_in_program(archive, each) for each in programs)), "")
-    # it is damaged, which torch will say
+    # it is damaged, which torch will report
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError):
         return ""
 
@@ -82,8 +82,8 @@ def _costly(words: Words) -> str:
 
 
 def _multiplies(text: str) -> bool:
-    """Whether this is the name of a codec from bytes to bytes, such as ``hex``, which can be applied to what
-    it has made.
+    """Whether this is the name of a bytes-to-bytes codec, such as ``hex``, which can be applied repeatedly to
+    its own output.
     """
     try:
         return len(text) < 30 and not codecs.lookup(text)._is_text_encoding

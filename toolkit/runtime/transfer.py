@@ -1,4 +1,4 @@
-"""One try at getting a file over HTTP, or the rest of one whose beginning is here."""
+"""A single attempt to download a file over HTTP, or the rest of a partially downloaded one."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 
 class BrokenOffError(Exception):
-    """The transfer broke off; worth another try."""
+    """The transfer broke off; another try may help."""
 
 
 class RefusedError(Exception):
-    """The file is not to be had there, however often one asks."""
+    """The file is not available there, no matter how often one tries."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the server said of the file whose beginning is here.
+    """What the server said about the partially downloaded file.
 
     Attributes:
-        url: the address that the beginning came from.
-        validator: the ETag, or else the date of the last change, by which the server tells whether the rest
-            is of the same file; empty when it gives neither.
-        size: of the whole file in bytes; None when the server does not say.
+        url: the address that the part came from.
+        validator: the ETag, or else the date of the last change, with which the server can confirm that the
+            rest is of the same file; empty when it gives neither.
+        size: size of the whole file in bytes; None when the server does not report it.
     """
 
     url: str
@@ -49,15 +49,15 @@ class Known:
 
     @classmethod
     def of(cls, url: str, headers: Message) -> Known:
-        """From the answer that brings the whole file."""
+        """From the response that delivers the whole file."""
         etag = headers.get("ETag", "")
-        # a weak one stands for files that are alike, not equal
+        # a weak ETag stands for files that are equivalent, not identical
         validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
         return cls(url, validator, _number(headers.get("Content-Length")))
 
     @classmethod
     def read(cls, part: Path, url: str) -> Known:
-        """What was written beside a ``.part`` file; nothing where that is missing, damaged or of another
+        """Read what was written next to a ``.part`` file; None if that is missing, damaged or for another
         address.
         """
         try:
@@ -68,31 +68,31 @@ class Known:
         return known if known.url == url else cls(url)
 
     def write(self, part: Path) -> None:
-        """Keep it beside a ``.part`` file."""
+        """Write it next to a ``.part`` file."""
         with atomic_write(known_file(part), "w") as file:
             json.dump(asdict(self), file)
 
 
 def known_file(part: Path) -> Path:
-    """Where ``Known`` is kept beside a ``.part`` file."""
+    """Where ``Known`` is stored next to a ``.part`` file."""
     return part.with_name(f"{part.name}.json")
 
 
 def discard(part: Path) -> None:
-    """Remove a ``.part`` file and what is known of it."""
+    """Remove a ``.part`` file and what is known about it."""
     part.unlink(missing_ok=True)
     known_file(part).unlink(missing_ok=True)
 
 
 def transfer(download: Download, part: Path, timeout: float) -> None:
-    """Fetch what is missing of a ``.part`` file.
+    """Download the missing rest of a ``.part`` file.
 
-    A beginning is only added to when the server says that the rest is of the same file, or when a whole
-    published checksum will tell.
+    A part is only continued if the server says that the rest is of the same file, or if a complete published
+    checksum will verify the result.
 
     Raises:
         BrokenOffError: when another try may help.
-        RefusedError: when it may not.
+        RefusedError: when no other try can help.
         OutputError: when the disk has no room for the file.
         OSError: when it cannot be written.
     """
@@ -121,7 +121,7 @@ def transfer(download: Download, part: Path, timeout: float) -> None:
 
 
 def _headers(have: int, known: Known) -> dict[str, str]:
-    """Those that ask for the rest of a file."""
+    """The headers that request the rest of a file."""
     if not have:
         return {}
     wanted = {"Range": f"bytes={have}-"}
@@ -136,15 +136,15 @@ def _receive(
             file.write(chunk)
             progress.advance(task, len(chunk))
             if size is not None and file.tell() > size:
-                return  # longer than it may be: the check of the size says so
+                return  # longer than it may be; the size check reports it
 
 
 def _check_rest(headers: Message, part: Path, have: int, known: Known) -> int | None:
-    """The size of the whole file, where an answer with a part of it says so.
+    """The size of the whole file, if a partial response gives it.
 
     Raises:
-        BrokenOffError: when it is not the rest of the file whose beginning is here, which is removed; some
-            servers send a part whatever was asked for.
+        BrokenOffError: when it is not the rest of the partially downloaded file, which is then removed; some
+            servers send a part no matter what was requested.
     """
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
     total = _number(found[2]) if found else None
@@ -162,7 +162,7 @@ def _check_rest(headers: Message, part: Path, have: int, known: Known) -> int | 
 
 
 def _check_kind(download: Download, headers: Message) -> None:
-    """A sign-in or error page that comes in place of a file must not pass for it where no checksum tells."""
+    """Refuse a sign-in or error page that is sent instead of a file if no checksum would detect it."""
     if download.published is None and headers.get_content_type() == "text/html":
         raise RefusedError("the server sent a web page instead of the file")
 
@@ -177,7 +177,7 @@ def _check_space(part: Path, needed: int) -> None:
 
 
 def _stay_secure(url: str, new: str) -> None:
-    """Follow no redirect that leaves HTTPS, since what comes then can be changed on its way."""
+    """Follow no redirect that leaves HTTPS, since the content could then be modified in transit."""
     if url.startswith("https:") and not new.startswith("https:"):
         raise RefusedError(f"the server redirects from HTTPS to {new}")
 
@@ -193,7 +193,7 @@ def _connected(
         if isinstance(error, urllib.error.HTTPError):
             error.close()
             if error.code == 416:
-                # there is less on the server than is here already, so this is a part of something else
+                # the file on the server is smaller than the part here, so this is a part of something else
                 discard(part)
         raise (RefusedError if is_permanent(error) else BrokenOffError)(reason) from error
     with response:

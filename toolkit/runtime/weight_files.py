@@ -1,5 +1,5 @@
-"""Says what a file is that somebody took for weights: by its first bytes, the names in an archive, and the
-words of a pickle, none of which runs anything.
+"""Identifies files that were mistaken for usable weights, from their first bytes, the names in an archive,
+and the strings in a pickle, none of which runs anything.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import IO
 from pydantic_core import from_json
 
 MOST_OPCODES = 2_000_000
-"""Of a pickle that are looked at; the largest checkpoints have some ten thousand before their tensors."""
+"""Number of opcodes of a pickle that are read; the largest checkpoints have some ten thousand before their
+tensors.
+"""
 
 MOST_PICKLE = 200_000_000
-"""Bytes of the pickle in an archive that are unpacked; the tensors lie beside it."""
+"""Number of bytes of the pickle in an archive that are unpacked; the tensors are stored next to it."""
 
 HEAD_BYTES = 4096
 MOST_HEADER = 100_000_000
@@ -31,10 +33,10 @@ class Recognized:
     """What a file is, and what can be done with it.
 
     Attributes:
-        what: with its article, to stand behind "is".
+        what: a noun with its article, to be used after "is".
         hint: what to do, as in an error's "Hint: ".
-        family: of networks that its tensors belong to, as in ``PluginManifest.reads``; empty when it is not
-            known, or no plugin could read it.
+        family: the family of networks that its tensors belong to, as in ``PluginManifest.reads``; empty when
+            it is not known, or no plugin could read it.
     """
 
     what: str
@@ -44,11 +46,11 @@ class Recognized:
 
 @dataclass(frozen=True)
 class Words:
-    """What a pickle, or the header of a safetensors file, speaks of.
+    """What a pickle, or the header of a safetensors file, mentions.
 
     Attributes:
-        classes: of Python that it would make, as ``module.name``.
-        texts: all strings in it, the names of tensors among them.
+        classes: Python classes that it would instantiate, as ``module.name``.
+        texts: all strings in it, including the names of tensors.
     """
 
     classes: frozenset[str]
@@ -59,12 +61,13 @@ _OTHER = "start from weights that the plugin knows (toolkit plugins info NAME li
 
 
 def recognize(path: Path, *, by_names: bool = True) -> Recognized | None:
-    """What a file or folder is that the toolkit cannot use as it is; None when nothing is known of it, as of
-    a plain file of tensors.
+    """What a file or folder is that the toolkit cannot use as it is; None when nothing is known about it, as
+    for a plain file of tensors.
 
     Args:
-        path: of the file or folder.
-        by_names: tell the network by the names of tensors, too; without, what keeps a file from being read.
+        path: the file or folder.
+        by_names: also identify the network by the names of tensors; otherwise only report what keeps a file
+            from being read.
     """
     try:
         found = _folder(path) if path.is_dir() else _file(path, by_names)
@@ -95,14 +98,14 @@ def _file(path: Path, by_names: bool) -> Recognized | None:
 
 
 def recognize_names(names: Collection[str]) -> Recognized | None:
-    """Which network tensors of these names belong to."""
+    """The network that tensors of these names belong to."""
     for family, what, marks in _FAMILIES:
         if all(any(re.search(mark, name) for name in names) for mark in marks):
             return Recognized(what, _OTHER, family)
     return None
 
 
-_OF_TORCHVISION = "a detector of torchvision, which numbers classes and aligns boxes in a way of its own"
+_OF_TORCHVISION = "a detector of torchvision, which numbers classes and aligns boxes in its own way"
 _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("sam2", "a checkpoint of SAM 2", (r"(^|\.)image_encoder\.trunk\.", r"(^|\.)sam_mask_decoder\.")),
     (
@@ -137,7 +140,7 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (r"(^|\.)segmentation_head\.0\.", r"(^|\.)encoder\."),
     ),
 )
-"""Families of networks by the names of their tensors, each of which a pattern must find."""
+"""Families of networks by patterns, all of which must match a name of a tensor."""
 
 
 def _pickle_of(makers: str) -> tuple[str, str]:
@@ -163,7 +166,9 @@ _WHOLE_MODEL = (
 
 
 def _by_words(words: Words, by_names: bool) -> Recognized | None:
-    """By the classes that a pickle would make, then by words that only one software writes, then by names."""
+    """Identify by the classes that a pickle would instantiate, then by words that only one program writes,
+    then by names.
+    """
     if any(one.startswith(("ultralytics.", "models.yolo.", "models.common.")) for one in words.classes):
         return Recognized(*_ULTRALYTICS)
     for mark, makers in _MAKERS.items():
@@ -214,11 +219,11 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
 
 
 def pickle_words(file: IO[bytes]) -> Words:
-    """The classes and strings of a pickle, or of several behind one another as in torch's older files, read
-    from the opcodes without carrying any out. What is damaged ends the reading.
+    """The classes and strings of a pickle, or of several in a row as in torch's older files, read from the
+    opcodes without executing any. Damage ends the reading.
 
     Args:
-        file: at the start of the first.
+        file: positioned at the start of the first.
     """
     classes: set[str] = set()
     texts: set[str] = set()
@@ -226,12 +231,12 @@ def pickle_words(file: IO[bytes]) -> Words:
         while _one_pickle(file, classes, texts):
             pass
     except (ValueError, IndexError, UnicodeDecodeError, OverflowError, MemoryError):
-        pass  # behind torch's pickles come the raw numbers
+        pass  # torch's pickles are followed by raw numbers
     return Words(frozenset(classes), frozenset(texts))
 
 
 def _one_pickle(file: IO[bytes], classes: set[str], texts: set[str]) -> bool:
-    """Read up to the end of a pickle; False when there was none, or it is longer than any of weights."""
+    """Read up to the end of a pickle; False when there was none, or it is longer than that of any weights."""
     memo: dict[int, str] = {}
     last = ["", ""]
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
@@ -252,7 +257,7 @@ def _one_pickle(file: IO[bytes], classes: set[str], texts: set[str]) -> bool:
 
 
 def _header_words(path: Path) -> Words | None:
-    """The names of tensors in the header of a safetensors file; None for what is none."""
+    """The names of tensors in the header of a safetensors file; None if it is not one."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(MOST_HEADER, path.stat().st_size):

@@ -100,8 +100,8 @@ def network_takes_its_input(case: ModelCase) -> None:
 
 
 def objects_are_tracked(case: ModelCase) -> None:
-    """Objects prompted in the first frame are tracked in every frame, numbered in their order; each where it
-    is without the others; and a prompt with an id that was there before is for the same object.
+    """Objects prompted in the first frame are tracked in every frame, numbered in their order; each object's
+    position is the same without the others; and a prompt with an earlier id refers to the same object.
     """
     model = case.build()
     trackable = model.capability(Trackable)
@@ -148,7 +148,7 @@ def objects_are_tracked(case: ModelCase) -> None:
 
 
 def _first_object(prediction: Prediction) -> Tensor:
-    """The mask of object 0, bool ``[H, W]``; empty where it is not seen."""
+    """The mask of object 0, bool ``[H, W]``; empty if it is not visible."""
     found = prediction.instances
     if found is None or found.masks is None or 0 not in found.labels.tolist():
         return torch.zeros(prediction.size, dtype=torch.bool)

@@ -38,7 +38,7 @@ class Result:
     """The result of a check.
 
     Attributes:
-        name: of the check.
+        name: the name of the check.
         promise: what it requires.
         state: passed, failed or skipped.
         message: what is wrong and how to fix it, or why the check was skipped.

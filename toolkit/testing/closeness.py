@@ -89,7 +89,7 @@ def _panoptic(one: PanopticMap, other: object, exact: bool) -> str:
 
 
 def _by_place(panoptic: PanopticMap) -> PanopticMap:
-    """The same with segments in the order of their first pixels, since their numbers mean nothing."""
+    """The same with segments in the order of their first pixels, since their numbers are arbitrary."""
     present, first = np.unique(panoptic.numbers.numpy(), return_index=True)
     order = [int(number) for number in present[np.argsort(first)] if number]
     table = torch.zeros(len(order) + 1, dtype=torch.int32)

@@ -322,7 +322,7 @@ def digest(sample: Sample) -> str:
 
 
 def _bytes_of(value: object) -> bytes:
-    """All that a value of ``extras`` holds; the repr of the toolkit's own types leaves it out."""
+    """The contents of a value of ``extras``; the repr of the toolkit's own types does not include them."""
     if isinstance(value, Tensor):
         return value.contiguous().numpy().tobytes()
     if is_dataclass(value):

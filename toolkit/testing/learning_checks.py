@@ -20,7 +20,7 @@ ROUNDING = 1e-4
 """Relative tolerance between the loss of a batch and the mean of its samples' losses."""
 
 PADDING = 0.02
-"""The same where images differ in size, and what a smaller one is padded with reaches into it at the
+"""The same if images differ in size: the padding of a smaller image affects it near the
 border.
 """
 
@@ -93,7 +93,7 @@ def loss_falls(case: ModelCase) -> None:
     expect(
         training.after < training.before,
         f"after {case.steps} steps on one batch the loss is {training.after:.5g}; it was"
-        f" {training.before:.5g}. Hint: check train.lr ({case.train_settings().lr:g}) and at whether the"
+        f" {training.before:.5g}. Hint: check train.lr ({case.train_settings().lr:g}) and whether the"
         " loss depends on the weights",
     )
 

@@ -63,12 +63,12 @@ class ModelCase:
 
     @property
     def manifest(self) -> PluginManifest:
-        """The plugin's."""
+        """The plugin's manifest."""
         return registry.named(registry.plugins(), self.plugin, by_user=True)
 
     @property
     def task(self) -> TaskManifest:
-        """The plugin's."""
+        """The plugin's task."""
         return registry.task_of(self.manifest)
 
     @property
@@ -116,7 +116,7 @@ class ModelCase:
         return [with_prompts(sample) for sample in samples] if "answers" in self.task.predicts else samples
 
     def unlabeled(self, count: int = BATCH, **options: Any) -> list[Sample]:
-        """Generated samples without labels, as inference has them; prompts stay."""
+        """Generated samples without labels, as in inference; prompts are kept."""
         return [unlabeled(sample) for sample in self.samples(count, **options)]
 
     def predict(self, model: Model, samples: Sequence[Sample]) -> list[Prediction]:

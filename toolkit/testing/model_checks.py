@@ -287,7 +287,7 @@ def prompts_are_answered(case: ModelCase) -> None:
 
 
 def _check_masks(model: Model, samples: Sequence[Sample]) -> None:
-    """Where the model takes masks: alone, and earlier answers with boxes."""
+    """If the model takes masks: check masks alone, and earlier answers with boxes."""
     takes_masks, promptable = model.capability(MaskPromptable), model.capability(Promptable)
     if takes_masks is None or promptable is None:
         return

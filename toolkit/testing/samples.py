@@ -24,5 +24,5 @@ def with_prompts(sample: Sample, *, points: bool = True, boxes: bool = True) -> 
 
 
 def unlabeled(sample: Sample) -> Sample:
-    """The sample as inference sees it: the image, and the prompts where there are any."""
+    """The sample as inference sees it: the image, and the prompts, if any."""
     return Sample(sample.id, sample.image, prompts=sample.prompts, path=sample.path)

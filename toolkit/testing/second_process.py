@@ -98,7 +98,7 @@ class _Loss(nn.Module):
         self.model = model
         self.unused = nn.Parameter(
             torch.zeros(())
-        )  # torch warns where it was told that there may be one, and there is none
+        )  # torch warns if it was told that there may be unused parameters, and there are none
 
     def forward(self, batch: list[list[Sample]]) -> dict[str, Tensor]:
         return self.model.loss(batch[0])

@@ -1,4 +1,4 @@
-"""What a run has learned from, to see when it is resumed whether the data are still the same."""
+"""A record of a run's training data, to check when it is resumed whether the data are still the same."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from toolkit.types import Sample
 from toolkit.wording import counted
 
 MOST_SAMPLES = 64
-"""Samples of which image and labels are remembered, from all over the split."""
+"""Number of samples, spread over the split, whose image and labels are recorded."""
 
 MOST_SECONDS = 2.0
-"""That reading them may take."""
+"""Time limit for reading them."""
 
 
 @dataclass(frozen=True)
 class DataRecord:
-    """Classes, ids and some of the contents of a split.
+    """The classes, ids and some of the contents of a split.
 
     Attributes:
-        classes: in order.
-        fingerprint: of the dataset.
+        classes: the class names, in order.
+        fingerprint: the fingerprint of the dataset.
         digests: index of a sample -> hash of its image and labels.
     """
 
@@ -41,12 +41,12 @@ class DataRecord:
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataRecord:
-        """The record of a split; a large one is looked at in places only."""
+        """The record of a split; for a large split, only some samples are read."""
         began, digests = time.perf_counter(), {}
         for index in _places(len(dataset)):
             with contextlib.suppress(
                 ToolkitError, OSError
-            ):  # what cannot be read stops the run where it is met
+            ):  # a sample that cannot be read stops the run when it is reached
                 digests[index] = digest(dataset[index])
             if time.perf_counter() - began > MOST_SECONDS:
                 break
@@ -62,10 +62,10 @@ class DataRecord:
         return cls(tuple(state["classes"]), state["fingerprint"], dict(state["digests"]))
 
     def check(self, dataset: Dataset, run: Path) -> None:
-        """Make sure that a split is the one that was recorded.
+        """Check that a split is the one that was recorded.
 
         Raises:
-            UsageError: when its classes, its images or its labels are others; says which.
+            UsageError: when its classes, images or labels have changed; says which.
         """
         changed = self._changed(dataset)
         if changed:
@@ -92,7 +92,7 @@ class DataRecord:
 
 
 def digest(sample: Sample) -> str:
-    """A hash of a sample's image and labels, the same on every machine: of the image's file, where there is
+    """A hash of a sample's image and labels, the same on every machine: of the image's file, if there is
     one, because decoders differ in the last bit.
     """
     content = hashlib.blake2b(digest_size=8)
@@ -114,7 +114,7 @@ def _bytes_of(value: Tensor) -> bytes:
 
 
 def _places(count: int) -> list[int]:
-    """Indexes from all over a split, the first of which already stand far apart."""
+    """Indexes spread over a split, of which the first few are already far apart."""
     shown = min(count, MOST_SAMPLES)
     places = [i * count // shown for i in range(shown)]
     return [*places[::4], *places[2::4], *places[1::4], *places[3::4]]

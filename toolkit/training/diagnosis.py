@@ -12,7 +12,7 @@ from toolkit.config import TrainSettings
 from toolkit.training.gradients import UpdateStatistics
 
 USUAL_UPDATE = 1e-3
-"""Norm of a step divided by the norm of the layer in a run that goes well (Karpathy, Stanford's CS231n notes,
+"""Norm of a step divided by the norm of the layer in a healthy run (Karpathy, Stanford's CS231n notes,
 "Ratio of weights:updates").
 """
 
@@ -20,8 +20,8 @@ LARGE_UPDATE = 100 * USUAL_UPDATE
 """Ten such steps replace the weights of half of the layers."""
 
 HUGE_UPDATE = 300 * USUAL_UPDATE
-"""Steps of this size, in most of the checks of a window, leave little of what half of the layers had learned,
-whatever the loss says: a network with norms can still lower it. The first steps of AdamW on small networks
+"""If most checks of a window find steps of this size, little is left of what half of the layers had learned,
+regardless of the loss: a network with norms can still lower it. The first steps of AdamW on small networks
 reach 0.15."""
 
 LOSS_GROWTH = 1.2
@@ -61,7 +61,7 @@ class Diagnosis:
     """Follows a run, and warns once about each kind of problem.
 
     Args:
-        settings: of the run; the advice in a warning depends on them.
+        settings: the settings of the run; the advice in a warning depends on them.
 
     Attributes:
         first: loss and gradient norm of the first step, which later ones are compared with.
@@ -89,18 +89,18 @@ class Diagnosis:
             self._recent.append((loss, grad_norm))
 
     def check(self, step: int, statistics: UpdateStatistics, lr_factor: float) -> list[str]:
-        """Return the new warnings that a step gives rise to, often none.
+        """Return the new warnings that a step causes, often none.
 
         Args:
-            step: its number, for the message.
-            statistics: what it does to the weights.
-            lr_factor: what the schedule multiplied the learning rate by.
+            step: the number of the step, for the message.
+            statistics: the effect of the step on the weights.
+            lr_factor: the factor by which the schedule multiplied the learning rate.
         """
         updates = statistics.relative_updates
         used = [size for name, size in updates.items() if name not in statistics.idle]
         # The median, because a new head starts from zero and moves far.
         self._medians.append(median_low(used) if used else 0.0)
-        if lr_factor > 0.01 and updates:  # otherwise, weights are meant not to move
+        if lr_factor > 0.01 and updates:  # otherwise, the weights are not supposed to move
             self._updates.append({name: size / lr_factor for name, size in updates.items()})
             self._idle.append(statistics.idle)
         found = [self._explosion(*self._level())] if len(self._recent) >= 3 else []

@@ -1,4 +1,4 @@
-"""TensorBoard's file of events."""
+"""TensorBoard's event file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from toolkit.visualization.drawing import Picture, encode_picture
 
 
 class EventFile:
-    """Writes figures and pictures for TensorBoard.
+    """Writes metrics and pictures for TensorBoard.
 
-    TensorBoard writes in a thread of its own. What fails there is raised by the next call here, as the error
-    that all files of a run have, and not told by that thread too, which would be a traceback.
+    TensorBoard writes in its own thread. An error there is raised by the next call here, as the usual error
+    for a run's files; the thread itself does not report it, since it would print a traceback.
 
     Args:
-        folder: of the run.
-        first_step: of a run that goes on: events from there on were written by a process that was killed.
+        folder: the folder of the run.
+        first_step: the first step of a resumed run; existing events from there on were written by a killed
+            process.
 
     Raises:
         OutputError: when the file cannot be written; all methods do so, too.
@@ -40,23 +41,23 @@ class EventFile:
             raise
 
     def write(self, figures: Mapping[str, float], step: int) -> None:
-        """Enter the figures of a step."""
+        """Add the metrics of a step."""
         with writing(self._folder):
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
 
     def show(self, name: str, picture: Picture, step: int) -> None:
-        """Enter a picture, uint8 ``[H, W, 3]``, RGB."""
+        """Add a picture, uint8 ``[H, W, 3]``, RGB."""
         writer: Any = self._writer  # its own add_image writes PNG
         with writing(self._folder):
             writer._get_file_writer().add_summary(_image_summary(name, picture), step)
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write what is pending, and close the file."""
         try:
             with writing(self._folder):
                 try:
-                    # raises what the thread has met; closing would not
+                    # raises the thread's errors, which closing would not
                     self._writer.flush()
                 finally:
                     self._writer.close()

@@ -1,4 +1,4 @@
-"""The folder of a run: whether it may be used, and whether new settings may go on with what is in it."""
+"""The folder of a run: whether it may be used, and whether a run in it can continue with new settings."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ MAY_CHANGE = (
     "train.devices",
     "train.num_nodes",
 )
-"""Settings that a resumed run may be given anew: where and how it runs, how long, and what is measured. The
-rest would make it another run. What ends in a dot stands for a whole section.
+"""Settings that may change when a run is resumed: where and how it runs, how long, and what is measured.
+Changing any other setting would make it a different run. A name that ends in a dot stands for a whole
+section.
 """
 
 
@@ -62,17 +63,17 @@ def may_change(key: str) -> bool:
 
 
 def default_run(plugin: str, data: str) -> Path:
-    """Where a run goes that was given no folder.
+    """The default folder of a run.
 
     Args:
-        plugin: its name, or the path of a file that brings it.
-        data: name of the dataset, or the path of a file that brings it.
+        plugin: its name, or the path of a file that defines it.
+        data: name of the dataset, or the path of a file that defines it.
     """
     return Path("runs") / f"{registry.named(registry.plugins(), plugin).name}-{Path(data).stem}"
 
 
 def config_of_run(run: Path) -> Path:
-    """The file of the settings that a run was started with.
+    """The file with the settings with which a run was started.
 
     Raises:
         UsageError: when there is none, so that there is nothing to resume.
@@ -87,7 +88,7 @@ def config_of_run(run: Path) -> Path:
 
 
 def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
-    """Make sure that a new run overwrites nothing, and that a resumed one is there and stays itself.
+    """Check that a new run overwrites nothing, and that a resumed one exists and has compatible settings.
 
     Raises:
         UsageError: says which command or settings to change, or that another process is at work there.
@@ -121,7 +122,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
 
 
 def _has_learned(run: Path) -> bool:
-    """Whether a run has saved weights after its first step, which it does after its state."""
+    """Whether a run has saved weights after its first step, which happens after saving its state."""
     try:
         saved = [read_manifest(run / name) for name in (BEST, LAST)]
     except CheckpointError:  # damaged, so somebody may want to look at it
@@ -130,12 +131,12 @@ def _has_learned(run: Path) -> bool:
 
 
 def as_before(run: Path, settings: RunSettings) -> RunSettings:
-    """Settings with what they leave to the toolkit as the run was started with: its length and batch size,
-    where they give none, and its start weights.
+    """Settings in which everything left to the toolkit is as when the run was started: its length and batch
+    size, if the settings give none, and its start weights.
 
     Raises:
         UsageError: when there is nothing to resume.
-        ConfigError: when what the run kept is no such setting.
+        ConfigError: when a value saved by the run is not a valid setting.
     """
     config = config_of_run(run)
     before: Tree = forget_text(read_yaml(config))
@@ -155,7 +156,7 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by full keys; those that mean the same are the same."""
+    """Settings by full keys, normalized so that equivalent settings are equal."""
     flat = dict(flat_items(settings))
     if flat.get("train.lr_batch_size") is None:
         flat["train.lr_batch_size"] = flat.get("train.batch_size")
@@ -163,11 +164,11 @@ def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
-    """The settings of a run; those that its toolkit did not know yet have their default."""
+    """The settings of a run; settings that its version of the toolkit did not have get their defaults."""
     tree: Tree = forget_text(read_yaml(config))
     try:
         return type(settings).model_validate(tree).model_dump(mode="json")
-    except ValidationError:  # of another plugin or dataset, say
+    except ValidationError:  # of another plugin or dataset, for example
         return tree
 
 
@@ -180,15 +181,15 @@ def run_manifest(
     metrics: Mapping[str, float],
     plugin_code: str = "",
 ) -> CheckpointManifest:
-    """What a checkpoint of a run says of itself.
+    """The manifest of a run's checkpoint.
 
     Args:
-        settings: of the run.
-        plugin: that it trains.
-        train_set: that it learns from.
-        start_weights: that it started from.
-        step: optimizer steps done.
-        metrics: on the validation split; what is undefined becomes None.
+        settings: the settings of the run.
+        plugin: the plugin that it trains.
+        train_set: its training split.
+        start_weights: the weights that it started from.
+        step: number of optimizer steps taken.
+        metrics: metrics on the validation split; undefined values become None.
         plugin_code: hash of the plugin's files as they were when they were imported.
     """
     return CheckpointManifest(

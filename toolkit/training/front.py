@@ -33,26 +33,26 @@ def train(
     train_set: Dataset | None = None,
     val_set: Dataset | None = None,
 ) -> TrainResult:
-    """Train a model on a dataset, and keep everything in a folder::
+    """Train a model on a dataset, and save everything in a folder::
 
         result = toolkit.train({"train.steps": 300}, plugin="unet", data="shapes")
         toolkit.load(result.run).predict("photo.jpg")
 
     Args:
-        settings: what differs from the recipe, or from the run that is resumed: dotted keys with values, or
+        settings: changes to the recipe, or to the run that is resumed: dotted keys with values, or
             ``key=value`` words; or all settings of the run, from ``toolkit.resolve``.
         out: the run's folder; must be new or empty unless ``resume``. ``runs/<plugin>-<data>`` when None.
-        plugin: its name, or the path of a file or folder that brings it; not needed to resume ``out``.
-        data: name of the dataset, or the path of a file that brings it; not needed to resume ``out``.
+        plugin: its name, or the path of a file or folder that defines it; not needed to resume ``out``.
+        data: name of the dataset, or the path of a file that defines it; not needed to resume ``out``.
         data_dir: folder of the dataset; ``data/<name>`` when None.
-        config: a YAML file of settings, in place of the recipe for this plugin and dataset, or of those of
+        config: a YAML file of settings, instead of the recipe for this plugin and dataset, or of those of
             the run that is resumed.
-        resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
-            never stopped.
+        resume: continue from the last saved state. A CPU run ends with the same weights, bit for bit, as one
+            that was never stopped.
         progress: whether to show progress on standard error.
-        model: is trained in place of the one that the settings describe, from the weights that it has; the
-            plugin that they name must build one with the same tensors when the run is loaded.
-        train_set, val_set: are used in place of the splits that the settings name; both or neither.
+        model: a model to train, starting from its weights, instead of the one that the settings describe; the
+            plugin in the settings must build one with the same tensors when the run is loaded.
+        train_set, val_set: used instead of the splits that the settings name; both or neither.
 
     Returns:
         The folder of the run (``run``, which ``toolkit.load``, ``evaluate`` and ``compare`` take, as they
@@ -60,10 +60,10 @@ def train(
 
     Raises:
         ConfigError: when settings are wrong; lists all errors.
-        UsageError: when plugin, data or config are given beside settings that name them, or the folder holds
-            another run already.
+        UsageError: when plugin, data or config are given in addition to settings that name them, or the
+            folder already contains another run.
         NonFiniteLossError: when a loss or gradient becomes NaN or infinite; names step, loss and samples.
-        ToolkitError: whatever is wrong with plugin, data, weights or disk.
+        ToolkitError: for any problem with the plugin, data, weights or disk.
     """
     if not isinstance(settings, RunSettings):
         before = config_of_run(_folder(out, plugin, data)) if resume and config is None else None
@@ -90,7 +90,7 @@ def _folder(out: str | os.PathLike[str] | None, plugin: str | None, data: str | 
     """The folder of the run that is resumed.
 
     Raises:
-        UsageError: when nothing names it.
+        UsageError: when it is not given.
     """
     if out is not None:
         return Path(out)

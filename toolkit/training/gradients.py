@@ -17,12 +17,12 @@ _UNSUPPORTED_OPTIONS = "amsgrad", "maximize", "nesterov"
 
 @dataclass(frozen=True)
 class UpdateStatistics:
-    """What one optimizer step does to the weights.
+    """The effect of one optimizer step on the weights.
 
     Attributes:
-        figures: for the log, for each parameter group of the optimizer: ``grad_norm/<group>``, the norm of
-            the gradient before clipping, and ``update_ratio/<group>``, the norm of the step divided by the
-            norm of the weights.
+        figures: figures for the log, for each parameter group of the optimizer: ``grad_norm/<group>``, the
+            norm of the gradient before clipping, and ``update_ratio/<group>``, the norm of the step divided
+            by the norm of the weights.
         relative_updates: name of each parameter that has two dimensions or more, a gradient, and weights
             that are not all zero -> norm of the part of the step that the gradient causes, divided by the
             norm of the weights. Weight decay does not count, because it also moves weights that learn
@@ -41,21 +41,21 @@ def measure_update(model: nn.Module, optimizer: Optimizer, clip_ratio: float) ->
     """Compute the statistics of the step that ``optimizer.step()`` is about to take.
 
     Call it right before ``optimizer.step()``, when the gradients are unscaled and clipped. The step follows
-    from the weights, the gradients and the optimizer's state, so no copy of the weights is kept: beside one
-    scalar for each norm, the memory needed is that of two copies of the largest parameter with AdamW, and of
-    one with SGD. The norms stay on the device until all are known, and then take a single transfer.
+    from the weights, the gradients and the optimizer's state, so no copy of the weights is kept: in addition
+    to one scalar for each norm, the memory needed is that of two copies of the largest parameter with AdamW,
+    and of one with SGD. The norms stay on the device until all are known, and then take a single transfer.
 
     The step is the one in exact arithmetic. Weights are rounded when it is added to them, so in float32 a
     step smaller than about 6e-8 of a weight may leave that weight as it is.
 
     Args:
-        model: names the parameters.
-        optimizer: AdamW or SGD, possibly wrapped by Fabric. It stays as it is. Parameters without a gradient
+        model: the model, for the names of the parameters.
+        optimizer: AdamW or SGD, possibly wrapped by Fabric. It is not changed. Parameters without a gradient
             are left out.
-        clip_ratio: what clipping multiplied the gradients by; 1 without clipping.
+        clip_ratio: the factor by which clipping multiplied the gradients; 1 without clipping.
 
     Raises:
-        TrainingError: when the optimizer, or an option of it, is one whose step is not known here.
+        TrainingError: when the step of the optimizer, or of one of its options, is not known here.
     """
     _check_supported(optimizer)
     names = {parameter: name for name, parameter in model.named_parameters()}
@@ -138,7 +138,7 @@ def _adam_update(group: dict[str, Any], state: dict[str, Any], lr: float, gradie
 
 
 def _bias_correction(beta: float, step: Tensor) -> Tensor | float:
-    """``1 - beta ** step``, accurate in float32 also where ``beta ** step`` is close to 1."""
+    """``1 - beta ** step``, accurate in float32 even if ``beta ** step`` is close to 1."""
     return -torch.expm1(step * math.log(beta)) if beta else 1.0
 
 

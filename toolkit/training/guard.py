@@ -1,4 +1,4 @@
-"""Sees to it that no NaN or infinity gets into what a run saves."""
+"""Ensures that a run saves no NaN or infinite values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from toolkit.training.diagnosis import Diagnosis
 from toolkit.training.state import RESUME_FILE, Progress
 
 MOST_SKIPPED = 20
-"""Steps in a row that fp16 may skip while its scale finds its level; a NaN that stays is an error."""
+"""Number of consecutive steps that fp16 may skip while its scale adapts; a persistent NaN is an error."""
 
 
 @dataclass(frozen=True)
 class _Watched:
-    """What has to be looked at of one step, on its way from the device."""
+    """The values of one step to be checked, on their way from the device."""
 
     step: int
     lr: float
@@ -32,7 +32,7 @@ class _Watched:
     arrived: torch.cuda.Event | None
 
     def read(self) -> list[float]:
-        """The numbers; waits for this step alone, and not for what was queued after it."""
+        """The values; waits only for this step, and not for work that was queued after it."""
         if self.arrived is not None:
             self.arrived.synchronize()
         values: list[float] = self.numbers.tolist()
@@ -40,23 +40,23 @@ class _Watched:
 
 
 class LossGuard:
-    """Looks at the losses and the gradient norm of every step.
+    """Checks the losses and the gradient norm of every step.
 
-    On a CPU it looks before the step is taken. On other devices looking means waiting for them, so the
-    numbers stay there, and are looked at one step later, or when ``settle`` is called, as before anything is
-    measured or saved.
+    On a CPU it checks before the step is taken. On other devices checking means waiting for the values, so
+    they stay there and are checked one step later, or when ``settle`` is called, which happens before
+    anything is measured or saved.
 
     Args:
         fabric: devices and processes.
-        diagnosis: takes in the figures of every step.
+        diagnosis: records the figures of every step.
         progress: counts the steps that fp16 skips.
         run: the run's folder, for messages.
-        delayed: whether to look one step later; None leaves it to the device.
+        delayed: whether to check one step later; None decides by the device.
 
     Attributes:
-        loss: mean over the processes of the total loss of the last step that was looked at; NaN before.
-        grad_norm: of that step, before clipping.
-        terms: its losses by name, in this process.
+        loss: mean over the processes of the total loss of the last step that was checked; NaN before.
+        grad_norm: the gradient norm of that step, before clipping.
+        terms: the losses of that step by name, in this process.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class LossGuard:
         sample_names: Sequence[str],
         lr: float,
     ) -> None:
-        """Look at a step that is about to be taken, now or one step later; and before that at the step
-        before.
+        """Check a step that is about to be taken, now or one step later; first check the step before, if that
+        is pending.
 
         Args:
             step: its number, from 1.
-            losses: by name, scalars on the device, of this process.
-            grad_norm: a scalar on the device; None where there is no gradient.
-            sample_names: of its samples, for the message.
+            losses: losses of this process by name, as scalars on the device.
+            grad_norm: a scalar on the device; None if there is no gradient.
+            sample_names: names of its samples, for the message.
             lr: the learning rate, for the message.
 
         Raises:
@@ -108,7 +108,7 @@ class LossGuard:
             self.settle()
 
     def settle(self) -> None:
-        """Look at what was not looked at yet.
+        """Check what has not been checked yet.
 
         Raises:
             NonFiniteLossError: as ``watch``.
@@ -128,8 +128,8 @@ class LossGuard:
             raise NonFiniteLossError(self._message(watched))
 
     def figures(self, lr: float, clip_norm: float | None) -> dict[str, float]:
-        """Loss and gradient norm of the last step that was looked at, its learning rate, and the terms of the
-        loss, where there are several, as the mean of all processes; all of them must call it.
+        """Loss and gradient norm of the last step that was checked, its learning rate, and the terms of the
+        loss, if there are several, as the mean over all processes; all of them must call it.
 
         Args:
             lr: the learning rate of that step.
@@ -147,7 +147,7 @@ class LossGuard:
         return figures
 
     def clip_ratio(self, clip_norm: float | None) -> float:
-        """What clipping multiplied the gradient by, as torch clips."""
+        """The factor by which torch's clipping multiplied the gradient."""
         return min(1.0, (clip_norm or math.inf) / (self.grad_norm + 1e-6))
 
     def _message(self, watched: _Watched) -> str:
@@ -170,7 +170,7 @@ class LossGuard:
 
 
 def _towards_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """Send numbers to the host without waiting for them; the event says when they are there."""
+    """Send numbers to the host without waiting for them; the event signals when they have arrived."""
     if numbers.device.type != "cuda":
         return numbers, None
     host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)

@@ -1,4 +1,4 @@
-"""The figures of a run so far, for its curves and its table of validations."""
+"""The metrics of a run so far, for its curves and its table of validations."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from toolkit.runtime.files import atomic_write
 
 RESULTS_FILE = "results.csv"
 FROM_TRAINING = ("loss", "lr")
-"""What a row of the table has of the training before it."""
+"""The training metrics in a row of the table of validations."""
 
 
 class History:
-    """All figures that were written to metrics.jsonl, in sixteen bytes each.
+    """All metrics that were written to metrics.jsonl, in sixteen bytes each.
 
     Attributes:
-        curves: name -> steps and values, both of one length; a value that is undefined is NaN.
-        validations: one row per validation: the step, the latest figures of training, and all that was
+        curves: name -> steps and values, both of the same length; undefined values are NaN.
+        validations: one row per validation: the step, the latest training metrics, and everything that was
             measured.
     """
 
@@ -30,7 +30,7 @@ class History:
         self.validations: list[dict[str, float]] = []
 
     def add(self, step: int, figures: Mapping[str, float | None]) -> None:
-        """Take in the figures of a step."""
+        """Add the metrics of a step."""
         values = {name: math.nan if value is None else float(value) for name, value in figures.items()}
         for name, value in values.items():
             steps, so_far = self.curves.setdefault(name, (array("d"), array("d")))
@@ -41,7 +41,7 @@ class History:
             self.validations.append({"step": step, **known, **values})
 
     def write_results(self, folder: Path) -> None:
-        """Write the table of validations to ``results.csv``, as a whole; what is undefined is left empty.
+        """Write the table of validations to ``results.csv``, atomically; undefined values are left empty.
 
         Raises:
             OutputError: when it cannot be written.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken note of rather than obeyed at once."""
+"""Records Ctrl-C and SIGTERM instead of acting on them immediately."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While it is open, the first Ctrl-C or SIGTERM only sets ``noticed``; a second one acts as usual.
+    """In this context, the first Ctrl-C or SIGTERM only sets ``noticed``; a second one acts as usual.
 
     Args:
-        enabled: False leaves the signals alone: the processes of a distributed run would stop at different
-            steps. They are left alone outside the main thread, too, where Python does not let anyone handle
-            them.
+        enabled: False leaves the signals alone, because the processes of a distributed run would stop at
+            different steps. They are also left alone outside the main thread, where Python does not allow
+            handling them.
     """
 
     def __init__(self, *, enabled: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What a run keeps: checkpoints, and the state that it goes on from."""
+"""What a run saves: checkpoints, and the state from which it resumes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from toolkit.training.state import Progress, load_state, save_state
 
 @dataclass
 class Keeper:
-    """Writes checkpoints and states of a run, and takes them up again. Of several processes, the first
+    """Writes checkpoints and states of a run, and restores them. With several processes, the first one
     writes.
 
     Attributes:
         run: its folder.
-        settings: of the run.
-        plugin: that it trains.
+        settings: the settings of the run.
+        plugin: the plugin that it trains.
         plugin_code: hash of the plugin's files as they were when they were imported.
-        train_set: that it learns from.
-        model, optimizer, ema, diagnosis: all that training changes.
+        train_set: its training split.
+        model, optimizer, ema, diagnosis: everything that training changes.
         fabric: processes and precision.
-        start_weights: what it started from.
-        progress: how far it is.
+        start_weights: the weights that it started from.
+        progress: the progress of the run.
     """
 
     run: Path
@@ -57,7 +57,7 @@ class Keeper:
     _last_step: int = -1
 
     def checkpoint(self, name: str, metrics: dict[str, float]) -> None:
-        """Write the weights that the model has now, with their manifest."""
+        """Write the model's current weights with their manifest."""
         if self.fabric.is_global_zero:
             self._write(name, metrics)
         self.fabric.barrier()
@@ -81,21 +81,21 @@ class Keeper:
         self.fabric.barrier()
 
     def restore(self) -> bool:
-        """Take up the state in the folder of the run.
+        """Restore the state in the folder of the run.
 
         Returns:
-            Whether the same is measured as before; otherwise the best so far is forgotten.
+            Whether the same is measured as before; if not, the best value so far is discarded.
 
         Raises:
             CheckpointError: when it is damaged, or does not fit the model.
-            UsageError: when the training data are not those that it was learned from.
+            UsageError: when the training data are not those that it was trained on.
         """
         self.progress, parts = load_state(self.run)
         if "data" in parts:
             self._data = DataRecord.from_state(parts["data"])
             self._data.check(self.train_set, self.run)
         self.start_weights = StartWeights(**parts["start_weights"])
-        # each has its own way to say that something does not fit
+        # each has its own exception for a state that does not fit
         try:
             self._take_over(parts)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -113,7 +113,7 @@ class Keeper:
     def _take_over(self, parts: dict[str, Any]) -> None:
         self.model.load_state_dict(parts["model"])
         take_moments(self.optimizer, parts["optimizer"])
-        if parts["precision"]:  # of a GradScaler, which another precision has not
+        if parts["precision"]:  # of a GradScaler, which other precisions do not have
             own = self.fabric.strategy.precision
             if own.state_dict():
                 own.load_state_dict(parts["precision"])
@@ -122,8 +122,8 @@ class Keeper:
             self.ema.load(parts["ema"])
 
     def renew_last(self) -> None:
-        """Write ``last.safetensors`` unless it is of the step that the state is of: a kill may have come
-        between the two. For the first process.
+        """Write ``last.safetensors`` unless it is from the same step as the state: a kill may have come
+        between writing the two. For the first process.
         """
         try:
             manifest = read_manifest(self.run / LAST)
@@ -151,7 +151,7 @@ class Keeper:
 
 
 def measured_by(settings: RunSettings) -> str:
-    """What decides which checkpoint is the best, as text that is the same where that is."""
+    """What determines the best checkpoint, as text that can be compared."""
     tree = settings.model_dump(mode="json")
     chosen = (tree["evaluators"], tree["train"]["best_metric"], tree["data"]["val_split"])
     return json.dumps(chosen, sort_keys=True)

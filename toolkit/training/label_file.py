@@ -1,4 +1,4 @@
-"""The label statistics that a run leaves: one file, and a line for each split."""
+"""The label statistics of a run: one file, and a line for each split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolkit.types import FIELDS
 
 LABELS_FILE = "labels.json"
 SECONDS = 5.0
-"""How long the labels of a split are counted for at most; of a large split, only a random part is counted."""
+"""Time limit for counting the labels of a split; of a large split, only a random part is counted."""
 
 
 def label_lines(
@@ -24,11 +24,11 @@ def label_lines(
     Nothing is counted if the file exists, as in a resumed run, or the task has labels of another kind.
 
     Args:
-        folder: of the run.
-        settings: of the run; name the splits.
+        folder: the folder of the run.
+        settings: the settings of the run; they name the splits.
         splits: the data.
         truth: the fields of a sample that the model learns from.
-        seconds: for each split.
+        seconds: time limit for each split.
 
     Raises:
         OutputError: when the file cannot be written.
@@ -54,7 +54,9 @@ def label_lines(
 
 
 def _missing(counts: LabelCounts) -> str:
-    """The classes that cannot be learned; empty if there are none, or not all images were counted."""
+    """A sentence about classes that cannot be learned; empty if there are none, or if not all images were
+    counted.
+    """
     if counts.counted < counts.images or not counts.missing:
         return ""
     names = ", ".join(counts.missing)

@@ -1,4 +1,4 @@
-"""The batch size and the length of a run whose settings leave them open."""
+"""The batch size and the length of a run whose settings do not give them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from toolkit.data.transforms import build_transform
 from toolkit.registry.manifests import PluginManifest
 
 PASSES = 50
-"""Passes over a set of the usual size, of hundreds of images."""
+"""Passes over a split of the usual size of hundreds of images."""
 LEAST_IMAGES, MOST_IMAGES = 4_000, 16_000
-"""Images that a run looks at: smaller sets are gone through more often than that, larger ones less often."""
+"""Number of images that a run sees: it makes more passes over smaller splits, and fewer over larger ones."""
 LEAST_PASSES = 4
-"""Passes over a set however large it is."""
+"""Smallest number of passes, however large the split is."""
 LEAST_STEPS = 4
 """Steps per epoch for which a batch size is reduced."""
 MOST_PIXELS = 4_000_000
-"""Pixels of a batch, as of 8 images of 800 × 600."""
+"""Largest number of pixels in a batch, equal to 8 images of 800 × 600."""
 LEAST_BATCH = 2
-"""The least that a batch size is reduced to: batch norm needs two values."""
+"""The smallest reduced batch size: batch norm needs two values."""
 MEASURED = 4
-"""Images whose size is looked at."""
+"""Number of images whose size is read."""
 
 
 def usual_batch_size(images: int, pixels: int, most: int, parts: int = 1) -> int:
@@ -31,10 +31,10 @@ def usual_batch_size(images: int, pixels: int, most: int, parts: int = 1) -> int
     batch has no more than ``MOST_PIXELS`` pixels, but not below ``LEAST_BATCH``.
 
     Args:
-        images: in the split, one or more.
-        pixels: of one image.
-        most: that the plugin uses for large splits of small images.
-        parts: the batch is split into; the result is a multiple.
+        images: number of images in the split, one or more.
+        pixels: number of pixels of one image.
+        most: the batch size that the plugin uses for large splits of small images.
+        parts: number of parts that the batch is split into; the result is a multiple of it.
     """
     size = most
     while size // 2 >= LEAST_BATCH and (size * LEAST_STEPS > images or size * pixels > MOST_PIXELS):
@@ -46,12 +46,12 @@ def with_batch_size(
     settings: RunSettings, dataset: Dataset, plugin: PluginManifest
 ) -> tuple[RunSettings, str]:
     """The settings of a run with its batch size, and a sentence about it; unchanged and without a sentence if
-    they give one.
+    they already give one.
 
     Args:
-        settings: of the run.
+        settings: the settings of the run.
         dataset: the training split, with one sample or more.
-        plugin: that is trained.
+        plugin: the plugin that is trained.
 
     Raises:
         ToolkitError: when a sample cannot be read or augmented.
@@ -69,14 +69,14 @@ def with_batch_size(
 
 
 def own_batch_size(plugin: PluginManifest) -> int:
-    """The batch size that a plugin sets by itself, or else the toolkit's."""
+    """The default batch size of a plugin, or else the toolkit's."""
     own = (plugin.defaults.get("train") or {}).get("batch_size")
     usual = TrainSettings.model_fields["batch_size"].default
     return int(own or usual)
 
 
 def _usual_size(settings: RunSettings, dataset: Dataset) -> tuple[int, int]:
-    """Height and width of the largest of a few images, as they are augmented."""
+    """Height and width of the largest of a few images, after augmentation."""
     transform = build_transform(settings.augment) if settings.augment else None
     places: Sequence[int] = sorted({i * len(dataset) // MEASURED for i in range(MEASURED)})
     samples = [dataset[i] for i in places]
@@ -86,20 +86,19 @@ def _usual_size(settings: RunSettings, dataset: Dataset) -> tuple[int, int]:
 
 
 def usual_steps(images: int, batch_size: int) -> int:
-    """The steps of a run over a training split: as many as it takes to look at ``PASSES`` times its images,
-    but at no fewer than ``LEAST_IMAGES`` and no more than ``MOST_IMAGES``, and at each image ``LEAST_PASSES``
-    times.
+    """The steps of a run over a training split: enough to see its images ``PASSES`` times, but at least
+    ``LEAST_IMAGES`` and at most ``MOST_IMAGES`` images, and each image at least ``LEAST_PASSES`` times.
 
     Args:
-        images: in the split, one or more.
-        batch_size: images that a step sees.
+        images: number of images in the split, one or more.
+        batch_size: number of images per step.
     """
     looked_at = min(max(PASSES * images, LEAST_IMAGES), MOST_IMAGES)
     return math.ceil(max(looked_at, LEAST_PASSES * images) / batch_size)
 
 
 def with_length(settings: RunSettings, images: int) -> RunSettings:
-    """The settings of a run with its steps, where they give neither steps nor epochs."""
+    """The settings of a run with its steps, if they give neither steps nor epochs."""
     train = settings.train
     if train.steps is not None or train.epochs is not None:
         return settings

@@ -1,4 +1,4 @@
-"""What training tells: metrics.jsonl, train.log, TensorBoard events, and the terminal."""
+"""The output of training: metrics.jsonl, train.log, TensorBoard events, and the terminal."""
 
 from __future__ import annotations
 
@@ -35,26 +35,25 @@ LOG_FILE = "train.log"
 
 
 class RunLog:
-    """Writes the figures of one run, and what it says. A process other than the first passes ``folder=None``,
-    and then nothing is written or said.
+    """Writes the metrics and the messages of one run. Processes other than the first pass ``folder=None``,
+    and then nothing is written or printed.
 
     Args:
         folder: the run's folder.
-        start: steps that were done before (0 for a new run); figures that a killed run wrote after them are
+        start: number of steps done before (0 for a new run); metrics that a killed run wrote after them are
             dropped.
-        validated: the step of the last validation whose outcome is known; figures of one after that, which is
-            done again, are dropped too.
-        steps: steps in all.
-        batch_size: images that a step sees in all processes, for the pace.
-        eval_every: steps between validations, for the time that is left; None where there are none.
-        show_progress: whether to show how far the run is: by a bar on a terminal, elsewhere by a line now and
-            then.
-        loggers: get the figures too.
+        validated: the step of the last validation whose result is known; metrics of a later one, which is
+            repeated, are dropped too.
+        steps: total number of steps.
+        batch_size: number of images per step in all processes, for the speed.
+        eval_every: steps between validations, for the remaining time; None if there are none.
+        show_progress: whether to show progress: with a bar on a terminal, elsewhere with an occasional line.
+        loggers: additional loggers for the metrics.
         console: the terminal; standard error when None.
 
     Attributes:
-        history: all figures so far, those of a resumed run's first part too.
-        pace: how fast the run is.
+        history: all metrics so far, including those from before a resumed run was stopped.
+        pace: the speed of the run.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class RunLog:
         self.display.__exit__(kind, error, trace)
         if self.folder is not None:
             if error is not None:
-                with contextlib.suppress(OutputError):  # perhaps the disk is full, and that is the error
+                with contextlib.suppress(OutputError):  # the disk may be full, and that may be the error
                     self.note(f"error: {str(error) or type(error).__name__}")
             status = "success" if error is None else "failed"
             for other in self.loggers:
@@ -108,17 +107,17 @@ class RunLog:
                     stack.callback(self._close, each, error)
 
     def _close(self, file: Any, error: BaseException | None) -> None:
-        """Close a file; what a full disk has not taken yet is written now, and fails again."""
-        assert self.folder is not None  # the caller saw to it
+        """Close a file; data that a full disk has not accepted yet is written now, which fails again."""
+        assert self.folder is not None  # checked by the caller
         if error is None:
             with writing(self.folder):
                 file.close()
         else:
-            with contextlib.suppress(OSError, OutputError):  # the first error says enough
+            with contextlib.suppress(OSError, OutputError):  # the first error is enough
                 file.close()
 
     def advance(self, step: int, loss: float, lr: float) -> None:
-        """A step has been done; where it is time for it, say how far the run is."""
+        """Record that a step has been done; if a line is due, show progress."""
         pace = self.pace
         pace.stepped()
         if self.folder is None:
@@ -140,13 +139,13 @@ class RunLog:
     def validating(
         self, dataset: Dataset, on_batch: Callable[[PredictedBatch], None]
     ) -> Iterator[Callable[[PredictedBatch], None]]:
-        """Show how far a validation is; as ``toolkit.evaluation.driver.measuring``."""
+        """Show the progress of a validation; see ``toolkit.evaluation.driver.measuring``."""
         show, display = self.show_progress, self.display
         with measuring(dataset, on_batch, show=show, display=display, what="validating") as watch:
             yield watch
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """One line in metrics.jsonl, and each figure in TensorBoard; NaN is written as null."""
+        """Write one line in metrics.jsonl, and each metric to TensorBoard; NaN is written as null."""
         if self.folder is None:
             return
         line = {
@@ -162,34 +161,34 @@ class RunLog:
             self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
 
     def _tell(self, other: Logger, tell: Callable[[], None]) -> None:
-        """Tell another logger something; one that fails is told nothing any more, and stops nothing."""
+        """Call an additional logger; if it fails, it is turned off, and training continues."""
         try:
             tell()
-        except Exception as error:  # a network that was lost, say; they raise whatever they like
+        except Exception as error:  # such as a lost network; loggers may raise anything
             self.loggers = tuple(each for each in self.loggers if each is not other)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             name = type(other).__name__
             self.warn(f"{name} failed: {reason}. It is turned off; metrics.jsonl has all metrics")
 
     def show(self, name: str, picture: Picture, step: int) -> None:
-        """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""
+        """Add a picture (uint8 ``[H, W, 3]``, RGB) to TensorBoard."""
         if self.folder is not None:
             self.tensorboard.show(name, picture, step)
 
     def say(self, text: str) -> None:
-        """A line for people, or several."""
+        """Print one or more lines for people."""
         if self.folder is not None:
             self.note(text)
             logger.info(text)
 
     def warn(self, text: str) -> None:
-        """A line for people that something is wrong."""
+        """Print a warning for people."""
         if self.folder is not None:
             self.note(f"warning: {text}")
             logger.warning("warning: %s", text)
 
     def note(self, text: str) -> None:
-        """A line for train.log alone, or several, with the time."""
+        """Write one or more lines with the time to train.log only."""
         if self.folder is None:
             return
         now = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -198,8 +197,8 @@ class RunLog:
             self.text.flush()
 
     def _take_up(self, path: Path, step: int, validated: int) -> None:
-        """Keep the lines up to ``step``, and of validations those up to ``validated``; a last line that a
-        kill cut short goes too.
+        """Keep the lines up to ``step``, and validations up to ``validated``; a last line that was cut short
+        by a kill is removed as well.
         """
         if not path.exists():
             return
@@ -219,7 +218,7 @@ def _is_validation(figures: dict[str, Any]) -> bool:
 
 
 def _appended(path: Path) -> TextIO:
-    """A file that lines are added to; names of images whose bytes are not UTF-8 are written as \\udce9."""
+    """Open a file to append lines; names of images whose bytes are not UTF-8 are written as \\udce9."""
     return io.TextIOWrapper(open_to_append(path), "utf-8", "backslashreplace")
 
 
@@ -229,5 +228,5 @@ def read_metrics(run: Path) -> list[dict[str, float | None]]:
 
 
 def last_step(run: Path) -> int:
-    """The last step that a run's metrics.jsonl knows of; 0 where there is none."""
+    """The last step in a run's metrics.jsonl; 0 if there is none."""
     return max((int(figures["step"]) for figures in read_figures(run / METRICS_FILE)), default=0)

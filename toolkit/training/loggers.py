@@ -1,4 +1,4 @@
-"""Loggers beside metrics.jsonl and TensorBoard, by the interface of Lightning Fabric's."""
+"""Loggers in addition to metrics.jsonl and TensorBoard, with the interface of Lightning Fabric's loggers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from toolkit.config.tree import flat_items
 from toolkit.errors import UnavailableError
 
 PROJECT = "toolkit"
-"""The project (Weights & Biases) or experiment (MLflow) that runs are entered in, where the environment names
-no other.
+"""The default project (Weights & Biases) or experiment (MLflow) for runs, if the environment names no other.
 """
 
 
 def make_loggers(settings: RunSettings, run: Path) -> list[Logger]:
-    """The loggers that ``train.loggers`` names, which have been told the settings.
+    """Create the loggers that ``train.loggers`` names, and log the settings to them.
 
     Args:
-        settings: of the run.
-        run: its folder, whose name the run has there.
+        settings: the settings of the run.
+        run: its folder, whose name becomes the name of the run there.
 
     Raises:
         UnavailableError: when one cannot be used: a package is missing, or a server does not answer.
@@ -36,10 +35,10 @@ def make_loggers(settings: RunSettings, run: Path) -> list[Logger]:
     for name in settings.train.loggers:
         try:
             loggers.append(makers[name](run))
-        except Exception as error:  # an import, an address, an account: they raise whatever they like
+        except Exception as error:  # an import, an address, an account: loggers may raise anything
             raise UnavailableError(_unavailable(name, error)) from error
     for logger in loggers:
-        if not isinstance(logger, CSVLogger):  # which knows no settings
+        if not isinstance(logger, CSVLogger):  # which does not store settings
             logger.log_hyperparams(dict(flat_items(settings.model_dump(mode="json"))))
     return loggers
 
@@ -73,10 +72,10 @@ def _mlflow(run: Path) -> Logger:
 
 
 class WandbLogger(Logger):
-    """A run in Weights & Biases, which has a logger for Fabric itself, but one that needs all of Lightning.
+    """A run in Weights & Biases, whose own logger for Fabric needs all of Lightning.
 
     Args:
-        experiment: what ``wandb.init`` gives.
+        experiment: the result of ``wandb.init``.
         run: the run's folder.
     """
 
@@ -85,7 +84,7 @@ class WandbLogger(Logger):
 
     @property
     def name(self) -> str:
-        """That of the run's folder."""
+        """The name of the run's folder."""
         return self._name
 
     @property
@@ -94,7 +93,7 @@ class WandbLogger(Logger):
         return str(self._experiment.id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record figures of a step."""
+        """Record metrics of a step."""
         self._experiment.log(dict(metrics), step=step)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -107,8 +106,8 @@ class WandbLogger(Logger):
 
 
 class MlflowLogger(Logger):
-    """A run in MLflow, at the server or folder that MLflow's own environment variables name. Lightning has a
-    logger for MLflow in PyTorch Lightning alone, which would be a framework more.
+    """A run in MLflow, at the server or folder that MLflow's environment variables name. Lightning's logger
+    for MLflow is only part of PyTorch Lightning, which would be an additional framework.
 
     Args:
         client: an ``mlflow.MlflowClient``.
@@ -123,7 +122,7 @@ class MlflowLogger(Logger):
 
     @property
     def name(self) -> str:
-        """That of the run's folder."""
+        """The name of the run's folder."""
         return self._name
 
     @property
@@ -132,7 +131,7 @@ class MlflowLogger(Logger):
         return self._id
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record figures of a step; ``loss/dice`` becomes ``loss.dice``, because in MLflow's folders there
+        """Record metrics of a step; ``loss/dice`` becomes ``loss.dice``, because in MLflow's folders there
         cannot be a ``loss`` as well as something below it.
         """
         from mlflow.entities import Metric

@@ -1,4 +1,4 @@
-"""The model as distributed training wants it."""
+"""The model in the form that distributed training needs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from toolkit.types import Sample
 
 
 class SampleBatch:
-    """Samples on their way through Fabric and DDP, which would otherwise look inside and try to copy them."""
+    """Wraps samples for Fabric and DDP, which would otherwise look inside and try to copy them."""
 
     def __init__(self, samples: list[Sample]) -> None:
         self.samples = samples
 
 
 class LossModule(nn.Module):
-    """The model as DDP wants it: ``forward`` is the loss.
+    """The model in the form that DDP needs: ``forward`` is the loss.
 
     Args:
-        model: computes it.
-        owner: whose model it is, for messages.
+        model: the model that computes the loss.
+        owner: the owner of the model, for messages.
     """
 
     def __init__(self, model: TrainableModel, owner: str) -> None:
@@ -36,8 +36,8 @@ class LossModule(nn.Module):
         """The losses of a batch, by name.
 
         Raises:
-            InvalidDataError: when the model returns something else, or batch norm cannot learn from so
-                little.
+            InvalidDataError: when the model returns something else, or batch norm cannot train on such
+                a small batch.
         """
         try:
             losses = self.model.loss(batch.samples)
@@ -46,8 +46,8 @@ class LossModule(nn.Module):
                 raise
             sizes = ", ".join(f"{s.path or s.id} ({s.size[0]}×{s.size[1]})" for s in batch.samples)
             raise InvalidDataError(
-                f"{self.owner}, loss of the samples {sizes} (height×width): so small a batch leaves batch"
-                " norm with a single value, from which it cannot learn. Hint: train.batch_size=2 or more"
-                " for each process and part, larger images, or another norm"
+                f"{self.owner}, loss of the samples {sizes} (height×width): this batch leaves batch"
+                " norm with a single value, on which it cannot train. Hint: train.batch_size=2 or more for"
+                " each process and part, larger images, or another norm"
             ) from None
         return checked_losses(losses, batch.samples, owner=self.owner, with_gradient=torch.is_grad_enabled())

@@ -1,4 +1,4 @@
-"""What a run says when it begins and when it ends."""
+"""The messages at the beginning and at the end of a run."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def opening_lines(
     steps: int,
     done: int = 0,
 ) -> Iterator[str]:
-    """The lines: what learns from what, from which start, for how long, and which settings were adapted to
+    """The lines: the model, the data, the start weights, the length, and the settings that were adapted to
     the run.
 
     Args:
-        settings: of the run.
-        plugin: that it trains.
+        settings: the settings of the run.
+        plugin: the plugin that it trains.
         splits: the data.
-        model: with what is frozen at the start.
-        groups: of the optimizer.
-        start_weights: what the model starts from; None where it was handed over with its weights.
+        model: the model, with the initially frozen parts frozen.
+        groups: the optimizer's groups.
+        start_weights: what the model starts from; None if it was passed in with its weights.
         fabric: devices and processes.
-        steps: optimizer steps in all.
-        done: those that were done before.
+        steps: total number of optimizer steps.
+        done: number of steps done before.
     """
     options, images = settings.train, len(splits.train)
     held_out = counted(len(splits.val), "validation image") if splits.val else "no validation images"
@@ -77,11 +77,11 @@ def opening_lines(
 
 
 def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
-    """What makes a task one from which nothing can be learned.
+    """Warnings about a task from which nothing can be learned.
 
     Args:
-        task: of the plugin.
-        classes: of the model.
+        task: the task of the plugin.
+        classes: the classes of the model.
     """
     if "label_map" in task.predicts and len(classes) == 1:
         yield (
@@ -92,7 +92,7 @@ def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
 
 
 def start_line(start_weights: StartWeights | None) -> str:
-    """What a model starts from."""
+    """A line about what a model starts from."""
     if start_weights is None:
         return "Starts from the weights of the model that was passed in"
     if start_weights.report is not None:
@@ -106,15 +106,15 @@ def start_line(start_weights: StartWeights | None) -> str:
 def closing_line(
     progress: Progress, steps: int, *, finished: bool, seconds: float, metric: str, measured_on: str
 ) -> str:
-    """What came of a run, in a line or two.
+    """The result of a run, in a line or two.
 
     Args:
-        progress: how far it is.
-        steps: that it was to have.
-        finished: whether it came to its end, if only by early stopping.
-        seconds: that it took; NaN for a run that was resumed.
-        metric: that chose the best checkpoint.
-        measured_on: what it was measured on, in words.
+        progress: the progress of the run.
+        steps: the planned number of steps.
+        finished: whether it reached its end, possibly by early stopping.
+        seconds: its duration; NaN for a resumed run.
+        metric: the metric that selected the best checkpoint.
+        measured_on: a description of what it was measured on.
     """
     done = counted(progress.step, "step")
     if not finished:

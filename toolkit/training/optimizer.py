@@ -27,12 +27,12 @@ from toolkit.runtime.devices import choose_precision, find_device
 
 
 def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer:
-    """The optimizer over the model's parameter groups, those with ``lr_factors`` apart; each group remembers
-    its ``base_lr``.
+    """The optimizer over the model's parameter groups, those with ``lr_factors`` in separate groups; each
+    group stores its ``base_lr``.
 
     Raises:
         TrainingError: when nothing in the model is trainable.
-        ConfigError: when ``lr_factors`` names a part that is not there.
+        ConfigError: when ``lr_factors`` names a part that does not exist.
     """
     lr = settings.scaled_lr()
     groups = [{"lr": lr, **group} for group in model.parameter_groups(lr, settings.weight_decay)]
@@ -46,8 +46,8 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
         group["base_lr"] = group["lr"]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler,
-    # Fabric cannot clip for it.
+    # One pass over memory and one call, instead of a dozen for each parameter; but Fabric cannot clip for it
+    # under a GradScaler.
     is_fused = choose_precision(settings.precision, find_device(settings.device).type) != "fp16"
     return AdamW(
         groups,
@@ -61,14 +61,14 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
 def with_lr_factors(
     groups: Sequence[Mapping[str, Any]], model: nn.Module, factors: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Parameter groups in which parameters with a factor stand in groups of their own, whose ``lr`` is
+    """Parameter groups in which parameters with a factor are in separate groups, whose ``lr`` is
     multiplied by it.
 
     Args:
-        groups: with ``params`` and ``lr``; all other keys are copied, and ``name`` gets the pattern before
-            it.
-        model: has the parameters.
-        factors: pattern (see ``toolkit.models.parts``) -> factor; where several match a parameter, the last
+        groups: groups with ``params`` and ``lr``; all other keys are copied, and ``name`` is prefixed with
+            the pattern.
+        model: the model with the parameters.
+        factors: pattern (see ``toolkit.models.parts``) -> factor; if several match a parameter, the last
             one counts.
 
     Raises:
@@ -92,20 +92,20 @@ def with_lr_factors(
 
 
 def warmup_steps(settings: TrainSettings, steps: int) -> int:
-    """The steps of warm-up: what the settings say, but no more than half of a short run."""
+    """The number of warm-up steps: as in the settings, but at most half of a short run."""
     return min(settings.warmup_steps, steps // 2)
 
 
 def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float]:
-    """``factor(step)``: what the learning rate is multiplied by in a step, counting from 0.
+    """``factor(step)``: the factor of the learning rate in a step, counting from 0.
 
     Raises:
-        ConfigError: when a milestone, or ``unfreeze_at``, lies beyond the last step.
+        ConfigError: when a milestone, or ``unfreeze_at``, is beyond the last step.
     """
     warmup = warmup_steps(settings, steps)
     beyond = [milestone for milestone in settings.milestones if milestone >= steps]
     if beyond:
-        raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
+        raise ConfigError(f"train.milestones {beyond} are beyond the {steps} steps of the run")
     if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
         raise ConfigError(
             f"train.unfreeze_at {settings.unfreeze_at} is beyond the {steps} steps of the run. Hint:"
@@ -129,11 +129,11 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
 
 
 def take_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
-    """Take over a saved state of an optimizer, but for how it computes, which follows the precision and the
-    device that are asked for now.
+    """Load a saved state of an optimizer, except for how it computes, which follows the current precision and
+    device.
 
     Raises:
-        ValueError: when it is of other parameters.
+        ValueError: when it belongs to other parameters.
         KeyError: when it lacks a part.
     """
     groups = [
@@ -149,7 +149,7 @@ def take_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
 
 
 HOW = ("fused", "foreach", "capturable", "differentiable")
-"""Options of torch's optimizers that change how a step is computed, and not what."""
+"""Options of torch's optimizers that change how a step is computed, but not its result."""
 
 
 def set_learning_rate(optimizer: Optimizer, factor: float) -> None:
@@ -175,7 +175,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: torch.nn.Module, step: int) -> None:
-        """Take in the weights after optimizer step ``step``."""
+        """Update the average with the weights after optimizer step ``step``."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in model.state_dict().items():
             if value.is_floating_point():
@@ -184,14 +184,14 @@ class Ema:
                 self.average[name].copy_(value)
 
     def load(self, average: Mapping[str, Any]) -> None:
-        """Take over a saved average."""
+        """Load a saved average."""
         for name, value in self.average.items():
             value.copy_(average[name])
 
 
 @contextmanager
 def averaged_weights(model: torch.nn.Module, ema: Ema | None) -> Iterator[None]:
-    """The model with its moving average in place of its weights, where there is one."""
+    """A context in which the model has its moving average, if there is one, in place of its weights."""
     if ema is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""How fast a run goes, how long it will still take, and when it is time for another line about it."""
+"""The speed of a run, its remaining time, and when another progress line is due."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from statistics import fmean
 
 RECENT = 50
-"""Steps that the pace is taken from."""
+"""Number of recent steps from which the speed is computed."""
 MOST_SECONDS = 30.0
-"""Seconds between two lines at most, while steps are that quick."""
+"""Longest time between two lines in seconds, as long as steps are quicker than that."""
 LEAST_SECONDS = 2.0
-"""Seconds between two lines at least, but for the tenths of a run."""
+"""Shortest time between two lines in seconds, except at each tenth of a run."""
 LEAST_LINES = 10
-"""Lines that a run has at least, however short it is; fewer where it has fewer steps."""
+"""Smallest number of lines, however short the run is; fewer if it has fewer steps."""
 TRUSTED_STEPS, TRUSTED_SECONDS = 5, 3.0
-"""A pace is believed after so many steps, once they have taken so long."""
+"""The speed is trusted after this many steps and this many seconds."""
 
 
 class Clock:
-    """Where the time goes: images per second, and the part of the time spent waiting for data."""
+    """Measures images per second, and the fraction of the time spent waiting for data."""
 
     def __init__(self) -> None:
         self._restart()
@@ -32,13 +32,13 @@ class Clock:
 
     @contextmanager
     def waiting_for_data(self) -> Iterator[None]:
-        """Count what happens inside as waiting."""
+        """Count the time in this context as waiting."""
         began = time.perf_counter()
         yield
         self.waited += time.perf_counter() - began
 
     def figures(self) -> dict[str, float]:
-        """The figures since the last call; ``images`` is counted up by the caller."""
+        """The figures since the last call; the caller increments ``images``."""
         passed = max(time.perf_counter() - self.began, 1e-9)
         figures = {"images_per_second": self.images / passed, "data_wait": self.waited / passed}
         self._restart()
@@ -49,10 +49,10 @@ class Pace:
     """Times the steps and the validations of a run.
 
     Args:
-        start: steps that were done before.
-        steps: steps in all.
-        eval_every: steps from one validation to the next; None where there are none.
-        clock: gives the time in seconds.
+        start: number of steps done before.
+        steps: total number of steps.
+        eval_every: steps from one validation to the next; None if there are none.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Pace:
         self._said, self._said_step = self.began, start
 
     def stepped(self) -> None:
-        """A step has been done."""
+        """Record that a step has been done."""
         now = self.clock()
-        # The first step of a run prepares much that the others find ready.
+        # The first step of a run is slow, because it includes one-time preparations.
         if self._timed == 1:
             self._durations.clear()
         self._durations.append(now - self._mark)
@@ -81,7 +81,7 @@ class Pace:
 
     @contextmanager
     def validating(self) -> Iterator[None]:
-        """What happens inside is a validation, and no part of a step."""
+        """Count the time in this context as a validation, not as part of a step."""
         began = self.clock()
         yield
         self._mark = self.clock()
@@ -94,12 +94,12 @@ class Pace:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether enough steps were timed to say how long the run will take."""
+        """Whether enough steps were timed to estimate how long the run will take."""
         return self._timed > TRUSTED_STEPS and sum(self._durations) >= TRUSTED_SECONDS
 
     def seconds_left(self, step: int) -> float:
-        """How long the rest of the run takes after ``step`` steps; NaN when nothing is known yet. Validations
-        count once one was timed.
+        """The remaining time of the run after ``step`` steps; NaN when nothing is known yet. Validations
+        are included once one has been timed.
         """
         left = (self.steps - step) * self.seconds_per_step
         if self._validations:
@@ -112,7 +112,7 @@ class Pace:
         return math.ceil(self.steps / self.eval_every) - step // self.eval_every
 
     def line_is_due(self, step: int) -> bool:
-        """Whether it is time for another line after ``step`` steps; says so once each time."""
+        """Whether another line is due after ``step`` steps; true only once each time."""
         now = self.clock()
         interval = min(MOST_SECONDS, max(LEAST_SECONDS, (now - self.began) / 4))
         tenth = (self.steps - self.start) / LEAST_LINES

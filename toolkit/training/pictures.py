@@ -1,4 +1,4 @@
-"""The pictures that a run leaves: its curves, its first batch, and what it predicts."""
+"""The pictures of a run: its curves, its first batch, and its predictions."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ CONFUSION, CLASS_CURVES = "val-confusion.png", "val-class-curves.png"
 PICTURES = (CURVES, FIRST_BATCH, PREDICTIONS, CONFUSION, CLASS_CURVES)
 
 ROWS = 6
-"""Validation images that are shown."""
+"""Number of validation images that are shown."""
 BATCH_IMAGES = 8
-"""Images of the first batch that are shown, two in a row."""
+"""Number of images of the first batch that are shown, two per row."""
 CELL = 224
-"""Pixels that an image has across."""
+"""Width of an image in pixels."""
 SHARE = 0.02
-"""Part of the time that drawing may take; the first and the last validation are drawn whatever it costs."""
+"""Fraction of the time that drawing may take; the first and the last validation are always drawn."""
 IN_TENSORBOARD = 10
-"""Sheets of predictions that TensorBoard gets of a run, about."""
+"""Approximate number of sheets of predictions that a run writes to TensorBoard."""
 
 
 class RunPictures:
-    """Draws while a run trains, in its first process. What cannot be written is a warning, and stops nothing.
+    """Draws while a run trains, in its first process. If a picture cannot be written, this is only a warning.
 
     Args:
-        folder: of the run; None draws nothing.
-        log: of the run.
-        dataset: that it learns from; has the classes and their colors.
-        learns: the fields of a sample that the model learns from, which are all that is drawn.
-        clock: gives the time in seconds.
-        metrics: names of those that get a curve, as metrics.jsonl has them.
+        folder: the folder of the run; None draws nothing.
+        log: the log of the run.
+        dataset: its training split, with the classes and their colors.
+        learns: the fields of a sample that the model learns from; only these are drawn.
+        clock: returns the time in seconds.
+        metrics: names of the metrics that get a curve, as in metrics.jsonl.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RunPictures:
         self.best: tuple[Sequence[Report], str] | None = None
 
     def first_batch(self, samples: Sequence[Sample]) -> None:
-        """Draw the images that the model learns from first, as they are augmented, with their labels."""
+        """Draw the images of the first batch, augmented, with their labels."""
         others = {name: None for name in FIELDS if name not in self.learns}
         shown = [sample.with_(**others) for sample in samples[:BATCH_IMAGES]]
         cells: list[Cell | None] = [
@@ -91,8 +91,8 @@ class RunPictures:
         self.best = (reports, f"step {step}")
 
     def validation(self, shown: ShownPredictions, *, last: bool) -> None:
-        """Draw what was predicted, and the curves so far, and write the table of validations; before the last
-        validation only where that takes little of the time.
+        """Draw the predictions and the curves so far, and write the table of validations; before the last
+        validation, only if that takes little of the time.
 
         Args:
             shown: images with truth and prediction.
@@ -109,7 +109,7 @@ class RunPictures:
         self.cost = self.drawn_at - began
 
     def finish(self) -> None:
-        """Bring curves and table up to date, when the run ends."""
+        """Update curves and table when the run ends."""
         if self.is_behind:
             self._write_figures()
 
@@ -140,23 +140,23 @@ class RunPictures:
             return
         try:
             write(self.folder)
-        except Exception as error:  # somebody else's task draws by code of its own, which may raise anything
+        except Exception as error:  # a third-party task draws with its own code, which may raise anything
             self.failed.add(name)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.log.warn(f"{name} cannot be written: {reason}. Training continues without it")
 
 
 class ShownPredictions:
-    """Keeps the predictions of a few validation images, from all over the split.
+    """Keeps the predictions of a few validation images, spread over the split.
 
     Args:
-        count: images that this process measures.
-        score: that an object needs to be shown.
+        count: number of images that this process measures.
+        score: minimum score of objects to show.
 
     Attributes:
         rows: image, truth and prediction of each.
         titles: their ids.
-        folder: that the first of them comes from; None where they come from no file.
+        folder: the folder of the first of them; None if they do not come from files.
     """
 
     def __init__(self, count: int, score: float) -> None:
@@ -168,7 +168,9 @@ class ShownPredictions:
         self.folder: Path | None = None
 
     def add(self, batch: PredictedBatch) -> None:
-        """Keep what is to be shown of a batch; of a promptable model, the answers by its first protocol."""
+        """Keep the images of a batch that are to be shown; for a promptable model, the answers for its first
+        protocol.
+        """
         predictions = next(iter(batch.predictions.values()))
         for place, (sample, prediction) in enumerate(
             zip(batch.samples, predictions, strict=True), start=batch.first
@@ -181,7 +183,7 @@ class ShownPredictions:
 
 
 def panels_of(history: History, metrics: Sequence[str]) -> list[Panel]:
-    """Loss, learning rate and metrics over the steps, as far as there are any figures."""
+    """Loss, learning rate and metrics over the steps, as far as there are any values."""
     groups = {
         "loss": {"loss": "training", "val/loss": "validation"},
         "learning rate": {"lr": "lr"},

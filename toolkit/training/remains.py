@@ -1,4 +1,4 @@
-"""What a run leaves that stopped before it had learned anything: it is never in the way of the next try."""
+"""The files of a run that stopped before its first step: they never block the next try."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _LEFT_BY_LOGGERS = {
     "csv": ("version_*",),
     "wandb": ("run-*", "offline-run-*", "latest-run", "debug*.log", "settings"),
 }
-"""Folders that ``train.loggers`` may have made by then, with what may be in them."""
+"""Folders that ``train.loggers`` may have created by then, with their possible contents."""
 
 
 def never_stepped(run: Path) -> bool:
-    """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
+    """Whether a folder contains only the files of a run that stopped before its first step."""
     if run.is_dir() and not run.is_symlink() and holds_nothing(run) and any(run.iterdir()):
         return True
-    # Settings alone may be anybody's; with the lock beside them, they are those of a run.
+    # Settings alone may be anybody's; with the lock next to them, they belong to a run.
     if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
         return False
     if not all(_is_left_before_steps(path) for path in run.iterdir()):
@@ -42,18 +42,18 @@ def never_stepped(run: Path) -> bool:
     if (run / METRICS_FILE).is_file() and last_step(run):
         return False
     try:
-        best = read_manifest(run / BEST)  # of a validation before the first step
+        best = read_manifest(run / BEST)  # from a validation before the first step
     except CheckpointError:  # damaged, so somebody may want to look at it
         return False
     return best.step == 0 if best else not (run / BEST).exists()
 
 
 def clear(run: Path) -> None:
-    """Empty a folder of which ``never_stepped`` is true. Whenever the process is killed meanwhile, it stays
-    true of what is left.
+    """Empty a folder for which ``never_stepped`` is true. If the process is killed meanwhile, it remains true
+    for the rest.
     """
     with locked(run):
-        # The settings last: beside the lock, they say whose all of this is.
+        # The settings last: together with the lock, they mark the folder as a run.
         for path in sorted(run.iterdir(), key=lambda path: path.name == CONFIG_FILE):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""The report that a run leaves at its end, of the validation that was the best."""
+"""The report that a run writes at its end, about the best validation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from toolkit.reporting.observer import Observer
 from toolkit.training.log import RunLog
 
 SHORTEST = 30.0
-"""Seconds that a run takes at least for a report that nobody has asked for; of a shorter one it would be more
-than a tenth.
+"""Shortest duration of a run, in seconds, for a report that was not requested; for a shorter run it would
+take more than a tenth of the time.
 """
 NOTE = (
     "Of the best validation of the training, without intervals; `toolkit report` with the run's folder adds"
@@ -29,17 +29,17 @@ NOTE = (
 
 
 class RunReport:
-    """Looks at validations, and writes the report of the best one. What cannot be written is a warning, and
-    stops nothing.
+    """Observes validations, and writes the report of the best one. If it cannot be written, this is only a
+    warning.
 
     Args:
-        folder: of the run; None writes nothing, as in a process other than the first.
-        log: of the run.
-        settings: of the run; ``train.report`` says whether a report is wanted.
-        dataset: the validation split; None where there is none.
-        threshold: the score that an object needs to be shown.
+        folder: the folder of the run; None writes nothing, as in a process other than the first.
+        log: the log of the run.
+        settings: the settings of the run; ``train.report`` says whether a report is wanted.
+        dataset: the validation split; None if there is none.
+        threshold: minimum score of objects to show.
         model: facts about the model, for the page.
-        clock: gives the time in seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -61,40 +61,38 @@ class RunReport:
         self.best: tuple[Observer, Sequence[Report], int] | None = None
 
     def begin_validation(self) -> None:
-        """Forget what was seen of the last one."""
+        """Discard the observations of the last validation."""
         self.observer = None if self.dataset is None else Observer(tuple(self.dataset.classes))
 
     def add(self, batch: PredictedBatch) -> None:
-        """Look at the predictions of a batch."""
+        """Observe the predictions of a batch."""
         if self.observer is not None:
             self.observer.add(batch)
 
     def improved(self, reports: Sequence[Report], step: int) -> None:
-        """The validation that has just ended is the best so far."""
+        """Record that the validation that has just ended is the best so far."""
         if self.observer is not None:
             self.best = (self.observer, reports, step)
 
     def write(self) -> None:
-        """Write it, when it was asked for or costs little compared with the run."""
+        """Write the report, if it was requested or takes little time compared with the run."""
         is_long = self.clock() - self.began >= SHORTEST
         if self.folder is None or self.best is None or not (self.settings.train.report or is_long):
             return
         page = self.folder / PAGE
         try:
-            # only now, because importing what draws charts takes a second
+            # imported only now, because the code for charts takes a second to import
             from toolkit.reporting.written import write_report
 
             write_report(self._findings(self.folder, *self.best), page)
-        except (
-            Exception
-        ) as error:  # a dataset of somebody else reads its images again, which may raise anything
+        except Exception as error:  # a third-party dataset reads its images again, which may raise anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.log.warn(f"{PAGE} cannot be written: {reason}. Training has ended without it")
         else:
             self.log.say(f"The report of the best validation is {page}")
 
     def _findings(self, folder: Path, observer: Observer, reports: Sequence[Report], step: int) -> Findings:
-        assert self.dataset is not None  # else nothing was observed
+        assert self.dataset is not None  # otherwise nothing was observed
         data = self.settings.data
         return Findings(
             folder.resolve().name,

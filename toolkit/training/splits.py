@@ -1,4 +1,4 @@
-"""The data of a run: the split to learn from, and the one to validate on."""
+"""The data of a run: the training split and the validation split."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from toolkit.registry.manifests import TaskManifest
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run learns from.
+    """The splits of a run.
 
     Attributes:
-        train: the split to learn from.
-        val: the one to validate on, if there is one.
-        conversion: in words, how samples were made to suit the task; empty when they were not changed.
+        train: the training split.
+        val: the validation split, if there is one.
+        conversion: a description of how samples were converted for the task; empty when they were not
+            changed.
 
     Raises:
-        DataError: when the two have different classes, or in another order.
+        DataError: when the two have different classes, or the same in a different order.
     """
 
     train: Dataset
@@ -32,9 +33,9 @@ class Splits:
     def __post_init__(self) -> None:
         if self.val is not None and tuple(self.val.classes) != tuple(self.train.classes):
             raise DataError(
-                f"the splits have different classes, or in another order: {', '.join(self.train.classes)} to"
-                f" learn from, and {', '.join(self.val.classes)} to validate on. Hint: give both the same"
-                " classes"
+                "the splits have different classes, or the same in a different order:"
+                f" {', '.join(self.train.classes)} for training, {', '.join(self.val.classes)} for validation"
+                ". Hint: give both the same classes in the same order"
             )
 
 

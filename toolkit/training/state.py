@@ -1,4 +1,4 @@
-"""The state that ``--resume`` goes on from: one file, written in one atomic step, that holds all that
+"""The state from which ``--resume`` continues: one file, written atomically, that contains everything that
 training changes.
 """
 
@@ -27,15 +27,15 @@ _HINT = "begin a new run from what this one has learned, with weights={} and ano
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        step: optimizer steps done.
+        step: number of optimizer steps done.
         best: the best value of the chosen metric so far; NaN before the first validation.
-        best_step: the step it was reached at.
-        stale: validations since then, for early stopping.
-        skipped: steps in a row that fp16 skipped because the loss or gradient overflowed.
-        untrained: the metrics before the first step, where they were measured.
+        best_step: the step at which it was reached.
+        stale: number of validations since then, for early stopping.
+        skipped: number of consecutive steps that fp16 skipped because the loss or gradient overflowed.
+        untrained: the metrics before the first step, if they were measured.
         validated: the step of the last validation; -1 before the first.
     """
 
@@ -48,12 +48,12 @@ class Progress:
     validated: int = -1
 
     def forget_best(self) -> None:
-        """Begin anew with looking for the best, as when something else is measured."""
+        """Restart the search for the best value, for example if something else is measured."""
         self.best, self.best_step, self.stale, self.untrained = math.nan, 0, 0, {}
         self.validated = -1
 
     def compare(self, metric: str) -> str:
-        """What to print beside a metric: its value before training, where that was measured; empty before the
+        """What to print after a metric: its value before training, if that was measured; empty before the
         first step.
         """
         return f" (untrained {self.untrained[metric]:.4f})" if self.step and metric in self.untrained else ""
@@ -83,7 +83,7 @@ class _Data(Schema):
 
 
 class _State(Schema):
-    """What a run saves, and may not have been ours."""
+    """The contents of the file, which may come from somebody else."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
 
@@ -112,7 +112,7 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
     """Read back what ``save_state`` wrote; never runs code from the file.
 
     Raises:
-        CheckpointError: when the file is absent or damaged.
+        CheckpointError: when the file is missing or damaged.
     """
     path = folder / RESUME_FILE
     if not is_there(path):
@@ -126,8 +126,8 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
         raise
     except Exception as error:  # torch raises many kinds for damaged files
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        if "weights_only" in reason:  # and advice of torch's to switch the protection off
-            reason = "it holds something else than the toolkit saves"
+        if "weights_only" in reason:  # with torch's advice to switch the protection off
+            reason = "it contains something other than the toolkit saves"
         raise CheckpointError(
             f"{path} is damaged or not safe to open: {reason}. Hint: {_HINT.format(folder)}"
         ) from None

@@ -1,4 +1,4 @@
-"""Measuring a model while it trains, and which of its checkpoints is the best."""
+"""Evaluates a model while it trains, and determines its best checkpoint."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ logger = logging.getLogger("toolkit")
 
 @dataclass(frozen=True)
 class ValidationFigures:
-    """What a validation found.
+    """The results of a validation.
 
     Attributes:
-        metrics: of all evaluators, by name.
-        loss: the total.
-        losses: its terms.
-        headline: names of the metrics worth a line.
-        reports: of all evaluators.
+        metrics: metrics of all evaluators, by name.
+        loss: the total loss.
+        losses: the terms of the loss.
+        headline: names of the metrics worth showing.
+        reports: reports of all evaluators.
     """
 
     metrics: dict[str, float]
@@ -43,7 +43,7 @@ class ValidationFigures:
     reports: tuple[Report, ...] = ()
 
     def for_log(self) -> dict[str, float]:
-        """All figures as metrics.jsonl has them."""
+        """All figures as in metrics.jsonl."""
         figures = {f"val/{name}": value for name, value in self.metrics.items()} | {"val/loss": self.loss}
         if len(self.losses) > 1:
             figures |= {f"val/loss/{name}": value for name, value in self.losses.items()}
@@ -57,19 +57,19 @@ class ValidationFigures:
 
 
 class Validation:
-    """Measures a model on the validation split, again and again.
+    """Evaluates a model on the validation split repeatedly.
 
     Args:
-        dataset: the split; None where there is none.
+        dataset: the split; None if there is none.
         measurements: what is measured.
-        options: batch size, processes, and the metric that chooses the best checkpoint.
+        options: batch size, processes, and the metric that selects the best checkpoint.
         fabric: devices, processes and precision.
 
     Attributes:
-        best_metric: the metric that chooses the best checkpoint; known before the first step, because an
-            empty report names its metrics too.
-        lower_is_better: whether less of it is better.
-        headline: names of the metrics worth a line.
+        best_metric: the metric that selects the best checkpoint; known before the first step, because an
+            empty report also names its metrics.
+        lower_is_better: whether lower values of it are better.
+        headline: names of the metrics worth showing.
 
     Raises:
         UsageError: when the settings name a metric that is not measured.
@@ -101,7 +101,7 @@ class Validation:
         """Measure a model; every process takes its share and gets the whole result.
 
         Args:
-            model: is measured.
+            model: the model to measure.
             on_batch: called with the predictions of each batch of this process.
         """
         subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
@@ -115,13 +115,13 @@ class Validation:
         )
 
     def try_out(self, model: Model) -> None:
-        """Measure the first images of this process's share, to see that all that validating takes is there:
-        labels, settings of the evaluators, and memory. Nothing is kept of it.
+        """Measure the first images of this process's share, to check that everything that validation needs is
+        available: labels, settings of the evaluators, and memory. The results are discarded.
 
         Raises:
-            ToolkitError: what validating would raise.
+            ToolkitError: any error that validation would raise.
         """
-        assert self.dataset is not None  # the caller saw to it
+        assert self.dataset is not None  # checked by the caller
         own = range(self.fabric.global_rank, len(self.dataset), self.fabric.world_size)
         try:
             with undisturbed():
@@ -141,9 +141,7 @@ class Validation:
             raise type(error)(f"{error}\n(found when validation was tried, before the first step)") from None
 
     def note_if_best(self, figures: ValidationFigures, progress: Progress) -> bool:
-        """Whether these figures beat all before; the progress remembers them then, and how long it was not
-        so.
-        """
+        """Whether these figures beat all previous ones; the progress is updated accordingly."""
         value = (figures.metrics | {"loss": figures.loss})[self.best_metric]
         if not is_better(value, progress.best, lower=self.lower_is_better):
             progress.stale += 1
@@ -157,9 +155,9 @@ class Validation:
             self._loader.close()
 
     def _loader_for_all(self) -> EvaluationLoader:
-        """One for all validations, so that its processes are started once."""
+        """One loader for all validations, so that its processes are started only once."""
         if self._loader is None:
-            assert self.dataset is not None  # the caller saw to it
+            assert self.dataset is not None  # checked by the caller
             self._loader = EvaluationLoader(
                 self.dataset,
                 batch_size=self.options.eval_batch_size,
@@ -173,8 +171,8 @@ class Validation:
 
 
 def _try_to_measure(measurement: Measurement, batch: PredictedBatch) -> None:
-    """Let an evaluator say what it lacks. It is not prepared for the dataset, as that may happen once for
-    each validation only, and so what else it raises is left to validation.
+    """Let an evaluator report what is missing. It is not prepared for the dataset, because that may happen
+    only once per validation, so any other error is left to validation.
     """
     try:
         measurement.update(batch.samples, batch.predictions)

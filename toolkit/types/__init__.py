@@ -1,8 +1,8 @@
-"""The types that data travels in: ``Sample`` in, ``Prediction`` out, ``Instances`` in both.
+"""The types of data: ``Sample`` goes in, ``Prediction`` comes out, and both contain ``Instances``.
 
-All arrays are CPU tensors, frozen in place by convention and checked when built. Pixel coordinates have their
-origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`` in pixels with ``x1, y1``
-exclusive.
+All arrays are CPU tensors, never modified in place by convention, and checked when built. Pixel coordinates
+have their origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`` in pixels with
+``x1, y1`` exclusive.
 """
 
 from toolkit.types.basics import BACKGROUND, CONFIDENCE, FIELDS, VOID, Size

@@ -1,4 +1,4 @@
-"""What the types have in common: sizes, void, the names of fields."""
+"""Shared parts of the types: sizes, void, the names of fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ VOID = 255
 """The value in a label map for pixels that belong to no class; so a label map has at most 255 classes."""
 
 BACKGROUND = "background"
-"""The class that pixels outside all objects belong to, where the classes name one so."""
+"""The class of pixels outside all objects, if the classes include one of this name."""
 
 CONFIDENCE = "confidence"
 """The name in ``Prediction.extras`` of a ``PixelMap`` with the probability, from 0 to 1, of each pixel's
@@ -19,4 +19,4 @@ Size: TypeAlias = tuple[int, int]
 """Height and width in pixels."""
 
 FIELDS = ("label_map", "instances")
-"""What a sample and a prediction may both have beside the ``extras`` of tasks that plugins bring."""
+"""The fields that samples and predictions may have in addition to the ``extras`` of tasks from plugins."""

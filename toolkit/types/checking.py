@@ -1,4 +1,4 @@
-"""What values must be, and how a message says what they are."""
+"""Checks values, and describes them in messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from toolkit.types.basics import Size
 
 
 def check(condition: bool, message: str) -> None:
-    """Refuse what does not meet a condition.
+    """Raise an error if a condition is not met.
 
     Raises:
-        InvalidDataError: when it is not met; with the message.
+        InvalidDataError: when it is not met, with the given message.
     """
     if not condition:
         raise InvalidDataError(message)
@@ -36,7 +36,7 @@ def check_tensor(
     """Check dtype and shape; None in ``shape`` stands for any length.
 
     Raises:
-        InvalidDataError: when one is wrong, or it is no tensor; names owner and field.
+        InvalidDataError: when one is wrong, or it is not a tensor; names owner and field.
     """
     fits = (
         isinstance(value, Tensor)
@@ -73,17 +73,17 @@ def check_labels(owner: str, labels: Tensor) -> None:
 
 
 def check_ids(owner: str, ids: object, count: int | None) -> None:
-    """Check names of objects.
+    """Check the names of objects.
 
     Raises:
-        InvalidDataError: when they are no tuple of ``count`` texts.
+        InvalidDataError: when they are not a tuple of ``count`` strings.
     """
     fits = isinstance(ids, tuple) and all(isinstance(each, str) for each in ids) and len(ids) == count
     check(fits, f"{owner}.ids must be a tuple of {count} str, not {describe(ids)}")
 
 
 def check_type(owner: str, name: str, value: object, expected: type) -> None:
-    """Check that a value is None or of a type.
+    """Check that a value is None or of a given type.
 
     Raises:
         InvalidDataError: when it is neither.
@@ -103,15 +103,15 @@ def check_size(owner: str, size: object) -> None:
 
 
 def check_label_map(owner: str, label_map: Tensor | None, size: Size) -> None:
-    """Check a label map, where there is one.
+    """Check a label map, if there is one.
 
     Raises:
-        InvalidDataError: when it is not uint8 of the image's size.
+        InvalidDataError: when it is not uint8 and of the image's size.
     """
     if label_map is not None:
         check_tensor(owner, "label_map", label_map, torch.uint8, size)
 
 
 def pixels(size: Size) -> str:
-    """A size as reprs show it, height first as in shapes."""
+    """A size as shown in reprs, height first as in shapes."""
     return f"{size[0]}x{size[1]}"

@@ -24,7 +24,7 @@ from toolkit.types.masks import Index, Masks, positions
 
 @dataclass(frozen=True, eq=False)
 class Instances(ByValue):
-    """Objects of one image: the same type for truth and for prediction. Indexing filters every field at once.
+    """Objects of one image: the same type for truth and predictions. Indexing filters every field at once.
 
     Attributes:
         size: height and width of the image, in pixels.
@@ -33,17 +33,18 @@ class Instances(ByValue):
         masks: ``N`` masks of the image's size, or None.
         scores: float32 ``[N]`` for predictions, None for truth. Models give 0…1; scores from files of other
             software may be any finite number, since evaluation only uses their order.
-        keypoints: float32 ``[N, K, 3]`` as x, y in pixels, visibility (or score), or None; the middle of the
+        keypoints: float32 ``[N, K, 3]`` as x, y in pixels, visibility (or score), or None; the center of the
             first pixel is 0.5, 0.5.
         is_crowd: bool ``[N]``; a crowd region counts neither as a miss nor as a false positive. None means no
             crowds.
-        areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator
-            ``coco`` tells small objects from large by them. None: those of the masks, or else of the boxes.
+        areas: float64 ``[N]`` in square pixels, if a file states them, as COCO's do: the evaluator ``coco``
+            uses them to distinguish small objects from large ones. None: the areas of the masks, or else of
+            the boxes.
         ids: ``N`` names by which a user knows the objects, from the prompts that they answer; None if they
             have none.
 
     Raises:
-        InvalidDataError: when shapes, dtypes or values do not fit, with what was expected and what came.
+        InvalidDataError: when shapes, dtypes or values do not fit, with what was expected and what was given.
     """
 
     size: Size

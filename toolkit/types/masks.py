@@ -21,8 +21,8 @@ Index: TypeAlias = "slice | Sequence[int] | Sequence[bool] | np.ndarray[Any, Any
 
 @dataclass(frozen=True)
 class Masks:
-    """``N`` binary masks of one image as COCO run-length codes: holes, parts and overlaps survive, and memory
-    stays small.
+    """``N`` binary masks of one image as COCO run-length codes: holes, parts and overlaps are preserved, and
+    memory stays small.
 
     Attributes:
         size: height and width of the image, in pixels.
@@ -49,7 +49,7 @@ class Masks:
 
     @classmethod
     def _encoded(cls, size: Size, counts: Sequence[bytes]) -> Masks:
-        """Masks of codes that pycocotools has just written, or that were checked before."""
+        """Masks from codes that pycocotools has just written or that were checked before."""
         masks = cls(size)
         object.__setattr__(masks, "counts", tuple(counts))
         return masks
@@ -69,8 +69,8 @@ class Masks:
         (union of the parts).
 
         Raises:
-            InvalidDataError: when an object has no polygon, or one of fewer than 3 points, of numbers that
-                are not finite, or far larger than the image.
+            InvalidDataError: when an object has no polygon, or one with fewer than 3 points, with numbers
+                that are not finite, or far larger than the image.
         """
         check_size("Masks", size)
         counts = []
@@ -86,7 +86,7 @@ class Masks:
 
     @classmethod
     def from_coco(cls, codes: Sequence[Mapping[str, Any]], size: Size) -> Masks:
-        """Take COCO RLE dictionaries, compressed (``str`` or ``bytes``) or not (a list of counts).
+        """From COCO RLE dictionaries, compressed (``str`` or ``bytes``) or not (a list of counts).
 
         Raises:
             InvalidDataError: when one is of another size, or does not cover exactly the pixels of the image.
@@ -96,7 +96,7 @@ class Masks:
 
     @classmethod
     def joined(cls, size: Size, parts: Sequence[Masks]) -> Masks:
-        """The masks of several objects of this class, all of images of this size, one after the other.
+        """Concatenate several ``Masks``, all of the same image size.
 
         Raises:
             InvalidDataError: when one is of another size.
@@ -135,7 +135,7 @@ class Masks:
         codes = self.to_coco()
         parts = [
             coco_mask.area(codes[start : start + 255]) for start in range(0, len(codes), 255)
-        ]  # it fails on more than 255 at once
+        ]  # it fails for more than 255 at once
         return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
     def boxes_xyxy(self) -> Tensor:
@@ -164,14 +164,14 @@ def _checked_code(code: Mapping[str, Any], size: Size) -> bytes:
     check(not fault, f"mask code: the run lengths {fault}")
     if isinstance(counts, bytes):
         return counts
-    assert counts is not None  # as just checked
+    assert counts is not None  # just checked
     whole = {"size": list(size), "counts": [int(length) for length in counts]}
     compressed: bytes = coco_mask.frPyObjects(whole, *size)["counts"]
     return compressed
 
 
 def positions(index: Index, length: int) -> list[int]:
-    """Positions that ``index`` (slice, integers or a bool mask) picks out of ``length`` items."""
+    """Positions that ``index`` (slice, integers or a bool mask) selects from ``length`` items."""
     if isinstance(index, slice):
         return list(range(length))[index]
     array = index.numpy() if isinstance(index, Tensor) else np.asarray(index)

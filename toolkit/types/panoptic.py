@@ -22,13 +22,13 @@ from toolkit.wording import counted
 
 @dataclass(frozen=True)
 class Segment:
-    """What one segment of an image is.
+    """The properties of one segment of an image.
 
     Attributes:
         label: index of its class.
         is_thing: whether it is one object, rather than a region of stuff such as sky.
         is_crowd: whether it is a crowd of objects, in the truth.
-        score: of a predicted thing; None in the truth and for stuff.
+        score: score of a predicted thing; None in the truth and for stuff.
     """
 
     label: int
@@ -39,11 +39,11 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class PanopticMap(ByValue):
-    """The segments of one image. It moves with the image under augmentation.
+    """The segments of one image. Augmentation transforms it together with the image.
 
     Attributes:
         numbers: int32 ``[H, W]``: 0 is void, and ``n`` is ``segments[n - 1]``.
-        segments: what they are; each covers at least one pixel.
+        segments: their properties; each covers at least one pixel.
 
     Raises:
         InvalidDataError: when a number has no segment, a segment no pixel, or a value is of the wrong type.
@@ -73,7 +73,7 @@ class PanopticMap(ByValue):
 
     @classmethod
     def compacted(cls, numbers: Tensor, segments: Sequence[Segment | None]) -> PanopticMap:
-        """The same without segments that cover no pixel, and with void in place of those that are None.
+        """The same without segments that cover no pixels, and with void in place of segments that are None.
 
         Args:
             numbers: int32 ``[H, W]``, as in ``PanopticMap``.
@@ -98,11 +98,11 @@ class PanopticMap(ByValue):
         return f"PanopticMap({pixels(self.size)}, {parts})"
 
     def areas(self) -> NDArray[np.int64]:
-        """The pixels of each segment, int64 ``[N]``."""
+        """The number of pixels of each segment, int64 ``[N]``."""
         return _counts(self.numbers, len(self.segments))[1:]
 
     def relabeled(self, labels: Sequence[int | None]) -> PanopticMap:
-        """The same with other class indexes.
+        """The same segments with other class indexes.
 
         Args:
             labels: the new index of each class; segments of a class with None become void.
@@ -114,7 +114,7 @@ class PanopticMap(ByValue):
         return PanopticMap.compacted(self.numbers, changed)
 
     def label_map(self) -> Tensor:
-        """The class of every pixel, uint8 ``[H, W]``, with ``VOID`` outside of segments; those of a crowd
+        """The class of every pixel, uint8 ``[H, W]``, with ``VOID`` outside of segments; pixels of a crowd
         have its class.
 
         Raises:
@@ -126,17 +126,17 @@ class PanopticMap(ByValue):
         return torch.tensor(labels, dtype=torch.uint8)[self.numbers.long()]
 
     def things(self) -> Instances:
-        """The things as instances with tight boxes, in the order of the segments; with scores where all have
+        """The things as instances with tight boxes, in the order of the segments; with scores if all have
         one.
         """
         numbers = [i for i, segment in enumerate(self.segments, start=1) if segment.is_thing]
         return self.instances(numbers)
 
     def instances(self, numbers: Sequence[int]) -> Instances:
-        """Some segments as instances.
+        """Some of the segments as instances.
 
         Args:
-            numbers: as in ``numbers`` of the map.
+            numbers: numbers of segments, as in the map's ``numbers``.
         """
         chosen = [self.segments[number - 1] for number in numbers]
         codes = [Masks.from_dense((self.numbers == number)[None]).counts[0] for number in numbers]
@@ -155,5 +155,5 @@ class PanopticMap(ByValue):
 
 
 def _counts(numbers: Tensor, segments: int) -> NDArray[np.int64]:
-    """The pixels of void and of each segment, int64 ``[N + 1]``."""
+    """The number of pixels of void and of each segment, int64 ``[N + 1]``."""
     return np.bincount(numbers.numpy().ravel(), minlength=segments + 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a user points at."""
+"""Prompts: what a user points at."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Prompts(ByValue):
         point_labels: int64 ``[N, K]``: 1 on the object, 0 off it, -1 padding; None exactly when ``points_xy``
             is.
         boxes_xyxy: float32 ``[N, 4]`` in pixels, or None.
-        labels: int64 ``[N]``, the class each prompt stands for, or None.
-        masks: ``N`` approximate masks of the image's size, or None. For models that have the capability
+        labels: int64 ``[N]``, the class that each prompt stands for, or None.
+        masks: ``N`` approximate masks of the image's size, or None. For models with the capability
             ``MaskPromptable``, as are ``logits``.
-        logits: float32 ``[N, h, w]``, an earlier answer of the same model for the whole image, to be
-            corrected; None if there is none. Not together with ``masks``.
+        logits: float32 ``[N, h, w]``, an earlier answer of the same model for the whole image, to be refined;
+            None if there is none. Cannot be combined with ``masks``.
         ids: ``N`` different names of the objects, by which they are recognized in results and in the prompts
             for other frames of a video; None if they have no names.
 
     Raises:
-        InvalidDataError: when shapes, dtypes or values do not fit, or there is nothing to go by.
+        InvalidDataError: when shapes, dtypes or values do not fit, or there is nothing to prompt with.
     """
 
     points_xy: Tensor | None = None
@@ -81,13 +81,13 @@ class Prompts(ByValue):
             check(twice is None, f"Prompts.ids has {twice!r} more than once; expected different names")
 
     def _given(self) -> Tensor | Masks | None:
-        """The first thing that there is to go by."""
+        """The first prompt that is given."""
         choices = (self.points_xy, self.boxes_xyxy, self.masks, self.logits)
         return next((each for each in choices if each is not None), None)
 
     def __len__(self) -> int:
         given = self._given()
-        assert given is not None  # __post_init__ saw to it
+        assert given is not None  # __post_init__ checked it
         return len(given)
 
     @property
@@ -97,7 +97,7 @@ class Prompts(ByValue):
 
 
 def _check_points(points: Tensor, labels: Tensor | None) -> None:
-    assert labels is not None  # the caller saw to it
+    assert labels is not None  # the caller checked it
     for label in labels[(labels < -1) | (labels > 1)][:1].tolist():
         raise InvalidDataError(
             f"Prompts.point_labels must be 1 (on the object), 0 (off it) or -1 (padding), not {label}"

@@ -1,5 +1,5 @@
-"""What is looked at before pycocotools' code in C gets it, which reads and writes beyond its memory, or asks
-for gigabytes, when run lengths or polygons are wrong.
+"""Checks that are made before data reaches pycocotools' code in C, which reads and writes beyond its memory,
+or asks for gigabytes, when run lengths or polygons are wrong.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from toolkit.types.basics import Size
 
 MOST_OUTLINE = 1_000_000
-"""Pixels that the outline of a polygon may be long in a small image; pycocotools takes 80 bytes for each."""
+"""Longest outline of a polygon in a small image, in pixels; pycocotools takes 80 bytes for each pixel."""
 
 
 def decode_counts(counts: bytes) -> NDArray[np.int64]:
-    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give
-    some lengths.
+    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes decode
+    to some lengths.
 
-    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of
-    the last being the sign; from the fourth on, it is the difference from the length two before.
+    Each length is a number in base 32, lowest digit first; bit 5 of a digit says that another digit follows,
+    and bit 4 of the last digit is the sign. From the fourth length on, it is the difference from the length
+    two before.
     """
     digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
     last = np.flatnonzero((digits & 32) == 0)
@@ -50,7 +51,7 @@ def counts_fault(counts: bytes, size: Size) -> str:
 
 
 def lengths_fault(lengths: Sequence[Any], size: Size) -> str:
-    """The same for run lengths that are a list of numbers."""
+    """The same for run lengths given as a list of numbers."""
     pixels, covered = size[0] * size[1], 0
     for length in lengths:
         if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 <= length <= pixels:

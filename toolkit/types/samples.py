@@ -29,8 +29,8 @@ from toolkit.wording import counted
 
 @dataclass(frozen=True, eq=False)
 class PixelMap(ByValue):
-    """A number for every pixel of an image, such as its depth. It moves with the image under augmentation, by
-    its nearest neighbor.
+    """A number for every pixel of an image, such as its depth. Augmentation transforms it together with the
+    image, using the nearest pixel.
 
     Attributes:
         values: float32 ``[H, W]``; NaN where nothing is known.
@@ -51,7 +51,7 @@ class PixelMap(ByValue):
 
 
 def _check_extras(owner: str, extras: object, size: Size) -> None:
-    """What a task that a plugin brings adds to a sample or a prediction."""
+    """Check what a plugin's task adds to a sample or a prediction."""
     if not isinstance(extras, Mapping):
         raise InvalidDataError(
             f"{owner}.extras must be a mapping from names to values, not {describe(extras)}"
@@ -64,7 +64,7 @@ def _check_extras(owner: str, extras: object, size: Size) -> None:
 
 
 def _contents(owner: Sample | Prediction) -> list[str]:
-    """What a sample or a prediction holds, in a few words for its repr."""
+    """A short description of the contents of a sample or a prediction, for its repr."""
     words = [] if owner.label_map is None else ["label_map"]
     if owner.instances is not None:
         words.append(counted(len(owner.instances), "instance"))
@@ -80,12 +80,13 @@ class Sample(ByValue):
             suffix.
         image: uint8 ``[3, H, W]``, RGB.
         label_map: uint8 ``[H, W]`` of class indexes, ``VOID`` where nothing is known, or None.
-        instances: the objects, or None when the dataset has none to give (no objects is an empty
+        instances: the objects, or None when the dataset provides none (no objects is an empty
             ``Instances``).
-        prompts: what a promptable model is asked, or None.
+        prompts: the prompts for a promptable model, or None.
         path: where the image came from, for messages; None for generated images.
-        extras: truth of further tasks, by name, such as those that plugins bring: a ``PixelMap`` and a
-            ``PanopticMap`` move with the image under augmentation, anything else stays as it is.
+        extras: truth for further tasks, by name, such as those from plugins: a ``PixelMap`` and a
+            ``PanopticMap`` are transformed together with the image under augmentation, anything else stays as
+            it is.
 
     Raises:
         InvalidDataError: when shapes, dtypes or sizes do not fit together.
@@ -123,24 +124,22 @@ class Sample(ByValue):
         return f"Sample({self.id!r}, {', '.join([pixels(self.size), *_contents(self)])})"
 
     def get(self, name: str) -> Any:
-        """What is known under a name of ``TaskManifest.truth``: an attribute, or one of ``extras``; None
-        where it is not.
+        """The value of a name in ``TaskManifest.truth``: an attribute, or one of ``extras``; None if it is
+        not known.
         """
         return getattr(self, name) if name in FIELDS else self.extras.get(name)
 
     def fields(self) -> list[str]:
-        """The names under which something is known: those of ``FIELDS`` first, then of the extras."""
+        """The names of the fields that are known: those of ``FIELDS`` first, then those of the extras."""
         return [name for name in FIELDS if getattr(self, name) is not None] + list(self.extras)
 
     def pin_memory(self) -> Sample:
-        """The sample with its image and label map in pinned memory, from which a GPU copies without
-        waiting.
-        """
+        """The sample with its image and label map in pinned memory, for asynchronous copies to a GPU."""
         label_map = None if self.label_map is None else self.label_map.pin_memory()
         return replace(self, image=self.image.pin_memory(), label_map=label_map)
 
     def with_(self, **changes: Any) -> Sample:
-        """A copy with some fields replaced, checked again."""
+        """A copy with some fields replaced, which is checked again."""
         return replace(self, **changes)
 
 
@@ -153,11 +152,11 @@ class Prediction(ByValue):
         size: height and width of the sample's image, in pixels.
         label_map: uint8 ``[H, W]`` of class indexes (``VOID``: no class), from semantic models.
         instances: objects with scores, from instance and promptable models.
-        extras: what models of further tasks predict, by name; a ``PixelMap`` or ``PanopticMap`` is of the
+        extras: what models of further tasks predict, by name; a ``PixelMap`` or ``PanopticMap`` has the
             image's size.
 
     Raises:
-        InvalidDataError: when sizes or dtypes do not fit, or there is neither a label map nor instances nor
+        InvalidDataError: when sizes or dtypes do not fit, or there are neither a label map nor instances nor
             extras.
     """
 
@@ -192,12 +191,12 @@ class Prediction(ByValue):
         return f"{type(self).__name__}({self.sample_id!r}, {', '.join(parts)})"
 
     def get(self, name: str) -> Any:
-        """What is predicted under a name of ``TaskManifest.predicts``, as ``Sample.get``; ``answers`` are
+        """The value of a name in ``TaskManifest.predicts``, like ``Sample.get``; ``answers`` are
         instances.
         """
         name = "instances" if name == "answers" else name
         return getattr(self, name) if name in FIELDS else self.extras.get(name)
 
     def fields(self) -> list[str]:
-        """The names under which something is predicted, as ``Sample.fields``."""
+        """The names of the fields that are predicted, like ``Sample.fields``."""
         return [name for name in FIELDS if getattr(self, name) is not None] + list(self.extras)

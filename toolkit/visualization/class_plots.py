@@ -1,4 +1,4 @@
-"""Plots that tell classes apart: confusion matrices, and a line for each class."""
+"""Plots by class: confusion matrices, and plots with a line for each class."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from toolkit.visualization.plots import GRAY, LETTERS, MARGIN, NAME_WIDTH, Line,
 Floats = NDArray[np.float64]
 
 MOST_CLASSES = 30
-"""Classes that a confusion matrix shows; the others are added up."""
+"""Number of classes that a confusion matrix shows; the others are added up."""
 MOST_LINES = 16
-"""Lines that one plot shows: half of them the best, half the worst."""
+"""Number of lines that one plot shows: half of them the best, half the worst."""
 FULL: Color = (24, 78, 140)
-"""Color of a cell that has all pixels of its row."""
+"""Color of a cell that contains all pixels of its row."""
 NO_DATA: Color = (238, 238, 238)
 """Color of the row of a class that does not occur."""
 
@@ -36,20 +36,20 @@ def draw_confusion(
     *,
     title: str = "",
 ) -> Picture:
-    """Write a confusion matrix as a picture. Each cell shows which percentage of its row it has; rows and
-    columns without a count are left out, except those of classes that are in the other one.
+    """Write a confusion matrix as a picture. Each cell shows its percentage of the row; rows and
+    columns without a count are left out, except those of classes that occur in the other one.
 
     Args:
-        counts: int64 ``[R, C]``, how often what a row stands for was taken for what a column stands for.
+        counts: int64 ``[R, C]``, how often the item of a row was taken for the item of a column.
         rows, columns: their names.
-        path: the picture to write; its suffix says in which format.
-        title: stands above it.
+        path: the picture to write; its suffix determines the format.
+        title: the title above it.
 
     Returns:
         The picture.
 
     Raises:
-        UsageError: when all counts are 0, or the names are not as many as the counts.
+        UsageError: when all counts are 0, or the number of names differs from the number of rows or columns.
         OutputError: when the file cannot be written.
     """
     if counts.shape != (len(rows), len(columns)) or not counts.any():
@@ -118,7 +118,7 @@ def class_plot(
 def _reduced(
     counts: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]
 ) -> tuple[NDArray[np.int64], list[str], list[str]]:
-    """The matrix without what never occurs, and with the rarest classes added up where there are many."""
+    """The matrix without classes that never occur, and with the rarest ones added up if there are many."""
     seen = {name for name, total in zip(rows, counts.sum(1), strict=True) if total}
     seen |= {name for name, total in zip(columns, counts.sum(0), strict=True) if total}
     totals = dict(zip(rows, counts.sum(1).tolist(), strict=True))

@@ -13,7 +13,7 @@ from toolkit.visualization.palettes import default_palette
 from toolkit.visualization.plots import Line, Plot, span_of
 
 Curve: TypeAlias = "tuple[Sequence[float], Sequence[float]]"
-"""Places on the horizontal axis, rising, and values; those that are not finite are left out."""
+"""Ascending positions on the horizontal axis, and values; those that are not finite are left out."""
 
 POINTS = 400
 """Points of a curve at most; more of them are averaged."""
@@ -21,10 +21,10 @@ POINTS = 400
 
 @dataclass(frozen=True)
 class Panel:
-    """What shares one pair of axes.
+    """Curves that share one pair of axes.
 
     Attributes:
-        title: stands above it.
+        title: the title above it.
         curves: name for the legend -> curve.
     """
 

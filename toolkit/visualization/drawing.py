@@ -30,8 +30,8 @@ BLEND = 0.45
 """How strongly a class colors its pixels; its outline has the full color."""
 
 DRAW_ABOVE = 0.5
-"""The score that a detection needs to be drawn; detectors give many of lower scores, which only a
-precision-recall curve wants.
+"""The score that a detection needs to be drawn; detectors return many with lower scores, which only a
+precision-recall curve needs.
 """
 
 JPEG_SIDE = 65_500
@@ -39,7 +39,7 @@ JPEG_SIDE = 65_500
 
 
 def confident(prediction: Prediction, score_threshold: float = DRAW_ABOVE) -> Prediction:
-    """The prediction without the objects of a lower score."""
+    """The prediction without the objects with lower scores."""
     found = prediction.instances
     if found is None or found.scores is None:
         return prediction
@@ -55,18 +55,18 @@ def overlay(
     letter_height: int | None = None,
     legend: bool = False,
 ) -> Picture:
-    """Draw what is known about an image over it: each class in its color, objects with outline, box, name and
-    score. Names that are too long are shortened at their end; those that have no place beside others are left
-    out.
+    """Draw what is known about an image over it: each class in its color, objects with their outline, box,
+    name and score. Names that are too long are shortened at their end; those for which there is no room are
+    left out.
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
-        labeled: a prediction, or a sample with its truth; all that a task knows how to draw is drawn. Void
+        labeled: a prediction, or a sample with its truth; everything that a task can draw is drawn. Void
             stays as it is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
         palette: one RGB color per class.
-        letter_height: of the names, in pixels, where there is room for them; None fits it to the image.
-        legend: whether to say in a corner what the colors of a label map mean, where there is room for it.
+        letter_height: height of the names, in pixels, if there is room for them; None fits it to the image.
+        legend: whether to say in a corner what the colors of a label map mean, if there is room for it.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB, a new array.
@@ -106,7 +106,7 @@ def draw_objects(
     palette: Palette,
     letter_height: int | None = None,
 ) -> Picture:
-    """Draw objects in place: masks, boxes, and on top names with scores."""
+    """Draw objects in place: masks, boxes, and names with scores on top."""
     if labeled.instances is None:
         return picture
     colors = full_palette(palette)
@@ -118,7 +118,7 @@ def draw_objects(
 
 
 def draw_regions(picture: Picture, instances: Instances, colors: NDArray[np.uint8]) -> None:
-    """Draw masks and boxes of objects in place, the best last so that they lie on top."""
+    """Draw masks and boxes of objects in place, the best last so that they are on top."""
     line = max(1, round(min(picture.shape[:2]) / 400))
     for i in reversed(_best_first(instances)):
         color = _color_of(i, instances, colors)
@@ -187,11 +187,11 @@ def rgb(color: NDArray[np.uint8]) -> Color:
 
 
 def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Write a picture as the suffix says (JPEG at quality 90, PNG, …), whole or not at all.
+    """Write a picture in the format of the suffix (JPEG at quality 90, PNG, …), completely or not at all.
 
     Raises:
         UsageError: when no picture format has this suffix.
-        OutputError: when the file cannot be written, or its format cannot hold so many pixels.
+        OutputError: when the file cannot be written, or its format does not support so many pixels.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
@@ -218,7 +218,7 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     """A picture in the format of a suffix, JPEG at quality 90.
 
     Raises:
-        OutputError: when the format cannot hold so many pixels.
+        OutputError: when the format does not support so many pixels.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix in (".jpg", ".jpeg") else []
     try:

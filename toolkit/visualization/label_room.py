@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_AROUND = 300_000
-"""Pixels around an object up to which looking for room first is worth it."""
+"""Size of the area around an object, in pixels, up to which it pays to look for room first."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """Where patches fit around a box, at any pixel rather than at the corners that are tried: where one fits
-    nowhere, it does not fit at those. In a crowd, this spares most of the trying.
+    """Where patches fit around a box, at any pixel rather than only at the corners that are tried: a patch
+    that fits nowhere does not fit at those corners either. In a crowd, this saves most of the tries.
 
     Attributes:
-        box: of the object, inside of the picture.
-        origin: x and y of the upper left corner of the part of the picture that was looked at.
-        sums: int32 ``[h + 1, w + 1]``, its integral image of the pixels that labels cover; None where the
+        box: the box of the object, inside the picture.
+        origin: x and y of the upper left corner of the part of the picture that was examined.
+        sums: int32 ``[h + 1, w + 1]``, its integral image of the pixels that labels cover; None if the
             part is so large that trying is faster.
     """
 
@@ -52,13 +52,13 @@ class Room:
 def room_around(
     box: NDArray[np.int64], covered: NDArray[np.uint8], patches: Sequence[tuple[int, int]], reach: int
 ) -> Room | None:
-    """The room for labels; None where the part of the picture is so large that trying is faster.
+    """The room for labels; None if the part of the picture is so large that trying is faster.
 
     Args:
-        box: of the object, inside of the picture.
+        box: the box of the object, inside the picture.
         covered: uint8 ``[H, W]``, 1 where there is a label already.
-        patches: width and height of each form of the label.
-        reach: how far a label may be from its box, in heights of it.
+        patches: width and height of each variant of the label.
+        reach: how far a label may be from its box, as a multiple of its height.
     """
     x0, y0, x1, y1 = box.tolist()
     beside = 1 + max(width for width, _ in patches)

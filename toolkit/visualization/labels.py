@@ -77,7 +77,7 @@ class Lettering:
         return max(self.margin, _text_size("g", self)[1] + 1)
 
     def width(self, text: str) -> int:
-        """Width of a text in pixels, as ``write`` writes it."""
+        """Width of a text in pixels, as ``write`` draws it."""
         return _text_size(printable(text), self)[0]
 
     def patch(self, text: str) -> tuple[int, int]:
@@ -85,8 +85,8 @@ class Lettering:
         return self.width(text) + 2 * self.margin, self.ascent + self.descent
 
     def write(self, picture: Picture, text: str, x: int, baseline: int, color: Color) -> None:
-        """Draw a text in place, from ``x`` on. What has no form, such as the bytes of a name that is not
-        UTF-8, at which OpenCV would crash, is written as ``\\xe9``.
+        """Draw a text in place, from ``x`` on. Characters that cannot be drawn, such as the bytes of a name
+        that is not UTF-8, at which OpenCV would crash, are written as ``\\xe9``.
         """
         text = printable(text)
         cv2.putText(picture, text, (x, baseline), _FONT, self.scale, color, self.weight, cv2.LINE_AA)
@@ -120,7 +120,7 @@ class Caption:
 
     @property
     def text(self) -> str:
-        """Name and score in one."""
+        """Name and score in one string."""
         return f"{self.name} {self.score}".strip()
 
 
@@ -233,7 +233,7 @@ def _corner(
 
 
 def _inside(box: Box, size: tuple[int, int]) -> NDArray[np.int64]:
-    """The part of a box inside the picture; empty, at the border, for a box outside."""
+    """The part of a box inside the picture; for a box outside, an empty box at the border."""
     return np.clip(box, 0, (size[1], size[0]) * 2)
 
 

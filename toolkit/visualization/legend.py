@@ -1,4 +1,4 @@
-"""What the colors of a label map mean, in a corner of the picture itself."""
+"""A legend of the colors of a label map, in a corner of the picture itself."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from toolkit.visualization.labels import (
 from toolkit.visualization.palettes import Palette, full_palette
 
 MOST_OF_A_SIDE = 0.5
-"""How much of the width and of the height of a picture a legend may take."""
+"""Largest fractions of the width and the height of a picture that a legend may take."""
 
 
 _EXACT = 1 << 24
-"""OpenCV counts in float32, which holds no larger whole numbers; it is three times as fast as torch."""
+"""OpenCV counts in float32, which represents no larger whole numbers exactly; it is three times as fast as
+torch.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def label_counts(label_map: Tensor) -> list[int]:
 
 
 def legend_entries(label_map: Tensor, classes: Sequence[str], palette: Palette) -> list[Entry]:
-    """The classes that a label map has, the largest first.
+    """The classes that occur in a label map, the largest first.
 
     Args:
         label_map: uint8 ``[H, W]``; void has no entry.
@@ -71,16 +73,16 @@ def legend_entries(label_map: Tensor, classes: Sequence[str], palette: Palette) 
 
 
 def draw_legend(picture: Picture, entries: Sequence[Entry], letter_height: int | None = None) -> bool:
-    """Draw a legend in the lower left corner, in place. Where there is no room for all entries, the last line
+    """Draw a legend in the lower left corner, in place. If there is no room for all entries, the last line
     counts the others; long names are shortened.
 
     Args:
         picture: uint8 ``[H, W, 3]``.
         entries: the most important first.
-        letter_height: in pixels, where there is room for it; None fits it to the picture.
+        letter_height: in pixels, if there is room for it; None fits it to the picture.
 
     Returns:
-        Whether there was room for it. In a picture too small to read a name in, nothing is drawn.
+        Whether there was room for it. Nothing is drawn in a picture that is too small for readable names.
     """
     height, width = picture.shape[:2]
     wanted = letter_height or fitting_letters((height, width))
@@ -102,7 +104,7 @@ def draw_legend(picture: Picture, entries: Sequence[Entry], letter_height: int |
 
 
 def _lines(entries: Sequence[Entry], rows: int, room: int, lettering: Lettering) -> list[Entry]:
-    """The entries that have room, with texts short enough; none where that says too little."""
+    """The entries for which there is room, with shortened texts; none if too little would be left of them."""
     shown = list(entries if len(entries) <= rows else entries[: max(0, rows - 1)])
     lines = [Entry(lettering.shortened(entry.text, room), entry.color) for entry in shown]
     for line, entry in zip(lines, shown, strict=True):

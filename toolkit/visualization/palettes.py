@@ -1,4 +1,4 @@
-"""One color per class, computed by rule."""
+"""One color per class, computed by a rule."""
 
 from __future__ import annotations
 

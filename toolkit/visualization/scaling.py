@@ -16,8 +16,8 @@ from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Prediction, S
 
 
 def scale_image(image: Tensor, size: Size) -> Tensor:
-    """An image (uint8 ``[3, H, W]``) resized to another height and width: averaged when downscaling, else
-    interpolated.
+    """An image (uint8 ``[3, H, W]``) resized to another height and width: averaged when downscaling,
+    otherwise interpolated.
     """
     shrinks = size[0] * size[1] < image.shape[1] * image.shape[2]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

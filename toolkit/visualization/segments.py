@@ -12,7 +12,7 @@ from toolkit.visualization.labels import Caption, fitting_letters, place_labels
 from toolkit.visualization.palettes import Palette, full_palette
 
 SMALLEST_NAMED = 0.01
-"""The part of an image that a region of stuff has to cover to be named."""
+"""The fraction of an image that a region of stuff has to cover to be named."""
 
 
 def draw_segments(
@@ -42,13 +42,13 @@ def draw_segments(
 
 
 def _stuff(panoptic: PanopticMap) -> torch.Tensor:
-    """The class of every pixel of stuff; colors repeat beyond the 255 that a label map holds."""
+    """The class of every pixel of stuff; colors repeat beyond the 255 classes of a label map."""
     tints = [VOID, *(VOID if s.is_thing else s.label % VOID for s in panoptic.segments)]
     return torch.tensor(tints, dtype=torch.uint8)[panoptic.numbers.long()]
 
 
 def _named(panoptic: PanopticMap) -> list[int]:
-    """The numbers of the segments that get a name: things by falling score, then stuff by falling area."""
+    """The numbers of the segments that get a name: things by score, then stuff by area, both descending."""
     areas = panoptic.areas().tolist()
     least = SMALLEST_NAMED * panoptic.numbers.numel()
     things, stuff = [], []

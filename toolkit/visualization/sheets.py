@@ -40,8 +40,8 @@ def contact_sheet(
     the colors mean.
 
     Args:
-        rows: what to show; the column of the truth is left out when no row has one.
-        path: the picture to write; its suffix says in which format.
+        rows: what to show; the truth column is left out if no row has a truth.
+        path: the picture to write; its suffix determines the format.
         classes: names for the legend and the objects.
         palette: one RGB color per class.
         titles: a caption for each row.
@@ -78,7 +78,7 @@ def grid_sheet(
 
     Args:
         columns: the captions above.
-        rows: for each column an image with what is drawn over it, or None for an empty place.
+        rows: for each column an image with what is drawn over it, or None for an empty cell.
         path, classes, palette, titles, cell: as in ``contact_sheet``.
 
     Raises:
@@ -108,7 +108,7 @@ class SheetPart:
     """A part of a sheet that shows several models.
 
     Attributes:
-        title: stands above it.
+        title: the title above it.
         rows: images, each with its truth and its prediction.
         classes: names of the objects.
         palette: one RGB color per class.
@@ -125,7 +125,7 @@ def parts_sheet(parts: Sequence[SheetPart], path: str | os.PathLike[str], *, cel
 
     Args:
         parts: from top to bottom.
-        path: the picture to write; its suffix says in which format.
+        path: the picture to write; its suffix determines the format.
         cell: width of a column in pixels.
 
     Returns:
@@ -156,9 +156,7 @@ def parts_sheet(parts: Sequence[SheetPart], path: str | os.PathLike[str], *, cel
 
 
 def _alike(truth: Sample | Prediction | None, prediction: Prediction | Sample) -> Sample | Prediction | None:
-    """Of a truth that has both, only what the prediction has: objects are not to be compared with a label
-    map.
-    """
+    """If the truth has both, only what the prediction has: objects are not comparable to a label map."""
     if truth is None or truth.instances is None or truth.label_map is None:
         return truth
     if prediction.instances is None:
@@ -204,7 +202,8 @@ def _fitted(
 ) -> Picture:
     """An image with what is known about it, in its own proportions, as large as a cell allows.
 
-    It is scaled first and drawn over after, so that lines and names are sharp whatever the size of the image.
+    It is scaled first and drawn on afterwards, so that lines and names are sharp whatever the size of the
+    image.
     """
     height, width = image.shape[1:]
     scale = min(cell / width, cell / height)
@@ -216,7 +215,7 @@ def _fitted(
 
 
 def _legend(classes: Sequence[str], palette: Palette, width: int, gap: int, lettering: Lettering) -> Picture:
-    """Patches of color with their names, in as many lines as it takes."""
+    """Patches of color with their names, in as many lines as needed."""
     colors, patch, pitch = full_palette(palette), lettering.height, lettering.height + 2 * gap
     places: list[tuple[int, int, str]] = []
     x, y = gap, gap

@@ -1,4 +1,4 @@
-"""The classes that the weights of Detectron2's model zoo were learned for."""
+"""The classes for which the weights of Detectron2's model zoo were trained."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ COCO = (
     *("mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink"),
     *("refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
 )
-"""COCO's classes in the order of their ids, which is that of the heads' rows."""
+"""COCO's classes in the order of their ids, which is also the order of the heads' rows."""
 
 
 def zoo_classes(path: Path, rows: int) -> tuple[str, ...] | None:
-    """The classes of a file of the zoo, known by its name, in the order of the heads' rows; None for the
-    files of others, which do not say what their classes are, and for backbones alone.
+    """The classes of a file of the model zoo, recognized by its name, in the order of the heads' rows; None
+    for other files, which do not contain their classes, and for backbones alone.
 
     Args:
-        path: of the file.
-        rows: of the head that scores classes, one more than the classes.
+        path: the file.
+        rows: number of rows of the head that scores classes, one more than the number of classes.
     """
     for name, address in ZOO.items():
         if path.name == address.rsplit("/", 1)[-1] and not name.startswith("imagenet"):

@@ -3,9 +3,9 @@
     python -m toolkit.plugins.maskrcnn.interop.config mask_rcnn_R_50_FPN_3x.yaml > recipe.yaml
     toolkit train --config recipe.yaml --data balloon
 
-What a recipe cannot express is an error that names Detectron2's key, its value and its source (a file, or
-Detectron2's default). What this toolkit always does in one way, or decides elsewhere, is in comments at
-the head of the recipe. Nothing is silently ignored.
+Anything that a recipe cannot express is an error that names Detectron2's key, its value and its source (a
+file, or Detectron2's default). Anything that this toolkit always does in one way, or decides elsewhere, is in
+comments at the beginning of the recipe. Nothing is silently ignored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     """Convert Detectron2 values to a recipe of this toolkit.
 
     Args:
-        given: from ``read_config``.
+        given: the result of ``read_config``.
         path: the file, for messages.
 
     Returns:
@@ -98,7 +98,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
 
 
 def remarks(given: Mapping[str, Given]) -> list[str]:
-    """What the recipe of these values does in another way than Detectron2, and what it leaves open; each
+    """What the recipe for these values does differently from Detectron2, and what it leaves open; each remark
     begins with Detectron2's key.
     """
     values = {key: given.get(key, Given(default)) for key, default in ELSEWHERE.items()}
@@ -116,7 +116,7 @@ def remarks(given: Mapping[str, Given]) -> list[str]:
 
 
 def _idle(values: Mapping[str, Given]) -> tuple[str, ...]:
-    """The beginnings of keys of heads that the network does not have."""
+    """Prefixes of the keys of heads that the network does not have."""
     used = {
         "MODEL.ROI_MASK_HEAD.": values["MODEL.MASK_ON"].value,
         "MODEL.ROI_KEYPOINT_HEAD.": values["MODEL.KEYPOINT_ON"].value,
@@ -125,7 +125,7 @@ def _idle(values: Mapping[str, Given]) -> tuple[str, ...]:
 
 
 def _backbone(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
-    """Leave out the channels of res2 where they are the usual ones; returns what is wrong with them."""
+    """Leave out the channels of res2 if they are the usual ones; returns errors."""
     depth, channels = flat["model.backbone.depth"], flat["model.backbone.res2_out_channels"]
     if channels == usual_res2_channels(depth):
         del flat["model.backbone.res2_out_channels"]
@@ -138,7 +138,7 @@ def _backbone(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
 
 
 def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
-    """Fill in the training settings that follow from several keys; returns what is wrong with them."""
+    """Fill in the training settings that follow from several keys; returns errors."""
     faults = []
     steps, schedule = flat["train.steps"], flat["train.schedule"]
     flat["train.optimizer"] = "sgd"
@@ -146,7 +146,7 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
     if schedule == "multistep":
         flat["train.milestones"] = milestones
         if isinstance(milestones, tuple) and all(isinstance(n, int) for n in (steps, *milestones)):
-            # later ones do nothing in Detectron2, and are errors here
+            # later ones have no effect in Detectron2, and are errors here
             flat["train.milestones"] = [step for step in milestones if step < steps]
     if schedule not in ("multistep", "cosine"):
         faults.append(
@@ -170,7 +170,7 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
         )
     period = values["TEST.EVAL_PERIOD"].value
     if period or (isinstance(steps, int) and steps > 0):
-        # 0 is at the end only
+        # 0 means only at the end
         flat["train.eval_every"] = period or steps
     seed = values["SEED"].value
     if not isinstance(seed, int) or seed >= 0:
@@ -186,13 +186,13 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
         faults.append(f"INPUT.RANDOM_FLIP: expected horizontal, vertical or none, not {flip}")
     step: Tree = {"name": "flip", "p": 0.5, "direction": flip.value}
     if flip.value == "vertical" and values["MODEL.KEYPOINT_ON"].value:
-        # Detectron2 swaps left and right keypoints only where it flips horizontally
+        # Detectron2 swaps left and right keypoints only in horizontal flips
         step["keypoint_pairs"] = []
     return [step]
 
 
 def _sigmas(values: Mapping[str, Given], faults: list[str]) -> list[float]:
-    """The deviations of the keypoints for the evaluator; empty for COCO's own."""
+    """The standard deviations of the keypoints for the evaluator; empty for COCO's own."""
     given = values["TEST.KEYPOINT_OKS_SIGMAS"]
     sigmas = _plain(given.value)
     if sigmas == () or not values["MODEL.KEYPOINT_ON"].value:
@@ -243,12 +243,12 @@ def _validated(
 
 
 def _in_detectron2s_words(path: Sequence[str], message: str, values: Mapping[str, Given]) -> str:
-    """A fault of a setting, or of several that contradict each other, by Detectron2's keys.
+    """An error in a setting, or in several that contradict each other, in terms of Detectron2's keys.
 
     Args:
-        path: of the setting, or of the group of settings.
-        message: what is wrong; names settings by the last part of their path.
-        values: Detectron2's.
+        path: the path of the setting, or of the group of settings.
+        message: the error; it names settings by the last part of their path.
+        values: Detectron2's values.
     """
     for length in range(len(path), 0, -1):
         if key := _KEYS.get(".".join(path[:length])):
@@ -296,8 +296,8 @@ def main(words: Sequence[str]) -> int:
     except ToolkitError as error:
         sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
-    for line in (f"from {path}; what the recipe does not take from it:", *remarks(given)):
-        # on one line, whatever stands in the names
+    for line in (f"from {path}; not included in the recipe:", *remarks(given)):
+        # on one line, whatever the names contain
         shown_line = "".join(each if each.isprintable() else " " for each in line)
         sys.stdout.write(f"# {shown_line}\n")
     sys.stdout.write(dump_yaml(_jsonable(recipe)))

@@ -41,7 +41,7 @@ def why_not(settings: MaskRCNNSettings) -> str:
     backbone = settings.backbone
     res2 = backbone.res2_out_channels or usual_res2_channels(backbone.depth)
     if backbone.depth in (18, 34) and res2 != 64:
-        return f"backbone.res2_out_channels is {res2}, and its ResNet-{backbone.depth} has 64"
+        return f"backbone.res2_out_channels is {res2}, but its ResNet-{backbone.depth} has 64"
     normed = {
         "backbone.stem_out_channels": (backbone.norm, backbone.stem_out_channels),
         "backbone.res2_out_channels": (backbone.norm, res2),
@@ -60,11 +60,11 @@ def why_not(settings: MaskRCNNSettings) -> str:
         ),
     }
     odd = [name for name, (norm, channels) in normed.items() if norm == "GN" and channels % 32]
-    return f"{odd[0]} is {normed[odd[0]][1]}, and its group norms have 32 groups" if odd else ""
+    return f"{odd[0]} is {normed[odd[0]][1]}, but its group norms have 32 groups" if odd else ""
 
 
 def import_quietly(name: str) -> Any:
-    """A module of Detectron2, without the warnings of its imports, which users cannot fix.
+    """A module of Detectron2, without the warnings during import, which users cannot fix.
 
     Raises:
         UnavailableError: when it is installed but cannot be imported.
@@ -130,8 +130,8 @@ class Detectron2Engine(Engine):
                 f"model.engine=detectron2: {reason}. Hint: change that, or set model.engine=torchvision"
             )
         whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
-        # its parts are submodules of this module, so that their names are those of Detectron2; the whole is
-        # kept out of the state dict
+        # its parts are submodules of this module, so that their names are those of Detectron2; the whole
+        # network is kept out of the state dict
         self._whole = (whole,)
         self.backbone, self.proposal_generator, self.roi_heads = (
             whole.backbone,

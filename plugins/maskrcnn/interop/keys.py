@@ -1,6 +1,6 @@
-"""Detectron2's configuration keys: what each is called here, or which of its values this network has.
+"""Detectron2's configuration keys: the name of each here, or the values that this network supports.
 
-Every key that Detectron2 knows is in one of the tables. With ``SETTINGS`` both directions can be gone:
+Every key that Detectron2 has is in one of the tables. ``SETTINGS`` works in both directions:
 from its YAML files to settings, and from settings to its configuration.
 """
 
@@ -13,13 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Key:
-    """A key of Detectron2 that is a setting here.
+    """A Detectron2 key that is a setting here.
 
     Attributes:
-        setting: the path of the setting, from ``model`` or ``train`` on.
-        default: the value that Detectron2 gives the key itself.
-        read: from Detectron2's value to the setting's.
-        write: back.
+        setting: the path of the setting, starting with ``model`` or ``train``.
+        default: Detectron2's default for the key.
+        read: converts Detectron2's value to that of the setting.
+        write: converts it back.
     """
 
     setting: str
@@ -33,15 +33,15 @@ def _norm(setting: str) -> Key:
 
 
 def _sides(value: Any) -> Any:
-    """Lengths of shorter sides; Detectron2 takes one for all alone, and 0 for images that stay as they
-    are.
+    """Lengths of shorter sides; Detectron2 uses a single number for one length, and 0 for images that are not
+    resized.
     """
     sides = list(value) if isinstance(value, (list, tuple)) else [value]
     return () if sides == [0] * len(sides) else tuple(sides)
 
 
 def _translated(table: dict[Any, str]) -> Callable[[Any], Any]:
-    """From Detectron2's word for something to ours; others stay as they are, to be refused."""
+    """Translate a Detectron2 term into ours; unknown terms are unchanged, and are refused later."""
     return lambda value: next(
         (ours for theirs, ours in table.items() if type(theirs) is type(value) and theirs == value), value
     )
@@ -152,8 +152,8 @@ ELSEWHERE = {
     "TEST.EVAL_PERIOD": 0,
     "TEST.KEYPOINT_OKS_SIGMAS": (),
 }
-"""Keys that are honored by more than one setting, or outside ``model`` and ``train``, with Detectron2's own
-values.
+"""Keys that correspond to several settings, or to something outside ``model`` and ``train``, with
+Detectron2's defaults.
 """
 
 ONLY = {
@@ -203,20 +203,20 @@ ONLY = {
     "TEST.PRECISE_BN.ENABLED": (False, False),
     "FLOAT32_PRECISION": ("", ""),
 }
-"""Keys of which this network has one value: Detectron2's own, and that value."""
+"""Keys for which this network supports only one value: Detectron2's default, and the supported value."""
 
 ALSO = {"FLOAT32_PRECISION": ("highest",)}
-"""Further values of keys in ``ONLY`` that are honored."""
+"""Further values of keys in ``ONLY`` that are supported."""
 
 DIFFERENT = {
-    "DATALOADER.ASPECT_RATIO_GROUPING": (True, False, "a batch may hold images of different shapes"),
+    "DATALOADER.ASPECT_RATIO_GROUPING": (True, False, "a batch may contain images of different shapes"),
     "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (True, False, "images without objects are also used in training"),
     f"{_KEYPOINTS}.MIN_KEYPOINTS_PER_IMAGE": (1, 0, "images with fewer keypoints are also used in training"),
-    "INPUT.MASK_FORMAT": ("polygon", "bitmask", "masks are pixels, also if they were drawn as polygons"),
+    "INPUT.MASK_FORMAT": ("polygon", "bitmask", "masks are pixels, even if they were drawn as polygons"),
     "FLOAT32_PRECISION": ("", "", "on a GPU, torch decides whether convolutions use TF32"),
 }
-"""Keys whose other values are replaced by the one that this toolkit has: Detectron2's own, that value, and
-what it means. Converting mentions them.
+"""Keys whose other values are replaced by the only one that this toolkit supports: Detectron2's default, the
+supported value, and what it means. Converting mentions them.
 """
 
 SAID_ELSEWHERE = {
@@ -225,30 +225,30 @@ SAID_ELSEWHERE = {
     f"{_ROI}.NUM_CLASSES": "the dataset decides",
     "OUTPUT_DIR": "choose the folder with --out",
 }
-"""Keys, or the beginnings of keys, that something outside of the recipe decides. Converting mentions those
-that a file gives.
+"""Keys, or prefixes of keys, for things that are decided outside the recipe. Converting mentions those that a
+file sets.
 """
 
 WITHOUT_BEARING = (
     "CUDNN_BENCHMARK",
     "GLOBAL.",
     "VIS_PERIOD",
-    "DATALOADER.REPEAT_",  # of a sampler that ONLY rules out
-    "INPUT.CROP.",  # of what ONLY rules out
-    "MODEL.ANCHOR_GENERATOR.ANGLES",  # of rotated boxes
+    "DATALOADER.REPEAT_",  # for a sampler that ONLY rules out
+    "INPUT.CROP.",  # for something that ONLY rules out
+    "MODEL.ANCHOR_GENERATOR.ANGLES",  # for rotated boxes
     "MODEL.PANOPTIC_FPN.",
-    "MODEL.RESNETS.DEFORM_",  # of what ONLY rules out
+    "MODEL.RESNETS.DEFORM_",  # for something that ONLY rules out
     "MODEL.RETINANET.",
     "MODEL.ROI_BOX_CASCADE_HEAD.",
-    "MODEL.ROI_BOX_HEAD.FED_LOSS_",  # of what ONLY rules out
+    "MODEL.ROI_BOX_HEAD.FED_LOSS_",  # for something that ONLY rules out
     "MODEL.SEM_SEG_HEAD.",
-    "SOLVER.CLIP_GRADIENTS.",  # of what ONLY rules out
-    "SOLVER.NUM_DECAYS",  # of a schedule that there is not here
-    "TEST.AUG.",  # of what ONLY rules out
+    "SOLVER.CLIP_GRADIENTS.",  # for something that ONLY rules out
+    "SOLVER.NUM_DECAYS",  # for a schedule that does not exist here
+    "TEST.AUG.",  # for something that ONLY rules out
     "TEST.EXPECTED_RESULTS",
-    "TEST.PRECISE_BN.",  # of what ONLY rules out
+    "TEST.PRECISE_BN.",  # for something that ONLY rules out
 )
-"""Keys, or the beginnings of keys, that change nothing here."""
+"""Keys, or prefixes of keys, that have no effect here."""
 
 
 def is_known(key: str) -> bool:
@@ -258,12 +258,14 @@ def is_known(key: str) -> bool:
 
 
 def begins_with(key: str, beginnings: Iterable[str]) -> str | None:
-    """Which of some keys, or beginnings of keys that end in ``.`` or ``_``, a key is or begins with."""
+    """The first of several keys, or prefixes of keys that end in ``.`` or ``_``, that a key equals or starts
+    with.
+    """
     return next(
         (each for each in beginnings if key == each or (each[-1] in "._" and key.startswith(each))), None
     )
 
 
 def usual_res2_channels(depth: int) -> int:
-    """Channels of res2 where the settings leave them open."""
+    """The default channels of res2 if the settings do not give them."""
     return 64 if depth in (18, 34) else 256

@@ -1,5 +1,5 @@
-"""Weights that Detectron2 wrote or publishes, taken over as Detectron2 itself takes them, and no less safely
-than the toolkit's own.
+"""Weights that Detectron2 wrote or publishes, loaded as Detectron2 itself loads them, and as safely as the
+toolkit's own.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .pickles import read_pickle
 
 BOTTOM_UP = "backbone.bottom_up."
 COUNT = ".num_batches_tracked"
-_NOT_WEIGHTS = ("pixel_mean", "pixel_std")  # older files have them; the settings say so now
+_NOT_WEIGHTS = ("pixel_mean", "pixel_std")  # older files have them; now they are settings
 
 
 def load_weights(model: Engine, name: str) -> LoadReport:
-    """Take over what fits from a file of Detectron2's; of heads for other classes, the rows of those that
-    both have, where the file is of the zoo.
+    """Load the tensors of a Detectron2 file that fit; for heads with other classes, the rows of the classes
+    that both have, if the file is from the model zoo.
 
     Args:
-        model: of either engine; its ``state_dict`` has Detectron2's names.
+        model: a model of either engine; its ``state_dict`` has Detectron2's names.
         name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, of a
             ResNet of torchvision's, or of a ``.safetensors`` with the same names.
 
     Raises:
         CheckpointError: when the file is damaged, would run code, or is for another network.
-        UsageError: when it was learned on images that are prepared in another way.
+        UsageError: when it was trained on images with different preprocessing.
     """
     path = expanded(name)
     tensors = read_weights(path, tuple(model.state_dict()))
@@ -57,7 +57,7 @@ def load_weights(model: Engine, name: str) -> LoadReport:
     return replace(
         report,
         loaded=tuple(key for key in report.loaded if key not in filled),
-        # batches that were counted matter to nobody, and only some kinds of batch norm have the count
+        # nothing uses the number of batches, and only some kinds of batch norm have it
         missing=tuple(key for key in report.missing if not key.endswith(COUNT)),
         unexpected=tuple(key for key in report.unexpected if not key.endswith(COUNT)),
     )
@@ -68,11 +68,11 @@ def read_weights(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
 
     Args:
         path: see ``load_weights``.
-        names: those that the model has, which a file's shorter ones (``res2.0.conv1.weight``) are matched
-            with where it asks for that.
+        names: the model's names, with which a file's shorter ones (``res2.0.conv1.weight``) are matched if it
+            requires that.
 
     Raises:
-        CheckpointError: when the file is damaged, would run code, or holds anything but tensors.
+        CheckpointError: when the file is damaged, would run code, or contains anything but tensors.
     """
     if path.suffix == ".pkl" and not _is_torch(path):
         tensors, match_names = _from_pickle(path)
@@ -104,9 +104,9 @@ def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
             f"{path} contains a {type(content).__name__}: expected arrays by name, at the top level or under"
             " 'model'"
         )
-    if isinstance(content.get("model"), dict):  # of Detectron2's zoo
+    if isinstance(content.get("model"), dict):  # of Detectron2's model zoo
         return _tensors(content["model"], path), bool(content.get("matching_heuristics", False))
-    if isinstance(content.get("blobs"), dict):  # of Detectron, the first
+    if isinstance(content.get("blobs"), dict):  # of the original Detectron
         content = content["blobs"]
     tensors = _tensors(content, path)
     if any("." in name for name in tensors):
@@ -128,8 +128,8 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _matched(tensors: dict[str, Tensor], names: tuple[str, ...], path: Path) -> dict[str, Tensor]:
-    """Tensors by the full names of the model, of which the file's may be the ends; where several are, the
-    longest counts.
+    """Tensors by the full names of the model, of which the file's names may be the ends; if several match,
+    the longest counts.
     """
     matched: dict[str, str] = {}
     for name in names:
@@ -148,10 +148,11 @@ def _matched(tensors: dict[str, Tensor], names: tuple[str, ...], path: Path) -> 
 
 
 def _no_statistics(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A mean of 0 and a variance of 1 for the batch norms that are folded into a scale and a shift in the
-    file, and so have no statistics.
+    """A mean of 0 and a variance of 1 for batch norms that are folded into a scale and a shift in the file,
+    and therefore have no statistics.
 
-    So Detectron2 fills them, although a frozen norm that was never loaded has a variance of 1 - eps.
+    Detectron2 fills them in the same way, although a frozen norm that was never loaded has a variance of 1 -
+    eps.
     """
     filled = {}
     for name, value in model.state_dict().items():
@@ -162,10 +163,11 @@ def _no_statistics(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Ten
 
 
 def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Weights of one kind of norm have the shapes of any other's and would be taken without a word.
+    """Check the kind of norm: the weights of different kinds have the same shapes and would be loaded
+    silently.
 
     Raises:
-        CheckpointError: when the file has statistics and the model's norms do not, or the other way round.
+        CheckpointError: when the file has statistics and the model's norms do not, or vice versa.
     """
     for name, module in model.named_modules():
         if f"{name}.weight" not in tensors:
@@ -179,13 +181,13 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
                 f"{path} has no statistics for the batch norm {name}: it was trained with group norm, or its"
-                " batch norms are folded. Hint: for folded ones model.backbone.norm=FrozenBN, else"
-                " model.backbone.norm=GN; or take other weights"
+                " batch norms are folded. Hint: for folded ones model.backbone.norm=FrozenBN, otherwise"
+                " model.backbone.norm=GN; or use other weights"
             )
 
 
 def _check_depth(model: Model, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise ``CheckpointError`` when a file is for another ResNet, of which the first blocks may fit."""
+    """Raise ``CheckpointError`` when a file is for another ResNet, whose first blocks may fit."""
     wanted = {name for name in model.state_dict() if name.startswith(BOTTOM_UP) and name.endswith(".weight")}
     given = {name for name in tensors if name.startswith(BOTTOM_UP) and name.endswith(".weight")}
     if given and (odd := sorted(wanted ^ given)):

@@ -18,7 +18,7 @@ from toolkit.reading.yaml_written import forget_text
 BASE = "_BASE_"
 ARCHITECTURE = "MODEL.META_ARCHITECTURE"
 CODE = "tag:yaml.org,2002:python/"
-"""The beginning of the tags by which YAML asks for Python objects; written as ``!!python/…``."""
+"""The prefix of the YAML tags for Python objects, written as ``!!python/…``."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Given:
 
 
 def shown(value: Any) -> str:
-    """A value for a message, in the form that a YAML file has."""
+    """A value for a message, in the form used in a YAML file."""
     return repr(value) if isinstance(value, str) else str(list(value) if isinstance(value, tuple) else value)
 
 
@@ -46,8 +46,8 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
         overrides: dotted keys and values that override them.
 
     Raises:
-        ConfigError: when a file cannot be read, is not YAML or holds Python code, or files include each other
-            in a loop.
+        ConfigError: when a file cannot be read, is not YAML or contains Python code, or files include each
+            other in a loop.
     """
     given = _read(path, (), {})
     return given | {key: Given(value, "the command line") for key, value in (overrides or {}).items()}
@@ -55,7 +55,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
 
 def _read(path: Path, based_on_it: tuple[Path, ...], known: dict[Path, dict[str, Given]]) -> dict[str, Given]:
     resolved = path.resolve()
-    if resolved in known:  # files that each name the next twice would else be read without end
+    if resolved in known:  # files that each name the next one twice would otherwise be read endlessly
         return known[resolved]
     if resolved in based_on_it:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
@@ -132,7 +132,7 @@ def _refuse_code(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Value:
-    """A value in a YAML file: its dotted key, its line from 1, its tag, and its text if it is no list."""
+    """A value in a YAML file: its dotted key, its line from 1, its tag, and its text if it is not a list."""
 
     key: str
     line: int
@@ -141,8 +141,8 @@ class _Value:
 
 
 def _values(text: str) -> Iterator[_Value]:
-    """The values in a YAML text, by PyYAML's events, which make nothing of tags and follow no aliases; up to
-    where it is no YAML, or a key is a list or mapping.
+    """The values in a YAML text, from PyYAML's events, which ignore tags and do not follow aliases; up to the
+    place where it is not YAML, or where a key is a list or mapping.
     """
     keys: list[str | None] = []
     is_mapping: list[bool] = []

@@ -1,4 +1,4 @@
-"""The weights of Detectron2's model zoo that this plugin's network fits, and where they are."""
+"""The weights of Detectron2's model zoo that fit this plugin's network, and their addresses."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ ZOO = {
     "imagenet-r50-gn": f"{_HOST}/detectron/ImageNetPretrained/47261647/R-50-GN.pkl",
     "imagenet-r101-gn": f"{_HOST}/detectron/ImageNetPretrained/47592356/R-101-GN.pkl",
 }
-"""Names for ``weights=`` and where their files are; those that begin with ``imagenet`` hold the backbone
-alone.
+"""Names for ``weights=``, and the addresses of their files; those that begin with ``imagenet`` contain only
+the backbone.
 """
 
 FROM_RANDOM = (
@@ -52,14 +52,14 @@ FROM_RANDOM = (
     " configs/maskrcnn-balloon-scratch.yaml does: weights=none model.backbone.norm=GN"
     " model.backbone.freeze_at=0 model.fpn.norm=GN"
 )
-"""What to do where a file of the zoo cannot be had."""
+"""What to do if a file of the model zoo is not available."""
 
 
 def download_of(address: str) -> Download:
-    """The file at an address of the zoo.
+    """The file at an address of the model zoo.
 
-    The zoo says that a model's file name contains the first digits of its md5 (``model_final_f10217.pkl``);
-    of the ImageNet backbones it publishes no checksum.
+    According to the zoo, a model's file name contains the first digits of its md5
+    (``model_final_f10217.pkl``); for the ImageNet backbones it publishes no checksums.
     """
     found = re.search(r"/model_final_([0-9a-f]{6})\.pkl$", address)
     return Download(address, checksum=f"md5:{found[1]}" if found else "")
@@ -72,11 +72,11 @@ DETECTRON2_NAMES = {
     "catalog://ImageNetPretrained/FAIR/R-50-GN": ZOO["imagenet-r50-gn"],
     "catalog://ImageNetPretrained/FAIR/R-101-GN": ZOO["imagenet-r101-gn"],
 }
-"""How Detectron2's configs write such addresses, or the beginnings of them."""
+"""Forms or prefixes of such addresses in Detectron2's configs."""
 
 
 def name_of(weights: str) -> str | None:
-    """The name in ``ZOO`` of what a Detectron2 config calls ``MODEL.WEIGHTS``; None where it is something
+    """The name in ``ZOO`` for the value of ``MODEL.WEIGHTS`` in a Detectron2 config; None if it is something
     else.
     """
     for written, address in DETECTRON2_NAMES.items():

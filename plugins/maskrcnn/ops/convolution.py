@@ -1,4 +1,4 @@
-"""Convolutions fused with what follows them: a norm folded into the weight, a residual, a ReLU; with
+"""Convolutions fused with the operations after them: a norm folded into the weight, a residual, a ReLU; with
 Winograd's algorithm where that is faster.
 """
 
@@ -43,7 +43,7 @@ def convolve(
         x: ``[B, C, H, W]``; on a CPU, channels-last memory is fastest.
         conv: its weight, bias, stride and so on are used; its ``forward`` is not called.
         norm: constant statistics and affine parameters, or None.
-        residual: of the output's shape, or None. It is not modified.
+        residual: a tensor of the output's shape, or None. It is not modified.
         relu: whether negative values become 0.
         fuses: whether oneDNN's fused convolutions may be used.
         by_winograd: whether Winograd's algorithm may be used.
@@ -82,7 +82,7 @@ def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
 def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:
     weight, bias = fold(conv, norm)
     if conv.kernel_size == (1, 1):
-        # so that the gradient has the strides of the weight, even where they do not matter: DDP compares them
+        # so that the gradient has the strides of the weight, even if they do not matter: DDP compares them
         weight = weight.flatten(1)[:, :, None, None]
     return conv2d(x, conv, weight, bias)
 
@@ -106,7 +106,7 @@ def _is_plain_3x3(conv: nn.Conv2d) -> bool:
 
 
 class _Packed(NamedTuple):
-    """A convolution on a weight in the layout that suits the processor."""
+    """A convolution with a weight in the processor's preferred layout."""
 
     dtype: torch.dtype
     weight: Tensor  # opaque
@@ -166,7 +166,7 @@ def _works(dtype: torch.dtype) -> bool:
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x = torch.linspace(-2, 2, 64, dtype=dtype).view(1, 16, 2, 2)
-    conv = nn.utils.skip_init(nn.Conv2d, 16, 16, 1, bias=False)  # type: ignore[no-untyped-call]  # draws no random numbers, of which the others would then be others
+    conv = nn.utils.skip_init(nn.Conv2d, 16, 16, 1, bias=False)  # type: ignore[no-untyped-call]  # draws no random numbers, so that later ones do not change
     try:
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             conv.weight.copy_(torch.eye(16)[:, :, None, None])

@@ -50,7 +50,7 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: flo
 
 
 def sample_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """``paste_masks`` with ``F.grid_sample`` alone, each mask into a separate image."""
+    """``paste_masks`` using only ``F.grid_sample``, each mask into a separate image."""
     height, width = size
     codes = []
     for mask, (x0, y0, x1, y1) in zip(probabilities, boxes.tolist(), strict=True):
@@ -93,7 +93,7 @@ def _interpolate(mask: Tensor, x: Tensor, y: Tensor, threshold: float) -> Tensor
 
 
 def _weights(positions: Tensor, cells: int) -> Tensor:
-    """What each cell's value counts at grid positions: ``[P, cells]``, at most two in a row."""
+    """The weight of each cell's value at grid positions: ``[P, cells]``, at most two in a row."""
     at = ((positions + 1) * cells - 1) / 2
     low = at.floor()
     weights = torch.zeros(len(at), cells + 4)  # two more cells on either side, of zeros that are cut off
@@ -104,8 +104,8 @@ def _weights(positions: Tensor, cells: int) -> Tensor:
 
 
 def _edges(on_object: np.ndarray[Any, Any], left: int, top: int, height: int) -> np.ndarray[Any, Any]:
-    """Where runs begin and end, in turn, counting pixels down the columns of the image; ``on_object`` is
-    ``[columns, rows]`` of a crop.
+    """The alternating starts and ends of runs, counting pixels down the columns of the image; ``on_object``
+    is ``[columns, rows]`` of a crop.
     """
     columns, rows = on_object.shape
     framed = np.zeros((columns, rows + 2), bool)

@@ -3,8 +3,8 @@ times as fast as torchvision's operator.
 
 The samples of a bin are averaged after bilinear interpolation, which is linear in the features: a bin is a
 weighted sum of the few cells around it. With the channels of a cell next to each other in memory,
-``F.embedding_bag`` makes these sums. The gradient is the transposed sum: for each cell, over the bins that it
-contributes to.
+``F.embedding_bag`` computes these sums. The gradient is the transposed sum: for each cell, over the bins that
+it contributes to.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _sums(
     image = rois[:, 0].int()
     start = rois[:, 1:3] * scale - 0.5
     extent = rois[:, 3:] * scale - 0.5 - start
-    samples = torch.ceil(extent / bins).clamp(0, 1 << 30).long()  # x and y; 0 where a box is inside out
+    samples = torch.ceil(extent / bins).clamp(0, 1 << 30).long()  # x and y; 0 if a box is inverted
     largest = [max(shape[side] for shape in shapes) for side in (3, 2)]
     for count in torch.unique(samples, dim=0):
         same = torch.nonzero((samples == count).all(dim=1)).squeeze(1)
@@ -170,7 +170,7 @@ def _sums(
 def _axis(
     start: Tensor, extent: Tensor, bins: int, cells: Tensor, samples: int, taps: int
 ) -> tuple[Tensor, Tensor]:
-    """The cells that each bin takes from along one axis, and with which weights: int32 and float32
+    """The cells that contribute to each bin along one axis, and their weights: int32 and float32
     ``[R, bins, taps]``.
 
     Samples lie less than a cell apart, so their neighbors are at most ``samples + 1`` cells in a row.

@@ -1,10 +1,10 @@
 """3×3 convolutions by Winograd's minimal filtering (Lavin and Gray, "Fast algorithms for convolutional neural
 networks", 2016).
 
-F(4×4, 3×3) needs 36 multiplications where the plain sum needs 144. Here it runs in fp32 on the CPU, as matrix
-products only: both transforms are products with a small constant matrix. So the gradients of input and weight
-gain as much as the forward pass. Tiles are worked on a few at a time, so that what lies between the steps
-stays in the cache.
+F(4×4, 3×3) needs 36 multiplications instead of 144 for the plain sum. Here it runs in fp32 on the CPU, as
+matrix products only: both transforms are products with a small constant matrix. So the gradients of input and
+weight gain as much as the forward pass. Tiles are processed a few at a time, so that intermediate results
+stay in the cache.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from torch import Tensor
 _TILE = 4  # outputs along each side of a tile
 _PATCH = _TILE + 2  # the inputs that they depend on
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
-"""Where polynomials are interpolated, besides infinity. Rounding costs a quarter of what the usual 0, ±1, ±2
-cost (Alam et al., "Winograd convolution for deep neural networks: efficient point selection", 2022)."""
+"""The points at which polynomials are interpolated, besides infinity. The rounding error is a quarter of that
+of the usual points 0, ±1, ±2 (Alam et al., "Winograd convolution for deep neural networks: efficient point
+selection", 2022).
+"""
 
-_CHUNK = 20_000  # tiles × channels worked on at once: some megabytes when transformed
+_CHUNK = 20_000  # tiles × channels processed at once: a few megabytes when transformed
 _WEIGHT_CHUNK = (
     80_000  # the same for the gradient of the weight, which is summed over the chunks: fewer, larger ones
 )
@@ -39,7 +41,7 @@ class _Transforms(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Tiles worked on together: of some images, ``rows`` rows of tiles from row ``top`` on."""
+    """Tiles processed together: ``rows`` rows of tiles from row ``top`` on, of some images."""
 
     images: slice
     top: int
@@ -104,11 +106,11 @@ class _Conv3x3(torch.autograd.Function):
 
 
 def _kernel(weight: Tensor, *, adjoint: bool = False) -> Tensor:
-    """The transformed kernel ``[36, C, O]`` of a weight ``[O, C, 3, 3]``; that of the adjoint convolution,
+    """The transformed kernel ``[36, C, O]`` of a weight ``[O, C, 3, 3]``; for the adjoint convolution,
     ``[36, O, C]``.
     """
     transform = _transforms().kernel
-    if adjoint:  # turned by 180°, and what were outputs are inputs now
+    if adjoint:  # rotated by 180°, with inputs and outputs swapped
         return (transform.flip(1) @ weight.reshape(-1, 9).T).view(-1, *weight.shape[:2])
     ordered = weight.transpose(0, 1)
     return (transform @ ordered.reshape(-1, 9).T).view(-1, *ordered.shape[:2])
@@ -140,7 +142,7 @@ def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def _chunks(shape: torch.Size, size: int) -> Iterator[_Chunk]:
-    """Cut a ``[N, C, H, W]`` batch into chunks: some rows of tiles of an image, or some whole images where
+    """Cut a ``[N, C, H, W]`` batch into chunks: some rows of tiles of an image, or several whole images if
     they are small.
     """
     number, channels, height, width = shape
@@ -176,7 +178,7 @@ def _gather(x: Tensor, chunk: _Chunk, side: int) -> Tensor:
 
 
 def _scatter(tiles: Tensor, bias: Tensor, y: Tensor, chunk: _Chunk) -> None:
-    """Write ``[16, tiles · channels]`` plus bias into ``y`` ``[N, C, H, W]``, less what lies outside it."""
+    """Write ``[16, tiles · channels]`` plus bias into ``y`` ``[N, C, H, W]``, without parts outside it."""
     images = y.permute(0, 2, 3, 1)[chunk.images, chunk.top * _TILE : (chunk.top + chunk.rows) * _TILE]
     number, height, width, channels = images.shape
     ordered = tiles.view(_TILE, _TILE, number, chunk.rows, -1, channels).permute(2, 3, 0, 4, 1, 5)

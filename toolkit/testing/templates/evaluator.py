@@ -19,7 +19,7 @@ from toolkit.errors import InvalidDataError
 
 EVALUATOR = EvaluatorManifest(
     name="mynet",
-    summary="the share of the classes in an image that are found anywhere in it",
+    summary="the fraction of an image's classes that are found anywhere in it",
     build=":build",
     settings=":MyNetSettings",
 )

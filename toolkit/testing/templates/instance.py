@@ -112,8 +112,8 @@ class MyNet(TrainableModel):
     class_tensors = (
         "network.head.weight",
         "network.head.bias",
-    )  # of start weights for other classes, the rows of those that both have are taken
-    first_class_row = 1  # before them stands "no object"
+    )  # from start weights for other classes, the rows of shared classes are loaded
+    first_class_row = 1  # the first row is "no object"
 
     def __init__(self, settings: MyNetSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)
