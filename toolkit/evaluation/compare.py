@@ -23,9 +23,9 @@ from toolkit.evaluation.bootstrap import Difference, difference, draws, resample
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.memory import predicting_memory
+from toolkit.evaluation.opening import known_sections, name_of_data, open_split
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
-from toolkit.evaluation.runs import known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable

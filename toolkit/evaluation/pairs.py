@@ -16,9 +16,9 @@ from toolkit.data.segments import PANOPTIC, thing_classes_of
 from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.driver import Subject, evaluate, measuring
+from toolkit.evaluation.opening import data_of_run, known_sections, name_of_data, open_split
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report, Reports
-from toolkit.evaluation.runs import data_of_run, known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import manifest_of_run
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs

@@ -10,120 +10,44 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
-from toolkit.config.keys import evaluators_class, for_sections
-from toolkit.config.settings import Settings, settings_class
-from toolkit.config.tree import merge
-from toolkit.data.dataset import Dataset, open_dataset, open_for_task
+from toolkit.checkpoints import RunLike
+from toolkit.data.dataset import Dataset
 from toolkit.data.label_values import LabelValues
 from toolkit.data.segments import PANOPTIC
-from toolkit.errors import DataError, UsageError
+from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
+from toolkit.evaluation.opening import known_sections, open_run, open_split
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
+from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
-from toolkit.models.building import load_model, manifest_of_run, plugin_of_run
-from toolkit.models.contract import Model
-from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
-from toolkit.models.simulated_prompts import AUTO
-from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
 from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
 
-SECTIONS = ("data", "evaluators")
-
-
-@dataclass(frozen=True)
-class OpenedRun:
-    """A run with the data that it is measured on.
-
-    Attributes:
-        path: its folder, or a checkpoint file.
-        data: the dataset, by name or as it was given.
-        model, manifest, task: what the run trained.
-        dataset, split: what it is measured on.
-        evaluators: settings by name, those of the run with the wanted ones laid over them.
-        wanted_evaluators: those that were asked for.
-    """
-
-    path: Path
-    data: str | Dataset
-    model: Model
-    manifest: CheckpointManifest
-    task: TaskManifest
-    dataset: Dataset
-    split: str
-    evaluators: dict[str, Any]
-    wanted_evaluators: dict[str, Any]
-
-
-def open_run(
-    run: RunLike,
-    *,
-    data: str | Dataset | None,
-    data_dir: str | None,
-    split: str | None,
-    overrides: Mapping[str, Any] | None,
-) -> OpenedRun:
-    """Load a run's model and open the data to measure it on; the arguments are those of ``evaluate_run``."""
-    path = path_of_run(run)
-    if isinstance(data, str):
-        registry.named(registry.datasets(), data, by_user=True)
-    data = data_of_run(path) if data is None else data
-    wanted = known_sections(overrides, data, plugin=plugin_of_run(path))
-    model, manifest = load_model(path, wanted["model"])
-    task = registry.tasks().get(manifest.task)
-    saved = manifest.config.get("data", {})
-    saved = saved if saved.get("name") == name_of_data(data) else {}
-    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
-    dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
-    chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
-    return OpenedRun(path, data, model, manifest, task, dataset, split, chosen, wanted["evaluators"])
-
 
 def evaluate_run(
     run: RunLike,
-    *,
-    data: str | Dataset | None = None,
-    data_dir: str | None = None,
-    split: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    batch_size: int = 4,
-    workers: int = 0,
-    devices: int = 1,
-    accelerator: str = "auto",
-    precision: str = "fp32",
-    prompts: str | None = None,
-    prompts_above: float | None = None,
-    show_progress: bool = False,
+    choice: DataChoice | None = None,
+    computing: Computing | None = None,
+    prompting: Prompting | None = None,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
     Args:
         run: a run's folder, a checkpoint file, or what training returned.
-        data: the dataset, by name or as it is; that of the run when None.
-        data_dir: its folder; that of the run's own settings when the dataset is the same, else
-            ``data/<name>``.
-        split: the dataset's validation split when None.
-        overrides: settings of the sections ``model``, ``data.options`` and ``evaluators`` by full or bare
-            keys; they are laid over the run's.
-        prompts: for a promptable model: the source of its prompts, as for ``toolkit.load``; its answers are
-            then evaluated as detections, by the evaluator ``coco`` unless ``overrides`` name others. None
-            measures it by its prompt protocols.
-        prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
-        batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
-            measured.
-        show_progress: show progress on standard error.
+        choice: what to measure on; all as it was trained on when None.
+        computing: how to go about it.
+        prompting: for a promptable model; by its prompt protocols when None.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder, with
@@ -134,52 +58,36 @@ def evaluate_run(
         UsageError: when an evaluator cannot measure the model.
         DataError: when the classes of model and dataset differ in more than their order or a background.
     """
-    fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
+    computing, prompting = computing or Computing(), prompting or Prompting()
+    fabric = make_fabric(
+        accelerator=computing.accelerator, devices=computing.devices, precision=computing.precision
+    )
     fabric.launch()
-    opened = open_run(run, data=data, data_dir=data_dir, split=split, overrides=overrides)
-    run, data, dataset, split = opened.path, opened.data, opened.dataset, opened.split
-    model, manifest, chosen = opened.model, opened.manifest, opened.evaluators
-    if prompts is None and prompts_above is not None:
-        raise UsageError(
-            "--prompts-above is for prompts that are another run's detections. Hint: add --prompts from:RUN"
-        )
-    if prompts is not None:
-        if prompts == AUTO:
-            raise UsageError(
-                "--prompts auto: objects found without prompts have no classes. Hint: leave --prompts out"
-                " to measure the model by its prompt protocols, or give from:RUN or a file"
-            )
-        model = prompted(
-            model,
-            prompts,
-            classes=dataset.classes,
-            prompts_above=prompts_above,
-            start_weights=manifest.start_weights,
-        )
-        model.expect_images(dataset.ids)
-        chosen = opened.wanted_evaluators or {"coco": {}}
-    alignment = alignment_for(model, dataset, f"the model in {run}")
-    evaluators = build_evaluators(chosen, dataset.classes, task=opened.task, owner=str(run))
-    with measuring(dataset, show=show_progress) as watch:
+    found = open_run(run, choice or DataChoice(), prompting)
+    path, model, dataset = found.path, found.model, found.opened.dataset
+    data, split = found.opened.data, found.opened.split
+    alignment = alignment_for(model, dataset, f"the model in {path}")
+    evaluators = build_evaluators(found.evaluators, dataset.classes, task=found.task, owner=str(path))
+    with measuring(dataset, show=computing.show_progress) as watch:
         evaluation = evaluate(
             Subject(model.to(fabric.device), alignment, fabric.autocast()),
             dataset,
-            plan_measurements(model, evaluators, manifest.start_weights),
-            batch_size=batch_size,
-            workers=workers,
+            plan_measurements(model, evaluators, found.manifest.start_weights),
+            batch_size=computing.batch_size,
+            workers=computing.workers,
             on_batch=watch,
         )
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
     measured = f"Evaluated {counted(len(dataset), 'image')}"
-    if run.is_dir() and not isinstance(data, Dataset):
-        how = "" if prompts is None else "-prompted"
-        path = run / f"eval-{Path(data).stem}-{split}{how}.json"
-        with atomic_write(path, "w") as file:
+    if path.is_dir() and not isinstance(data, Dataset):
+        how = "" if prompting.prompts is None else "-prompted"
+        file_path = path / f"eval-{Path(data).stem}-{split}{how}.json"
+        with atomic_write(file_path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
-        pictures = draw_all(reports, path, f"{Path(data).stem}, split {split}")
-        measured += f"; results: {path}" + (
+        pictures = draw_all(reports, file_path, f"{Path(data).stem}, split {split}")
+        measured += f"; results: {file_path}" + (
             f" and, beside it, {', '.join(picture.name for picture in pictures)}" if pictures else ""
         )
     logger.info(measured)
@@ -196,13 +104,14 @@ def evaluate_predictions(
     label_values: Literal["index", "dataset"] = "index",
     show_progress: bool = False,
 ) -> list[Report]:
-    """Measure predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
-    ``evaluate_run``.
+    """Measure predictions that anyone has made, see ``toolkit.formats.predictions``.
 
     Args:
         path: the predictions.
+        data, data_dir, split, overrides: as in ``DataChoice``.
         label_values: what a folder of label images without a ``classes.csv`` holds: the indexes of classes
             and 255 for none, or the values that the dataset's own label images have.
+        show_progress: show progress on standard error.
 
     A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the
     files' own precision.
@@ -211,37 +120,47 @@ def evaluate_predictions(
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
             unknown class.
     """
-    files, dataset, _, evaluators = predictions_on(
-        path, data=data, data_dir=data_dir, split=split, overrides=overrides, label_values=label_values
-    )
-    reports = _from_documents(evaluators, files, coco_numbers(dataset))
+    found = open_predictions(path, DataChoice(data, data_dir, split, overrides), label_values)
+    dataset = found.opened.dataset
+    reports = _from_documents(found.evaluators, found.files, coco_numbers(dataset))
     if reports is None:
         dataset.require_images()
-        model = RecordedModel(files)
+        model = RecordedModel(found.files)
         with measuring(dataset, show=show_progress) as watch:
-            measurements = plan_measurements(model, evaluators)
+            measurements = plan_measurements(model, found.evaluators)
             evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
         reports = list(evaluation.reports)
     logger.info("Evaluated %s", counted(len(dataset), "image"))
     return reports
 
 
-def predictions_on(
-    path: Path,
-    *,
-    data: str,
-    data_dir: str | None,
-    split: str | None,
-    overrides: Mapping[str, Any] | None,
-    label_values: Literal["index", "dataset"],
-) -> tuple[PredictionFiles, Dataset, str, list[Evaluator]]:
-    """Predictions on disk with the split that they are of, its name, and the evaluators that measure them;
-    arguments and errors as for ``evaluate_predictions``.
+@dataclass(frozen=True)
+class OpenedPredictions:
+    """Predictions on disk with the data that they are measured on.
+
+    Attributes:
+        files: the predictions.
+        opened: what they are of.
+        evaluators: that measure them.
     """
+
+    files: PredictionFiles
+    opened: OpenedSplit
+    evaluators: list[Evaluator]
+
+
+def open_predictions(
+    path: Path, choice: DataChoice, label_values: Literal["index", "dataset"]
+) -> OpenedPredictions:
+    """Find predictions on disk, and open what they are of; arguments and errors as for
+    ``evaluate_predictions``.
+    """
+    data = choice.data
+    assert isinstance(data, str), "predictions are of a dataset with a name"
     registry.named(registry.datasets(), data, by_user=True)
-    wanted = known_sections(overrides, data)
+    wanted = known_sections(choice.overrides, data)
     options = wanted["data"].get("options", {})
-    dataset, split = open_split(data, data_dir, split, options, need_images=False)
+    dataset, split = open_split(data, choice.data_dir, choice.split, options, need_images=False)
     numbers = coco_numbers(dataset)
     files = PredictionFiles(
         path,
@@ -253,7 +172,8 @@ def predictions_on(
     files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
     evaluators = build_evaluators(wanted["evaluators"] or _usual(tasks, files), dataset.classes)
-    return files, dataset, split, evaluators
+    opened = OpenedSplit(dataset, data, split, choice.data_dir, options)
+    return OpenedPredictions(files, opened, evaluators)
 
 
 def _own_values(dataset: Dataset, name: str) -> LabelValues:
@@ -291,94 +211,3 @@ def _from_documents(
     sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
     results = fitted_results(files.results, files.path, sizes)
     return [evaluator.report_document(document, results, numbers.category_ids) for evaluator in chosen]
-
-
-def known_sections(
-    overrides: Mapping[str, Any] | None,
-    data: str | Dataset,
-    *,
-    plugin: PluginManifest | None = None,
-    model: type[Settings] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """The overrides by section: ``data``, ``evaluators`` and, with a plugin, ``model``.
-
-    Args:
-        overrides: by full or bare keys, or nested.
-        data: the dataset that the options are for; one that is open already takes none.
-        plugin: that the settings of the model are for.
-        model: the settings of the model where it is of no plugin. Without either they have no effect.
-
-    Raises:
-        ConfigError: when there are others.
-    """
-    flat = dict(overrides or {})
-    if isinstance(flat.get("data"), Mapping):
-        flat |= {f"data.{key}": value for key, value in flat.pop("data").items()}
-    options = (
-        Settings if isinstance(data, Dataset) else settings_class(registry.named(registry.datasets(), data))
-    )
-    sections: list[tuple[str, type[Settings]]] = [
-        ("data.options", options),
-        ("evaluators", evaluators_class()),
-    ]
-    if plugin is not None:
-        model = settings_class(plugin)
-    if model is not None:
-        sections.insert(0, ("model", model))
-    wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
-    return wanted | for_sections(flat, sections)
-
-
-def data_of_run(run: str | Path) -> str:
-    """The dataset that a run was trained on.
-
-    Raises:
-        CheckpointError: when there is no run.
-        UsageError: when it does not say; then ``--data`` must.
-    """
-    name = manifest_of_run(run).config.get("data", {}).get("name")
-    if not name:
-        raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
-    return str(name)
-
-
-def name_of_data(data: str | Dataset) -> str:
-    """What a dataset is called: its name, the whole path of its file, or the class of an object."""
-    return type(data).__name__ if isinstance(data, Dataset) else registry.stable_name(data)
-
-
-def open_split(
-    data: str | Dataset,
-    data_dir: str | None,
-    split: str | None,
-    options: Mapping[str, Any],
-    task: TaskManifest | None = None,
-    *,
-    need_images: bool = True,
-) -> tuple[Dataset, str]:
-    """A split to measure on, by default that for validation, and its name.
-
-    Args:
-        data, data_dir, split, options: which; as for ``open_dataset``. A dataset that is open already is
-            taken as it is.
-        task: of the model, to whose labels a dataset of another task is converted; None leaves them as they
-            are.
-        need_images: as for ``open_dataset``; only without a task.
-
-    Raises:
-        DataError: when it is empty.
-        UsageError: when a folder or options are given for a dataset that is open already.
-    """
-    if isinstance(data, Dataset):
-        if data_dir or options:
-            raise UsageError("a dataset that is already open takes neither a folder nor options")
-        return data, split or "given"
-    manifest = registry.named(registry.datasets(), data)
-    split = split or manifest.val_split
-    if task is None:
-        dataset = open_dataset(manifest, data_dir, split, options, need_images=need_images)
-    else:
-        dataset, _ = open_for_task(manifest, task, data_dir, split, options)
-    if not len(dataset):
-        raise DataError(f"dataset {data!r}: the split {split!r} has no images")
-    return dataset, split
