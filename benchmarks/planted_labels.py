@@ -1,9 +1,10 @@
 """Plants faults in the labels of a validation set, and counts how many a report suspects::
 
-    PYTHONPATH=. python benchmarks/planted_labels.py [--run RUN]
+    PYTHONPATH=. python benchmarks/planted_labels.py [--semantic] [--run RUN]
 
 The model is the Mask R-CNN of ``configs/maskrcnn-shapes.yaml`` on generated shapes, which has seen none of
-the validation images; without ``--run`` it is trained first, in two minutes on two cores.
+the validation images, or, with ``--semantic``, the U-Net of ``configs/unet-shapes.yaml``, in whose label maps
+faults are planted; without ``--run`` it is trained first, in two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import torch
 from toolkit import registry
 from toolkit.config import recipe_folder, resolve
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.reporting.measuring import report_run
+from toolkit.evaluation.requests import DataChoice
+from toolkit.reporting.measuring import ReportOptions, report_run
 from toolkit.training.loop import train
-from toolkit.types import Instances, Masks, Sample
+from toolkit.types import BACKGROUND, Instances, Masks, Sample
 
 KINDS = ("missing", "class", "shifted", "twice", "spurious")
+REGION_KINDS = ("missing", "class", "spurious")
 LEAST_AREA = 300
 """Pixels of an object that a fault is planted in; nobody notices one in a sliver behind another object."""
 
@@ -100,6 +103,55 @@ class Planted(Dataset):
         return True
 
 
+class PlantedRegions(Dataset):
+    """Label maps with faults, at most one in an image: the region of an object has the label of another class
+    or of the background, or a square of background has the label of a class.
+    """
+
+    def __init__(self, dataset: Dataset, each: int, seed: int) -> None:
+        self.classes, self.palette, self.ids = dataset.classes, dataset.palette, dataset.ids
+        self._dataset, self.faults = dataset, list[Fault]()
+        self._label_maps: dict[int, torch.Tensor] = {}
+        rng = np.random.default_rng(seed)
+        wanted = [kind for kind in REGION_KINDS for _ in range(each)]
+        for index in rng.permutation(len(dataset)).tolist():
+            if wanted and self._plant(index, wanted[-1], rng):
+                wanted.pop()
+        assert not wanted, "there are too few images for so many faults"
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        return sample.with_(instances=None, label_map=self._label_maps.get(index, sample.label_map))
+
+    def _plant(self, index: int, kind: str, rng: np.random.Generator) -> bool:
+        sample = self._dataset[index]
+        assert sample.instances is not None
+        assert sample.instances.masks is not None
+        assert sample.label_map is not None
+        label_map = sample.label_map.clone()
+        areas = sample.instances.masks.areas().numpy()
+        candidates = np.flatnonzero(areas >= LEAST_AREA)
+        background = self.classes.index(BACKGROUND)
+        if kind == "spurious":
+            free = empty_place((label_map != background).numpy(), rng)
+            if free is None:
+                return False
+            x0, y0, x1, y1 = place = free
+            label_map[y0:y1, x0:x1] = int(rng.integers(1, len(self.classes)))
+        elif len(candidates):
+            chosen = int(rng.choice(candidates))
+            inside = sample.instances.masks[[chosen]].dense()[0]
+            label = int(sample.instances.labels[chosen])
+            others = [i for i in range(len(self.classes)) if i not in (label, background)]
+            label_map[inside] = background if kind == "missing" else int(rng.choice(others))
+            place = tuple(sample.instances.boxes_xyxy[chosen].tolist())
+        else:
+            return False
+        self._label_maps[index] = label_map
+        self.faults.append(Fault(kind, sample.id, tuple(map(float, place))))
+        return True
+
+
 def shifted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     """A mask moved so far that a third to two thirds of it overlap; None where it does not fit."""
     for _ in range(50):
@@ -134,7 +186,8 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 def main() -> int:
     """Print what was found as JSON; 0 when enough was."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, help="a run of maskrcnn on shapes; trained when left out")
+    parser.add_argument("--run", type=Path, help="a run on shapes; trained when left out")
+    parser.add_argument("--semantic", action="store_true", help="plant faults in label maps, for a U-Net")
     parser.add_argument("--seeds", type=int, default=1, help="sets of faults")
     parser.add_argument("--each", type=int, default=4, help="faults of each kind in a set")
     parser.add_argument("--first", type=int, default=40, help="suspects that are looked through")
@@ -144,12 +197,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         run = args.run or Path(folder) / "run"
         if args.run is None:
-            train(resolve(config=recipe_folder() / "maskrcnn-shapes.yaml"), run, show_progress=True)
+            plugin = "unet" if args.semantic else "maskrcnn"
+            train(resolve(config=recipe_folder() / f"{plugin}-shapes.yaml"), run, show_progress=True)
         dataset = open_dataset(registry.datasets().get("shapes"), None, "val")
         enough = True
         for seed in range(args.seeds):
-            planted = Planted(dataset, args.each, seed)
-            written = report_run(run, data=planted, out=args.out or Path(folder) / "report.html", resamples=1)
+            planted = (PlantedRegions if args.semantic else Planted)(dataset, args.each, seed)
+            out = args.out or Path(folder) / "report.html"
+            options = ReportOptions(out=out, resamples=1, copies=False)
+            written = report_run(run, DataChoice(planted), options=options)
             suspects = written.document["suspects"][: args.first]
             ranks = {
                 fault: [

@@ -1,11 +1,12 @@
 """How long a report of many images takes beyond reading them and their predictions, and how large its page
 is::
 
-    PYTHONPATH=. python benchmarks/report_size.py [--images 5000]
+    PYTHONPATH=. python benchmarks/report_size.py [--images 5000] [--others 5000]
 
 The images and their COCO annotations are generated, with about seven ellipses in each. The predictions are
-COCO results: the truth with faults, some missed, moved or of another class, all with a score. Times are those
-of the processor, so that other work on the machine does not count.
+COCO results: the truth with faults, some missed, moved or of another class, all with a score. With
+``--others`` there is a split of so many other images, in which the report looks for images that are nearly
+the same. Times are those of the processor, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import numpy as np
 
 from toolkit.data.loader import EvaluationLoader
 from toolkit.evaluation.driver import Subject, predict_batches
-from toolkit.evaluation.runs import predictions_on
+from toolkit.evaluation.requests import DataChoice
+from toolkit.evaluation.runs import open_predictions
 from toolkit.models.recorded import RecordedModel
-from toolkit.reporting.measuring import report_predictions
+from toolkit.reporting.measuring import ReportOptions, report_predictions
 
 MOST_SECONDS, MOST_MEGABYTES = 30.0, 10.0
 SIZE, CLASSES, MOST_OBJECTS = (240, 320), 20, 13
@@ -50,10 +52,10 @@ def entry(corners: np.ndarray, image: int, category: int) -> dict[str, Any]:
     }
 
 
-def write_set(folder: Path, images: int) -> tuple[int, int]:
-    """Write images, ``instances.json`` and ``results.json``; how many objects and detections there are."""
-    rng = np.random.default_rng(0)
-    (folder / "images").mkdir()
+def write_set(folder: Path, split: str, images: int, seed: int) -> tuple[int, int]:
+    """Write images, their annotations and results for them; how many objects and detections there are."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(exist_ok=True)
     records, annotations, results = [], [], []
     for number in range(1, images + 1):
         picture = np.full((*SIZE, 3), rng.integers(40, 90), np.uint8)
@@ -72,13 +74,13 @@ def write_set(folder: Path, images: int) -> tuple[int, int]:
             if rng.random() < 0.05:
                 category = int(rng.integers(1, CLASSES + 1))
             results.append(entry(corners, number, category) | {"score": float(rng.beta(5, 2))})
-        name = f"{number:05d}.jpg"
+        name = f"{split}-{number:05d}.jpg"
         cv2.imwrite(str(folder / "images" / name), picture)
         records.append({"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]})
     categories = [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)]
     document = {"images": records, "annotations": annotations, "categories": categories}
-    (folder / "instances.json").write_text(json.dumps(document))
-    (folder / "results.json").write_text(json.dumps(results))
+    (folder / f"{split}.json").write_text(json.dumps(document))
+    (folder / f"{split}-results.json").write_text(json.dumps(results))
     return len(annotations), len(results)
 
 
@@ -86,29 +88,34 @@ def main() -> int:
     """Print what was measured as JSON; 0 when it is within the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--others", type=int, default=0, help="images of another split")
     parser.add_argument("--out", type=Path, help="the page to write; a temporary file when left out")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        objects, detections = write_set(folder, args.images)
-        options = {"data.options.images": "images", "data.options.val": "instances.json"}
-        common: dict[str, Any] = {
-            "data": "coco",
-            "data_dir": name,
-            "split": "val",
-            "overrides": options | {"evaluators.coco": {}},
+        objects, detections = write_set(folder, "val", args.images, 0)
+        if args.others:
+            write_set(folder, "train", args.others, 1)
+        options = {
+            "data.options.images": "images",
+            "data.options.val": "val.json",
+            "data.options.train": "train.json",
         }
-        path = folder / "results.json"
+        choice = DataChoice("coco", name, "val", options | {"evaluators.coco": {}})
+        path = folder / "val-results.json"
         began = time.process_time()
-        files, dataset, _, _ = predictions_on(path, **common, label_values="index")
-        for _ in predict_batches([Subject(RecordedModel(files))], EvaluationLoader(dataset, batch_size=1)):
+        found = open_predictions(path, choice, "index")
+        loader = EvaluationLoader(found.opened.dataset, batch_size=1)
+        for _ in predict_batches([Subject(RecordedModel(found.files))], loader):
             pass
         reading = time.process_time() - began
         began = time.process_time()
-        written = report_predictions(path, **common, out=args.out or folder / "report.html")
+        page = args.out or folder / "report.html"
+        written = report_predictions(path, choice, options=ReportOptions(out=page))
         beyond = time.process_time() - began - reading
         megabytes = written.path.stat().st_size / 1e6
-    found = {"images": args.images, "objects": objects, "detections": detections}
+    compared = written.document["data"]["copies"]["compared"]
+    found = {"images": args.images, "others": compared, "objects": objects, "detections": detections}
     measured = {"seconds of reading": reading, "seconds beyond": beyond, "megabytes": megabytes}
     print(json.dumps(found | {key: round(value, 1) for key, value in measured.items()}))
     return 0 if beyond <= MOST_SECONDS and megabytes <= MOST_MEGABYTES else 1

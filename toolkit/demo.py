@@ -18,6 +18,7 @@ from toolkit.config import RunSettings, recipe_folder, resolve
 from toolkit.data.dataset import Dataset, draw_sample, open_dataset
 from toolkit.errors import TrainingError, UsageError
 from toolkit.evaluation.report import Report
+from toolkit.evaluation.requests import Computing, DataChoice
 from toolkit.evaluation.runs import evaluate_run
 from toolkit.formats.mask_folder import write_split
 from toolkit.inference.pipeline import predict_folder
@@ -171,7 +172,8 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     if not train(settings, run, show_progress=show_progress).finished:
         raise TrainingError(f"the demo was interrupted while it trained {plugin}. Hint: run it again")
     trained = time.perf_counter()
-    reports = evaluate_run(run, data=settings.data.name, split="test", show_progress=show_progress) or []
+    choice = DataChoice(settings.data.name, split="test")
+    reports = evaluate_run(run, choice, Computing(show_progress=show_progress)) or []
     predictor = load(run)
     if predictor.model.capability(Promptable) is not None:
         # The dataset's own classes, so that truth and predictions get the same names and colors.

@@ -41,6 +41,7 @@ def test_it_says_where_the_report_is(ground: Path, capsys: pytest.CaptureFixture
         (["--predictions", "p"], "Hint: add --data"),
         (["--predictions", "p", "--data", "shapes", "--compare", "r"], "--compare is for two runs"),
         (["RUN", "--out", "a.pdf"], "Hint: --out a.html"),
+        (["--predictions", "p", "--data", "shapes", "--prompts", "a.csv"], "take no prompts"),
     ],
 )
 def test_what_makes_no_sense_is_said(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

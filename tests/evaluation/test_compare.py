@@ -20,6 +20,7 @@ from toolkit.cli import main
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.compare import compare_runs
 from toolkit.evaluation.memory import predicting_memory
+from toolkit.evaluation.requests import Computing, DataChoice
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison
 from toolkit.evaluation.runs import evaluate_run
 
@@ -66,7 +67,7 @@ def test_the_metrics_are_those_of_eval_with_differences_to_the_first(tmp_path: P
     assert (comparison.data, comparison.split, comparison.images) == ("squares", "val", 12)
     assert [each.name for each in comparison.runs] == ["t60", "t110", "t150"]
     for path, result in zip(runs, comparison.runs, strict=True):
-        (report,) = evaluate_run(path, data="squares", accelerator="cpu") or ()
+        (report,) = evaluate_run(path, DataChoice("squares"), Computing(accelerator="cpu")) or ()
         assert {name: result.figures[name] for name in report.metrics} == pytest.approx(dict(report.metrics))
         assert (result.plugin, result.step) == ("bright", 7)
     first, *others = comparison.runs

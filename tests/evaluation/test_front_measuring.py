@@ -15,6 +15,7 @@ import toolkit
 from toolkit import registry
 from toolkit.data.images import write_label_map
 from toolkit.errors import UsageError
+from toolkit.evaluation.requests import Computing, DataChoice
 from toolkit.evaluation.runs import evaluate_run
 
 TINY = Path(__file__).resolve().parents[1] / "support" / "tiny.py"
@@ -37,7 +38,7 @@ def run(trained: toolkit.TrainResult, tiny: str) -> toolkit.TrainResult:
 
 
 def test_a_run_by_path_by_result_and_by_predictor_gives_the_same(run: toolkit.TrainResult) -> None:
-    (want,) = evaluate_run(run.run, data=str(TINY), accelerator="cpu") or []
+    (want,) = evaluate_run(run.run, DataChoice(str(TINY)), Computing(accelerator="cpu")) or []
     for way in (run, run.run, str(run.run), toolkit.load(run, device="cpu")):
         reports = toolkit.evaluate(way, device="cpu")
         assert reports == (want,)

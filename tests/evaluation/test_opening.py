@@ -14,6 +14,7 @@ from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.data.dataset import open_dataset
 from toolkit.errors import CheckpointError, ConfigError, UsageError
 from toolkit.evaluation.opening import OpenedData, data_of_run, open_data, open_run
+from toolkit.evaluation.requests import DataChoice, Prompting
 
 SMALL = {"size": 32, "train": 2, "val": 3, "test": 4}
 
@@ -26,41 +27,40 @@ def manifest(data: Any = "shapes", **options: Any) -> CheckpointManifest:
 
 
 def opened(*manifests: CheckpointManifest, **given: Any) -> OpenedData:
-    usual: dict[str, Any] = {"data": None, "data_dir": None, "split": None, "overrides": None}
     paths = [Path(f"runs/{number}") for number in range(len(manifests))]
-    return open_data(paths, manifests, **(usual | given))
+    return open_data(paths, manifests, DataChoice(**given))
 
 
 def test_the_data_are_those_of_the_runs() -> None:
     found = opened(manifest(), manifest())
-    assert (found.data, found.split, len(found.dataset)) == ("shapes", "val", 3)
-    assert found.dataset[0].size == (32, 32)
+    assert (found.opened.data, found.opened.split, len(found.opened.dataset)) == ("shapes", "val", 3)
+    assert found.opened.dataset[0].size == (32, 32)
     assert not found.options_differ
-    assert len(opened(manifest(), split="test").dataset) == 4
+    assert len(opened(manifest(), split="test").opened.dataset) == 4
 
 
 def test_options_are_those_of_the_first_run_and_what_is_asked_for_lies_over_them() -> None:
     found = opened(manifest(val=5), manifest(val=9))
-    assert len(found.dataset) == 5
+    assert len(found.opened.dataset) == 5
     assert found.options_differ
     found = opened(manifest(val=5), overrides={"data.options.val": 2})
-    assert len(found.dataset) == 2
-    assert found.dataset[0].size == (32, 32)
+    assert len(found.opened.dataset) == 2
+    assert found.opened.dataset[0].size == (32, 32)
     assert found.wanted == {"data": {"options": {"val": 2}}, "evaluators": {}, "model": {}}
 
 
 def test_options_of_runs_on_other_data_do_not_count() -> None:
     found = opened(manifest("coco", seed=7), manifest(val=6), data="shapes")
-    assert len(found.dataset) == 6
+    assert len(found.opened.dataset) == 6
     assert not found.options_differ
-    assert len(opened(manifest("coco"), data="shapes").dataset) == 80
+    assert len(opened(manifest("coco"), data="shapes").opened.dataset) == 80
 
 
 @pytest.mark.parametrize("data", ["absent", None, {}, {"name": None}, {"options": None}])
 def test_runs_that_do_not_say_their_data(data: Any, tiny: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"runs/1 does not say which data .* Hint: add --data NAME"):
         opened(manifest(), manifest(data))
-    assert len(opened(manifest(data), data="shapes", overrides={"val": 2}).dataset) == 2
+    assert len(opened(manifest(data), data="shapes", overrides={"val": 2}).opened.dataset) == 2
     registry.add_path(tiny)
     save_checkpoint(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, manifest(data))
     with pytest.raises(UsageError, match=r"a\.safetensors does not say which data"):
@@ -76,8 +76,8 @@ def test_runs_on_different_data() -> None:
 def test_a_dataset_that_is_open_already() -> None:
     dataset = open_dataset("shapes", split="val", options=SMALL)
     found = opened(manifest("coco"), data=dataset)
-    assert found.dataset is dataset
-    assert found.split == "given"
+    assert found.opened.dataset is dataset
+    assert found.opened.split == "given"
     with pytest.raises(UsageError, match="takes neither a folder nor options"):
         opened(manifest("coco"), data=dataset, data_dir="photos")
 
@@ -110,12 +110,17 @@ def test_a_run_is_opened_with_its_evaluators_and_its_file_twice(
 
     monkeypatch.setattr("toolkit.checkpoints.files.safe_open", counting)
     overrides = {"evaluators.iou.calibration": True}
-    run = open_run(tmp_path, data=None, data_dir=None, split=None, overrides=overrides)
+    run = open_run(tmp_path, DataChoice(overrides=overrides), Prompting())
     assert reads == ["best.safetensors"] * 2
-    assert (run.data, run.split, len(run.dataset), run.task.name) == ("squares", "val", 4, "semantic")
+    assert (run.opened.data, run.opened.split, len(run.opened.dataset), run.task.name) == (
+        "squares",
+        "val",
+        4,
+        "semantic",
+    )
     assert run.evaluators == {"iou": {"boundary": True, "calibration": True}}
     assert run.wanted_evaluators == {"iou": {"calibration": True}}
     with pytest.raises(ConfigError, match="width"):
-        open_run(tmp_path, data=None, data_dir=None, split=None, overrides={"model.width": "wide"})
+        open_run(tmp_path, DataChoice(overrides={"model.width": "wide"}), Prompting())
     with pytest.raises(CheckpointError, match="no run or checkpoint at"):
-        open_run(tmp_path / "absent", data=None, data_dir=None, split=None, overrides=None)
+        open_run(tmp_path / "absent", DataChoice(), Prompting())

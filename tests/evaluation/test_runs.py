@@ -16,6 +16,7 @@ from toolkit.cli import main
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
+from toolkit.evaluation.requests import Computing, DataChoice
 from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.training.loop import train
@@ -114,7 +115,7 @@ def test_the_table_has_a_row_for_each_class(
 
 def test_the_figures_are_those_of_training(trained: Path, tiny: str) -> None:
     registry.add_path(tiny)
-    (report,) = evaluate_run(trained, data="squares", accelerator="cpu") or []
+    (report,) = evaluate_run(trained, DataChoice("squares"), Computing(accelerator="cpu")) or []
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     best = max(line["val/mean_iou"] for line in lines if "val/mean_iou" in line)
     assert report.metrics["mean_iou"] == pytest.approx(best)
@@ -133,7 +134,7 @@ def test_predictions_of_a_run_measure_like_the_run(
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()[:, :, ::-1]))
     assert main(["infer", str(trained), str(photos), "--out", str(results), "--plugin", tiny]) == 0
-    (expected,) = evaluate_run(trained, data="squares", accelerator="cpu") or []
+    (expected,) = evaluate_run(trained, DataChoice("squares"), Computing(accelerator="cpu")) or []
     for path in (results, results / "labels", results / "predictions.json"):
         (report,) = evaluate_predictions(path, data="squares")
         assert dict(report.metrics) == pytest.approx(dict(expected.metrics))

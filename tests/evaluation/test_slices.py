@@ -98,6 +98,7 @@ def test_coco_measures_each_group_as_if_alone(tmp_path: Path) -> None:
                 assert from_files.metrics[f"bbox/{name}[row={group}]"] == pytest.approx(
                     alone.metrics[f"bbox/{name}"], abs=1e-6, nan_ok=True
                 )
+            assert report.groups[f"row={group}"] == from_files.groups[f"row={group}"] == len(chosen)
             assert f"bbox/AP[row={group}]" in shown
             assert f"bbox/AP50[row={group}]" not in shown
             assert any(f"row={group} ({len(chosen)})" in note for note in report.notes)
@@ -122,6 +123,7 @@ def test_iou_measures_each_group_as_if_alone(tmp_path: Path) -> None:
     report = merged.report()
     assert report.metrics["mean_iou[weather=rain]"] == alone.report().metrics["mean_iou"]
     assert "mean_iou[weather=sun]" in report.metrics
+    assert report.groups == report.to_dict()["groups"] == {"weather=rain": 2, "weather=sun": 1}
     assert "Groups of images: weather=rain (2), weather=sun (1)." in report.notes
     with pytest.raises(InvalidDataError, match="no row for the image 'x'"):
         merged.update(

@@ -7,7 +7,16 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from toolkit.reporting.charts import COLORS, DASHES, MARKERS, MOST_LINES, line_chart, matrix_chart, shown_name
+from toolkit.reporting.charts import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    MOST_LINES,
+    bar_chart,
+    line_chart,
+    matrix_chart,
+    shown_name,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
@@ -96,3 +105,11 @@ def test_the_values_of_a_large_matrix_are_not_written_into_it() -> None:
     svg = matrix_chart("m", names, names, [[0.37] * 20] * 20, "r", "c").svg
     assert "37" not in texts(svg)
     assert "class 19" in texts(svg)
+
+
+@pytest.mark.parametrize("counts", [[0, 0], [3], [1, 0, 250]])
+def test_bars_have_a_line_at_a_value(counts: list[int]) -> None:
+    edges = [i / len(counts) for i in range(len(counts) + 1)]
+    svg = bar_chart("b", edges, counts, "<i>F1</i>", "images", mark=0.5).svg
+    assert {"<i>F1</i>", "images"} <= set(texts(svg))
+    assert "stroke-dasharray" in svg

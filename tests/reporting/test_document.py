@@ -24,7 +24,8 @@ def test_it_is_json_with_the_figures_of_the_evaluators() -> None:
     ]
     assert document["data"]["images"] == len(EVERY_KIND)
     assert document["data"]["sizes"]["median"] == [80, 64]
-    named = [*document["errors"]["most_telling"], *document["suspects"], *document["worst_images"]]
+    named = [*document["errors"]["most_telling"], *document["suspects"]]
+    named += [*document["worst_images"], *document["best_images"]]
     assert {entry["picture"] for entry in named} == set(pictures)
 
 

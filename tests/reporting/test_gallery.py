@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from report_cases import EVERY_KIND, A, B, Given, findings_of, objects, with_label_maps, with_objects
 
+from toolkit.evaluation.report import Report
 from toolkit.reporting.cases import KINDS
 from toolkit.reporting.gallery import Gallery
 from toolkit.types import Prediction
@@ -80,3 +81,34 @@ def test_no_images_have_no_errors() -> None:
     gallery = Gallery(findings_of(CLASSES, []))
     assert gallery.errors() == gallery.suspects() == gallery.worst() == []
     assert gallery.draw() == {}
+
+
+def test_images_are_ranked_by_the_figure_that_an_evaluator_has_of_them() -> None:
+    names = tuple(sample.id for sample, _ in EVERY_KIND)
+    values = [0.5, 1.0, 0.25, 0.75, 0.25, float("nan"), 0.875]
+    report = Report("own", {}, images=names, per_image={"quality": values})
+    gallery = Gallery(findings_of(CLASSES, EVERY_KIND, [report]))
+    worst = gallery.worst()
+    assert [entry["image"] for entry in worst] == ["invented", "outlined", "right", "confused", "empty"]
+    assert [entry["value"] for entry in worst] == [0.25, 0.25, 0.5, 0.75, 0.875]
+    assert {entry["ranked_by"] for entry in worst} == {"quality"}
+    assert [entry["image"] for entry in gallery.best()] == ["missed"]
+
+
+def test_where_less_is_better_the_highest_are_the_worst() -> None:
+    names = tuple(sample.id for sample, _ in EVERY_KIND)
+    values = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    report = Report(
+        "own", {"error": 3.0}, lower_is_better=("error",), images=names, per_image={"error": values}
+    )
+    gallery = Gallery(findings_of(CLASSES, EVERY_KIND, [report]))
+    assert [entry["value"] for entry in gallery.worst()] == [6, 5, 4, 3, 2, 1]
+    assert [entry["image"] for entry in gallery.best()] == ["right"]
+
+
+def test_the_best_images_are_none_of_the_worst_and_those_with_more_objects_come_first() -> None:
+    pairs = [with_objects(str(i), [(0, A), (1, B)][: i % 2 + 1], [], []) for i in range(4)]
+    report = Report("own", {}, images=tuple("0123"), per_image={"quality": [1.0, 1.0, 1.0, 0.5]})
+    gallery = Gallery(findings_of(CLASSES, pairs, [report]))
+    assert [entry["image"] for entry in gallery.best()] == ["1", "0", "2"]
+    assert [entry["image"] for entry in gallery.worst()] == ["3"]

@@ -10,8 +10,10 @@ import torch
 from report_cases import EVERY_KIND, A, findings_of, gray, objects, with_label_maps, with_objects
 
 from toolkit.evaluation.confusion import confusion_matrix
-from toolkit.reporting.observer import image_iou, image_sizes
-from toolkit.types import VOID, PixelMap, Prediction
+from toolkit.evaluation.driver import PredictedBatch
+from toolkit.evaluation.protocols import PLAIN
+from toolkit.reporting.observer import Observer, image_iou, image_sizes
+from toolkit.types import CONFIDENCE, VOID, PixelMap, Prediction, Sample
 
 
 def test_objects_are_counted_and_kept_in_order() -> None:
@@ -80,3 +82,30 @@ def test_sizes_are_those_of_the_images() -> None:
         for side in (9, 3, 7)
     ]
     assert image_sizes(findings_of(("a",), pairs).observer.images) == ((3, 10), (7, 10), (9, 10))
+
+
+def with_confidence(
+    truth: np.ndarray, seen: np.ndarray, values: np.ndarray
+) -> list[tuple[Sample, Prediction]]:
+    sample, prediction = with_label_maps("one", truth, seen)
+    confidence = PixelMap(torch.from_numpy(values.astype(np.float32)))
+    return [(sample, replace(prediction, extras={CONFIDENCE: confidence}))]
+
+
+def test_the_certainty_of_a_class_is_its_mean_where_model_and_label_agree() -> None:
+    truth = np.array([[0, 0, 1, 1], [VOID, 0, 1, 1]], np.uint8)
+    seen = np.array([[0, 1, 1, 1], [0, 0, 1, 0]], np.uint8)
+    values = np.array([[0.5, 0.9, 0.6, 0.8], [0.99, np.nan, 0.7, 0.95]])
+    observer = findings_of(("a", "b", "c"), with_confidence(truth, seen, values)).observer
+    assert observer.certainty.means() == pytest.approx([0.5, 0.7, np.nan], nan_ok=True)
+    observer = findings_of(("a", "b"), [with_label_maps("one", truth, seen)]).observer
+    assert np.isnan(observer.certainty.means()).all()
+
+
+def test_what_images_look_like_is_kept_where_it_is_wanted() -> None:
+    sample = gray("one")
+    prediction = Prediction("one", sample.size, extras={"x": 1})
+    for with_looks in (True, False):
+        observer = Observer(("a",), with_looks=with_looks)
+        observer.add(PredictedBatch(0, 3, [sample], {PLAIN: [prediction]}, {}, 0.0))
+        assert list(observer.looks) == ([3] if with_looks else [])

@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_cases import EVERY_KIND, findings_of, with_label_maps
+from report_cases import EVERY_KIND, Given, findings_of, with_label_maps
 from support.browser import Browser
 
+from toolkit.data.set_checks import Copy
 from toolkit.evaluation.bootstrap import Difference
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.report import Curve, Report
 from toolkit.reporting.document import build_document
 from toolkit.reporting.findings import Findings, Reference
+from toolkit.reporting.near_copies import NearCopies
 from toolkit.reporting.page import render
 
 HOSTILE = (
@@ -87,15 +89,23 @@ def hostile_findings() -> Findings:
     coco = Coco(CocoSettings(), classes)
     for sample, prediction in pairs:
         coco.update([sample], [prediction])
+    group = f"{HOSTILE[0]}={HOSTILE[1]}"
     own = Report(
         HOSTILE[0],
-        {name: 0.5 for name in HOSTILE},
+        {name: 0.5 for name in HOSTILE} | {f"{HOSTILE[2]}[{group}]": 0.25},
         notes=HOSTILE,
+        images=tuple(sample.id for sample, _ in pairs),
+        per_image={HOSTILE[3]: [0.5] * len(pairs)},
+        groups={group: 3},
         curves={name: Curve(name, name, [0.0, 1.0], {name: [0.0, 1.0]}) for name in HOSTILE},
     )
     findings = findings_of(classes, pairs, [coco.report(), own], name=HOSTILE[1])
+    others = {HOSTILE[0]: Given(classes, [sample for sample, _ in pairs])}
     changes: dict[str, Any] = {
         "data": HOSTILE[2],
+        "copies": NearCopies(
+            HOSTILE[1], findings.dataset, [Copy(HOSTILE[1], 0, HOSTILE[0], 1)], others, {HOSTILE[0]: 1}
+        ),
         "notes": HOSTILE,
         "settings": {name: name for name in HOSTILE},
         "model": {name: name for name in HOSTILE},
@@ -163,10 +173,11 @@ def test_the_sections_are_in_the_order_in_which_people_ask(pages: dict[str, str]
     assert titles == [
         "Figures",
         "Classes",
+        "Groups",
         "Score threshold",
         "Curves",
         "What goes wrong",
-        "Worst images",
+        "Single images",
         "The most telling errors",
         "Labels that may be wrong",
         "Training",

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 
+from toolkit.evaluation.report import Report
 from toolkit.reporting.charts import MOST_LINES
+from toolkit.reporting.image_values import distributions
 from toolkit.reporting.parts import Figure
-from toolkit.reporting.plots import curve_figure, matrix_figure, slider, training_figures
+from toolkit.reporting.plots import (
+    curve_figure,
+    distribution_figures,
+    matrix_figure,
+    slider,
+    training_figures,
+)
 
 
 def curve(lines: dict[str, list[float | None]]) -> dict[str, object]:
@@ -71,3 +79,13 @@ def test_charts_of_a_training() -> None:
     (figure,) = training_figures([{"title": "loss", "lines": lines}])
     assert {"training", "validation", "step", "loss"} <= set(re.findall(r">([^<>\s]+)<", figure.svg))
     assert training_figures([]) == []
+
+
+def test_of_each_evaluator_the_figure_that_ranks_images_is_drawn() -> None:
+    reports = [
+        Report("coco", {}, images=("x", "y"), per_image={"bbox/F1": [0.5, 1.0], "bbox/wrong": [2.0, 0.0]}),
+        Report("iou", {}, images=("x", "y"), per_image={"mean_iou": [float("nan")] * 2}),
+    ]
+    (figure,) = distribution_figures(distributions([report.to_dict() for report in reports]))
+    assert figure.title == "coco: bbox/F1 of single images"
+    assert figure.note == "The dashed line is the median, 0.750."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from toolkit.reporting.regions import MOST_REGIONS, region_cases
 from toolkit.types import VOID
@@ -49,3 +50,28 @@ def test_only_the_largest_are_looked_at() -> None:
     cases = region_cases(0, truth, seen, CLASSES)
     assert [case.box[3] for case in cases] == [19, 18, 17, 16]
     assert len(cases) == MOST_REGIONS
+
+
+def test_the_middle_of_a_region_says_how_sure_the_model_is() -> None:
+    truth = np.zeros((40, 40), np.uint8)
+    seen = truth.copy()
+    seen[5:25, 5:25] = 1
+    probability = np.full(truth.shape, 0.9, np.float32)
+    assert region_cases(0, truth, seen, CLASSES)[0].probability is None
+    assert region_cases(0, truth, seen, CLASSES, probability)[0].probability == pytest.approx(0.9)
+    at_edge, in_middle = probability.copy(), probability.copy()
+    at_edge[5:7, 5:25] = 0.4
+    in_middle[14:16, 5:25] = 0.4
+    edge, middle = (region_cases(0, truth, seen, CLASSES, each)[0] for each in (at_edge, in_middle))
+    assert edge.probability is not None
+    assert middle.probability is not None
+    assert 0.9 > edge.probability > middle.probability > 0.4
+
+
+def test_where_no_probability_is_known_there_is_none() -> None:
+    truth = np.zeros((20, 20), np.uint8)
+    seen = np.ones_like(truth)
+    unknown = np.full(truth.shape, np.nan, np.float32)
+    assert region_cases(0, truth, seen, CLASSES, unknown)[0].probability is None
+    unknown[3, 3] = 0.5
+    assert region_cases(0, truth, seen, CLASSES, unknown)[0].probability == pytest.approx(0.5)

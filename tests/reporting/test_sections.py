@@ -11,7 +11,7 @@ from toolkit.evaluation.report import Curve, Matrix, Report
 from toolkit.reporting import sections
 from toolkit.reporting.document import build_document
 from toolkit.reporting.findings import Findings, Reference
-from toolkit.reporting.parts import Figure, Gallery, Note, Source, Table
+from toolkit.reporting.parts import Figure, Note, Source, Table
 
 AP = Report("coco", {"AP": 0.5, "AR": 0.25}, {"AP": [0.5, float("nan")]}, ("a", "b"))
 
@@ -93,21 +93,6 @@ def test_classes_have_their_counts() -> None:
     assert sections.classes(document_of(Report("own", {"x": 1.0})), {}) is None
 
 
-def test_galleries_can_be_filtered_by_what_they_have() -> None:
-    document = document_of()
-    section = sections.gallery(document, {})
-    assert section is not None
-    (part,) = section.parts
-    assert isinstance(part, Gallery)
-    assert list(part.kinds) == ["missed", "invented", "confused", "outlined", "duplicate"]
-    assert part.classes == ["a", "b"]
-    section = sections.suspects(document, {})
-    assert section is not None
-    (part,) = section.parts
-    assert isinstance(part, Gallery)
-    assert [card.rank for card in part.cards] == [str(i + 1) for i in range(len(part.cards))]
-
-
 def test_settings_are_folded_away() -> None:
     section = sections.about(document_of(settings={"train": {"steps": 5}}), {})
     assert section is not None
@@ -117,15 +102,3 @@ def test_settings_are_folded_away() -> None:
     section = sections.about(document_of(), {})
     assert section is not None
     assert not isinstance(section.parts[-1], Source)
-
-
-def test_an_image_is_named_once_where_its_file_says_it_all() -> None:
-    document = document_of()
-    names = [("a", None, "a"), ("a", "a.jpg", "a.jpg"), ("day/a", "a.jpg", "a.jpg (day/a)")]
-    entry = document["worst_images"][0]
-    document["worst_images"] = [entry | {"image": image, "file": file} for image, file, _ in names]
-    section = sections.worst_images(document, {})
-    assert section is not None
-    (part,) = section.parts
-    assert isinstance(part, Gallery)
-    assert [card.place for card in part.cards] == [shown for _, _, shown in names]

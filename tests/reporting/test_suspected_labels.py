@@ -11,6 +11,7 @@ from toolkit.reporting.matching import match
 from toolkit.reporting.suspected_labels import (
     Trust,
     answer_suspects,
+    confidence_of,
     object_suspects,
     ranked,
     region_suspects,
@@ -87,6 +88,25 @@ def test_regions_weigh_by_how_often_the_model_is_right() -> None:
     cases = [Case("confused", 0, A, 0, 1, weight=0.5), Case("missed", 1, A, 0, 2, weight=0.5)]
     found = region_suspects(cases, np.array([1.0, 0.8, np.nan]))
     assert [(case.kind, case.weight) for case in found] == [("region", 0.4), ("region", 0.0)]
+
+
+def test_a_region_that_the_model_is_sure_of_ranks_above_one_that_it_is_not() -> None:
+    cases = [
+        Case("confused", image, A, 0, 1, weight=thickness, probability=probability)
+        for image, (thickness, probability) in enumerate([(0.3, 0.45), (0.2, 0.97), (0.1, None), (0.2, 0.6)])
+    ]
+    precision, certainty = np.array([0.9, 0.9]), np.array([0.9, 0.95])
+    assert [case.image for case in ranked(region_suspects(cases, precision, certainty), 4)] == [1, 2, 3, 0]
+    # thickness alone decides where the model gives no probabilities
+    unknown = np.array([np.nan, np.nan])
+    assert [case.image for case in ranked(region_suspects(cases, precision, unknown), 4)] == [0, 1, 3, 2]
+
+
+def test_confidence_is_measured_by_what_is_usual_for_the_class() -> None:
+    assert confidence_of(0.95, 0.9) == confidence_of(0.9, 0.9) == 1
+    assert confidence_of(0.6, 0.6) == 1 > confidence_of(0.6, 0.9) > confidence_of(0.45, 0.9) > 0
+    assert confidence_of(0.45, 0.9) < 0.1
+    assert confidence_of(0.3, float("nan")) == confidence_of(0.3, 0.0) == 1
 
 
 def test_answers_are_suspected_where_the_model_is_sure() -> None:

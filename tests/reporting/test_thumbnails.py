@@ -10,7 +10,7 @@ import pytest
 import torch
 from report_cases import A, B, gray, objects
 
-from toolkit.reporting.thumbnails import GAP, SIDE, cropped, thumbnail, window
+from toolkit.reporting.thumbnails import GAP, SIDE, cropped, side_by_side, thumbnail, window
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import class_palette
 
@@ -70,3 +70,13 @@ def test_objects_are_cropped_with_their_masks() -> None:
     assert instances.masks is not None
     assert inside.masks.dense().tolist() == instances.masks.dense()[:, :20, 10:42].tolist()
     assert len(cropped(instances, (62, 30, 70, 40))) == 0
+
+
+def test_images_of_any_sizes_stand_side_by_side() -> None:
+    sizes = [(40, 80), (300, 200), (5, 1000)]
+    images = [torch.full((3, *size), 90, dtype=torch.uint8) for size in sizes]
+    shown = decoded(side_by_side(images))
+    assert shown.shape == (SIDE, 3 * SIDE + 2 * GAP, 3)
+    assert abs(int(shown[SIDE // 4, SIDE // 2].mean()) - 90) < 5
+    assert shown[SIDE - 5, SIDE // 2].min() > 250, "what an image does not fill is white"
+    assert decoded(side_by_side(images[:1])).shape == (SIDE // 2, SIDE, 3)

@@ -30,6 +30,13 @@ def test_a_class_that_there_is_not_is_a_number() -> None:
     assert case_in_words(Case("missed", 0, A, 7), CLASSES) == "7 not found"
 
 
+def test_a_region_is_told_with_its_probability() -> None:
+    case = Case("missed", 0, A, 0, 1, probability=0.875)
+    assert case_in_words(case, CLASSES) == "cat not found, taken for dog (probability 0.88)"
+    said = suspect_in_words(Case("region", 0, A, 0, 1, probability=0.875), CLASSES)
+    assert said == "labeled cat, but the model sees dog in the whole region, with probability 0.88"
+
+
 def test_errors_are_told_by_how_many_there_are() -> None:
     assert errors_in_words({"right": 1, "missed": 2, "invented": 5}, 0.5) == (
         "Of scores from 0.5 on, 1 detection is right; 5 detections have no object, 2 objects were missed."

@@ -12,12 +12,15 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
-    add_prompts_above_argument,
+    add_prompts_to_measure,
     add_run_or_predictions,
     add_settings_argument,
+    computing_of,
+    data_choice,
     load_plugin_files,
     natural,
     positive,
+    prompting_of,
     settle_run_or_predictions,
 )
 from toolkit.runtime.text import print_whole
@@ -32,15 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments to the parser."""
     add_run_or_predictions(parser)
     add_data_arguments(parser, default="the data that RUN was trained on")
-    parser.add_argument(
-        "--prompts",
-        metavar="P",
-        help=(
-            "with a promptable RUN: evaluate its answers to these prompts as detections: from:RUN2 (another"
-            " run's detections) or a file; default: evaluate with the model's prompt protocols"
-        ),
-    )
-    add_prompts_above_argument(parser)
+    add_prompts_to_measure(parser)
     parser.add_argument(
         "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
     )
@@ -77,30 +72,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and save the reports in the run's folder."""
-    from toolkit.config.tree import parse_words
-
     settle_run_or_predictions(args, "evaluate")
     load_plugin_files(args)
-    overrides = parse_words(args.settings)
 
     from toolkit.evaluation.opening import data_of_run
     from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 
-    common: dict[str, Any] = {
-        "data": args.data,
-        "data_dir": args.data_dir,
-        "split": args.split,
-        "overrides": overrides,
-        "show_progress": True,
-    }
+    choice, prompting = data_choice(args), prompting_of(args)
     if args.run:
-        common["prompts"], common["prompts_above"] = args.prompts, args.prompts_above
-        speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
-        reports = evaluate_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
+        reports = evaluate_run(args.run, choice, computing_of(args, args.devices), prompting)
         if reports is None:  # a process of a distributed run other than the first
             return 0
     else:
-        reports = evaluate_predictions(args.predictions, **common, label_values=args.label_values)
+        reports = evaluate_predictions(
+            args.predictions,
+            data=args.data,
+            data_dir=choice.data_dir,
+            split=choice.split,
+            overrides=choice.overrides,
+            label_values=args.label_values,
+            show_progress=True,
+        )
     if args.json:
         print_whole(to_json(reports))
     else:

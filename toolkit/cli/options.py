@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.reading.files import expanded
 
 if TYPE_CHECKING:
+    from toolkit.evaluation.requests import Computing, DataChoice, Prompting
     from toolkit.registry.manifests import DatasetManifest
 
 
@@ -83,6 +84,55 @@ def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help="with --prompts from:RUN: minimum score for a detection to become a prompt; default: 0.05",
+    )
+
+
+def add_prompts_to_measure(parser: argparse.ArgumentParser) -> None:
+    """``--prompts P`` and ``--prompts-above S`` for commands that measure answers to prompts."""
+    parser.add_argument(
+        "--prompts",
+        metavar="P",
+        help=(
+            "with a promptable RUN: evaluate its answers to these prompts as detections: from:RUN2 (another"
+            " run's detections) or a file; default: evaluate with the model's prompt protocols"
+        ),
+    )
+    add_prompts_above_argument(parser)
+
+
+def prompting_of(args: argparse.Namespace) -> Prompting:
+    """What ``add_prompts_to_measure`` was given.
+
+    Raises:
+        UsageError: when predictions are to be prompted.
+    """
+    from toolkit.errors import UsageError
+    from toolkit.evaluation.requests import Prompting
+
+    if args.predictions and (args.prompts is not None or args.prompts_above is not None):
+        raise UsageError("predictions on disk take no prompts. Hint: leave out --prompts and --prompts-above")
+    return Prompting(args.prompts, args.prompts_above)
+
+
+def data_choice(args: argparse.Namespace) -> DataChoice:
+    """What ``add_data_arguments``, ``--split`` and ``add_settings_argument`` were given."""
+    from toolkit.config.tree import parse_words
+    from toolkit.evaluation.requests import DataChoice
+
+    return DataChoice(args.data, args.data_dir, args.split, parse_words(args.settings))
+
+
+def computing_of(args: argparse.Namespace, devices: int = 1) -> Computing:
+    """What ``--batch-size``, ``--workers``, ``--precision`` and ``add_device_argument`` were given."""
+    from toolkit.evaluation.requests import Computing
+
+    return Computing(
+        batch_size=args.batch_size,
+        workers=args.workers,
+        devices=devices,
+        accelerator=args.device,
+        precision=args.precision,
+        show_progress=True,
     )
 
 

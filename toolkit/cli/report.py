@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_prompts_to_measure,
     add_run_or_predictions,
     add_settings_argument,
+    computing_of,
+    data_choice,
     load_plugin_files,
     natural,
     positive,
+    prompting_of,
     settle_run_or_predictions,
 )
 from toolkit.wording import quoted
@@ -29,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
     )
+    add_prompts_to_measure(parser)
     parser.add_argument(
         "--compare",
         metavar="RUN2",
@@ -50,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bootstrap draws for the intervals; default: as many as are made in a few seconds",
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
+    parser.add_argument(
+        "--no-copies",
+        action="store_true",
+        help=(
+            "do not look for images that are nearly the same, for which the other splits of the dataset are"
+            " opened, and read for up to ten seconds"
+        ),
+    )
     parser.add_argument(
         "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images per batch"
     )
@@ -73,37 +85,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and write the page."""
-    from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
 
     settle_run_or_predictions(args, "report on")
     if args.predictions and args.compare:
         raise UsageError("--compare is for two runs. Hint: leave it out, and write a report of each")
+    choice, prompting = data_choice(args), prompting_of(args)
     load_plugin_files(args)
 
-    from toolkit.reporting.measuring import report_predictions, report_run
+    from toolkit.reporting.measuring import ReportOptions, report_predictions, report_run
 
-    common: dict[str, Any] = {
-        "data": args.data,
-        "data_dir": args.data_dir,
-        "split": args.split,
-        "overrides": parse_words(args.settings),
-        "out": args.out,
-        "workers": args.workers,
-        "resamples": args.resamples,
-        "seed": args.seed,
-        "show_progress": True,
-    }
+    computing = computing_of(args)
+    options = ReportOptions(
+        out=args.out,
+        compare=args.compare,
+        resamples=args.resamples,
+        seed=args.seed,
+        copies=not args.no_copies,
+    )
     if args.run:
-        written = report_run(
-            args.run,
-            **common,
-            compare=args.compare,
-            batch_size=args.batch_size,
-            accelerator=args.device,
-            precision=args.precision,
-        )
+        written = report_run(args.run, choice, computing, prompting, options)
     else:
-        written = report_predictions(args.predictions, **common, label_values=args.label_values)
+        written = report_predictions(
+            args.predictions, choice, label_values=args.label_values, computing=computing, options=options
+        )
     print(f"The report is {quoted(written.path)}; the same figures are in {quoted(written.json_path)}")
     return 0

@@ -312,8 +312,8 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
                 " left out of the means."
             )
         notes += limit_notes(densities, pairs, limits)
-        notes += slices_in_words({group: len(positions) for group, positions in groups.items()})
-        return coco_report(parts, self.classes, ids, notes)
+        counts = {group: len(positions) for group, positions in groups.items()}
+        return coco_report(parts, self.classes, ids, [*notes, *slices_in_words(counts)], counts)
 
     def _diagnosis(self, kind: IoUType, images: Sequence[tuple[str, ComparedImage]]) -> Figures:
         settings = self.settings

@@ -104,7 +104,11 @@ def boundary_figures(
 
 
 def coco_report(
-    parts: Sequence[Figures], classes: tuple[str, ...], images: Sequence[str], notes: Sequence[str]
+    parts: Sequence[Figures],
+    classes: tuple[str, ...],
+    images: Sequence[str],
+    notes: Sequence[str],
+    groups: Mapping[str, int],
 ) -> Report:
     """The results for all kinds of overlap together.
 
@@ -113,6 +117,7 @@ def coco_report(
         classes: the names of the classes.
         images: the ids of the samples that ``Figures.per_image`` is about.
         notes: that apply to all.
+        groups: how many images each group has.
     """
 
     def joined(name: str) -> dict[str, Any]:
@@ -135,6 +140,7 @@ def coco_report(
         listed("details"),
         tuple(images) if per_image else (),
         per_image,
+        groups,
     )
 
 

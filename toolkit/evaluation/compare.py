@@ -23,6 +23,7 @@ from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.opening import evaluators_of, name_of_data, open_data
 from toolkit.evaluation.protocols import Measurement, plan_measurements
+from toolkit.evaluation.requests import DataChoice
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model, manifest_of_run
@@ -96,8 +97,8 @@ def compare_runs(
     fabric.launch()
     paths = [path_of_run(run) for run in runs]
     manifests = [manifest_of_run(path) for path in paths]
-    opened = open_data(paths, manifests, data=data, data_dir=data_dir, split=split, overrides=overrides)
-    dataset, chosen = opened.dataset, opened.wanted["evaluators"] or _common_evaluators(manifests)
+    found = open_data(paths, manifests, DataChoice(data, data_dir, split, overrides))
+    dataset, chosen = found.opened.dataset, found.wanted["evaluators"] or _common_evaluators(manifests)
     models = [load_model(path)[0] for path in paths]
     compared = []
     for name, model, manifest in zip(_short_names(paths), models, manifests, strict=True):
@@ -126,9 +127,14 @@ def compare_runs(
     if sheet:
         _write_sheet(sheet, compared, dataset, sorted(shown))
     results = _side_by_side(compared, manifests, values, spreads)
-    notes = tuple(_notes(compared, len(dataset), resamples, batch_size, opened.options_differ))
+    notes = tuple(_notes(compared, len(dataset), resamples, batch_size, found.options_differ))
     return Comparison(
-        name_of_data(opened.data), opened.split, len(dataset), results, notes, _lower_is_better(compared)
+        name_of_data(found.opened.data),
+        found.opened.split,
+        len(dataset),
+        results,
+        notes,
+        _lower_is_better(compared),
     )
 
 

@@ -14,6 +14,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.compare import compare_runs
 from toolkit.evaluation.report import Reports
+from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.run_figures import Comparison
 from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 from toolkit.runtime.progress import shown_log
@@ -70,17 +71,18 @@ def evaluate(
     if (run is None) == (predictions is None):
         raise UsageError("give either a run or predictions=PATH, to say what to evaluate")
     folder = None if data_dir is None else os.fspath(data_dir)
-    overrides = as_tree(settings)
     if predictions is not None:
         if not isinstance(data, str):
             raise UsageError("predictions are evaluated on a dataset: add data=NAME")
+        if prompts is not None or prompts_above is not None:
+            raise UsageError("predictions on disk take no prompts. Hint: leave prompts and prompts_above out")
         return Reports(
             evaluate_predictions(
                 Path(predictions),
                 data=data,
                 data_dir=folder,
                 split=split,
-                overrides=overrides,
+                overrides=as_tree(settings),
                 label_values=label_values,
                 show_progress=progress,
             )
@@ -89,17 +91,15 @@ def evaluate(
     with shown_log() if progress else contextlib.nullcontext():
         reports = evaluate_run(
             run,
-            data=data,
-            data_dir=folder,
-            split=split,
-            overrides=overrides,
-            batch_size=batch_size,
-            workers=workers,
-            accelerator=device,
-            precision=precision,
-            prompts=prompts,
-            prompts_above=prompts_above,
-            show_progress=progress,
+            DataChoice(data, folder, split, as_tree(settings)),
+            Computing(
+                batch_size=batch_size,
+                workers=workers,
+                accelerator=device,
+                precision=precision,
+                show_progress=progress,
+            ),
+            Prompting(prompts, prompts_above),
         )
     return Reports(reports or ())
 

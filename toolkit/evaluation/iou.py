@@ -236,7 +236,8 @@ class IoU(Evaluator):
         if self.settings.calibration:
             metrics["ECE"] = self._bins.error
             curves["reliability"] = self._bins.curve("pixels")
-        for group, (counts, _) in sorted(self._groups.items()):
+        groups = dict(sorted(self._groups.items()))
+        for group, (counts, _) in groups.items():
             metrics[f"mean_iou[{group}]"] = _mean(_ious(counts))
         return Report(
             "iou",
@@ -249,6 +250,7 @@ class IoU(Evaluator):
             matrices={"confusion": self._confusion()},
             images=tuple(name for name, _ in images),
             per_image={"mean_iou": [value for _, value in images]},
+            groups={group: number for group, (_, number) in groups.items()},
         )
 
     def _confusion(self) -> Matrix:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,14 @@ from toolkit.config.settings import Settings, settings_class
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.errors import DataError, UsageError
+from toolkit.evaluation.requests import DataChoice, OpenedSplit, Prompting
 from toolkit.models.building import load_model, manifest_of_run, plugin_of
+from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
+from toolkit.models.prompted import FROM, prompted
+from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.manifests import TaskManifest
+from toolkit.visualization.drawing import DRAW_ABOVE
 
 SECTIONS = ("data", "evaluators")
 
@@ -28,15 +33,12 @@ class OpenedData:
     """The data that runs are measured on.
 
     Attributes:
-        data: the dataset, by name or as it was given.
-        dataset, split: what is measured.
+        opened: what is measured, and where it comes from.
         wanted: the overrides by section: ``data``, ``evaluators`` and ``model``.
         options_differ: whether the runs that were trained on the dataset read it with different options.
     """
 
-    data: str | Dataset
-    dataset: Dataset
-    split: str
+    opened: OpenedSplit
     wanted: Mapping[str, dict[str, Any]]
     options_differ: bool
 
@@ -47,78 +49,59 @@ class OpenedRun:
 
     Attributes:
         path: its folder, or a checkpoint file.
-        data: the dataset, by name or as it was given.
         model, manifest, task: what the run trained.
-        dataset, split: what it is measured on.
-        evaluators: settings by name, those of the run with the wanted ones laid over them.
+        opened: what it is measured on.
+        evaluators: settings by name, those of the run overridden by the wanted ones.
         wanted_evaluators: those that were asked for.
+        threshold: the score that an object needs to be shown.
     """
 
     path: Path
-    data: str | Dataset
     model: Model
     manifest: CheckpointManifest
     task: TaskManifest
-    dataset: Dataset
-    split: str
+    opened: OpenedSplit
     evaluators: dict[str, Any]
     wanted_evaluators: dict[str, Any]
+    threshold: float
 
 
-def open_run(
-    run: RunLike,
-    *,
-    data: str | Dataset | None,
-    data_dir: str | None,
-    split: str | None,
-    overrides: Mapping[str, Any] | None,
-) -> OpenedRun:
-    """Load a run's model and open the data to measure it on; the arguments are those of
-    ``toolkit.evaluation.runs.evaluate_run``.
+def open_run(run: RunLike, choice: DataChoice, prompting: Prompting) -> OpenedRun:
+    """Load a run's model and open the data to measure it on.
+
+    Raises:
+        UsageError: when prompts are given that cannot be measured, or to a model that takes none; and as
+            ``open_data``.
     """
     path = path_of_run(run)
     manifest = manifest_of_run(path)
     task = registry.tasks().get(manifest.task)
-    opened = open_data(
-        [path],
-        [manifest],
-        data=data,
-        data_dir=data_dir,
-        split=split,
-        overrides=overrides,
-        task=task,
-        model=settings_class(plugin_of(manifest, path)),
-    )
-    model, manifest = load_model(path, opened.wanted["model"])
-    wanted = opened.wanted["evaluators"]
+    settings = settings_class(plugin_of(manifest, path))
+    found = open_data([path], [manifest], choice, task=task, model=settings)
+    model, manifest = load_model(path, found.wanted["model"])
+    wanted = found.wanted["evaluators"]
     chosen = merge(evaluators_of(manifest), wanted)
-    return OpenedRun(path, opened.data, model, manifest, task, opened.dataset, opened.split, chosen, wanted)
+    opened = OpenedRun(path, model, manifest, task, found.opened, chosen, wanted, model.draw_above)
+    return with_prompts(opened, prompting)
 
 
 def open_data(
     paths: Sequence[Path],
     manifests: Sequence[CheckpointManifest],
+    choice: DataChoice,
     *,
-    data: str | Dataset | None,
-    data_dir: str | None,
-    split: str | None,
-    overrides: Mapping[str, Any] | None,
     task: TaskManifest | None = None,
     model: type[Settings] | None = None,
 ) -> OpenedData:
     """Open the data to measure runs on.
 
     Args:
-        paths: of the runs, for messages.
-        manifests: of the runs.
-        data: the dataset, by name or as it is; that of the runs when None.
-        data_dir: its folder; that of the first run that was trained on this dataset when None, else
-            ``data/<name>``.
-        split: the dataset's validation split when None.
-        overrides: settings by full or bare keys; those of ``data.options`` are laid over those of the first
-            run that was trained on this dataset.
-        task: to whose labels a dataset of another task is converted; None leaves them as they are.
-        model: the settings of the model that overrides may have, too.
+        paths: paths of the runs, for messages.
+        manifests: manifests of the runs.
+        choice: what to measure on; the folder and the options that it leaves open are those of the first run
+            that was trained on this dataset.
+        task: the task to whose labels a dataset of another task is converted; None leaves them unchanged.
+        model: the class of the model's settings, which overrides may then contain.
 
     Raises:
         UsageError: when the runs were trained on different datasets, or do not say on which, or a folder or
@@ -126,16 +109,67 @@ def open_data(
         ConfigError: when there are overrides of other sections.
         DataError: when the split cannot be read, or is empty.
     """
+    data = choice.data
     if isinstance(data, str):
         registry.named(registry.datasets(), data, by_user=True)
     data = _common_data(paths, manifests) if data is None else data
-    wanted = known_sections(overrides, data, model=model)
+    wanted = known_sections(choice.overrides, data, model=model)
     name = name_of_data(data)
     saved = [given for given in map(data_settings, manifests) if given.get("name") == name] or [{}]
     options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
-    dataset, split = open_split(data, data_dir or saved[0].get("dir"), split, options, task)
+    folder = choice.data_dir or saved[0].get("dir")
+    dataset, split = open_split(data, folder, choice.split, options, task)
     differ = any(given.get("options") != saved[0].get("options") for given in saved)
-    return OpenedData(data, dataset, split, wanted, differ)
+    return OpenedData(OpenedSplit(dataset, data, split, folder, options), wanted, differ)
+
+
+def with_prompts(run: OpenedRun, prompting: Prompting) -> OpenedRun:
+    """The run with a model that gets these prompts and predicts detections; as it is without any.
+
+    Raises:
+        UsageError: when prompts are given that cannot be measured, or to a model that takes none.
+    """
+    if prompting.prompts is None:
+        if prompting.above is not None:
+            raise UsageError(
+                "--prompts-above is for prompts that are another run's detections. Hint: add --prompts"
+                " from:RUN"
+            )
+        return run
+    if prompting.prompts == AUTO:
+        raise UsageError(
+            "--prompts auto: objects found without prompts have no classes. Hint: leave --prompts out"
+            " to measure the model by its prompt protocols, or give from:RUN or a file"
+        )
+    dataset = run.opened.dataset
+    model = prompted_on(dataset, run.model, run.manifest, prompting)
+    # somebody has asked for each object in a file, but not for each detection
+    threshold = DRAW_ABOVE if prompting.prompts.startswith(FROM) else model.draw_above
+    return replace(run, model=model, evaluators=run.wanted_evaluators or {"coco": {}}, threshold=threshold)
+
+
+def prompted_on(dataset: Dataset, model: Model, manifest: CheckpointManifest, prompting: Prompting) -> Model:
+    """A promptable model with these prompts for the images of a dataset.
+
+    Raises:
+        UsageError: when the model takes no prompts.
+        DataError: when prompts are for images that the dataset has not.
+    """
+    assert prompting.prompts is not None
+    found = prompted(
+        model,
+        prompting.prompts,
+        classes=dataset.classes,
+        prompts_above=prompting.above,
+        start_weights=manifest.start_weights,
+    )
+    found.expect_images(dataset.ids)
+    return found
+
+
+def takes_prompts(model: Model) -> bool:
+    """Whether a model answers prompts."""
+    return model.capability(Promptable) is not None
 
 
 def _common_data(paths: Sequence[Path], manifests: Sequence[CheckpointManifest]) -> str:

@@ -17,6 +17,7 @@ from toolkit.evaluation.driver import Subject, evaluate, measuring
 from toolkit.evaluation.opening import open_data
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report, Reports
+from toolkit.evaluation.requests import DataChoice
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import manifest_of_run
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
@@ -65,17 +66,14 @@ def evaluate_panoptic(
     fabric = make_fabric(accelerator=device, devices=1, precision=precision)
     fabric.launch()
     paths = path_of_run(stuff), path_of_run(things)
-    opened = open_data(
+    found = open_data(
         paths,
         [manifest_of_run(path) for path in paths],
-        data=data,
-        data_dir=None if data_dir is None else os.fspath(data_dir),
-        split=split,
-        overrides=as_tree(settings),
+        DataChoice(data, None if data_dir is None else os.fspath(data_dir), split, as_tree(settings)),
         task=registry.tasks().get(PANOPTIC),
         model=PanopticSettings,
     )
-    dataset, wanted = opened.dataset, opened.wanted
+    dataset, wanted = found.opened.dataset, found.wanted
     chosen = validate(PanopticSettings, wanted["model"], source="settings of the pair")
     model, *_ = pair_of_runs(*paths, chosen, thing_classes=sorted(thing_classes_of(dataset)))
     evaluators = build_evaluators(wanted["evaluators"] or _usual(dataset), dataset.classes)

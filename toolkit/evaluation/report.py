@@ -88,6 +88,8 @@ class Report:
             out.
         images: the ids of the samples in ``per_image``.
         per_image: name -> one value per sample, in the order of ``images``.
+        groups: how many images each group of ``toolkit.evaluation.slices`` has; metrics of a group end with
+            its name in brackets, as ``mean_iou[weather=rain]``.
 
     Raises:
         InvalidDataError: when a list in ``per_class`` does not have one value per class, one in
@@ -106,6 +108,7 @@ class Report:
     details: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     per_image: Mapping[str, list[float]] = field(default_factory=dict)
+    groups: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for owners, figures, what in (
@@ -145,6 +148,8 @@ class Report:
             document["per_image"] = {
                 name: [_number(value) for value in values] for name, values in self.per_image.items()
             }
+        if self.groups:
+            document["groups"] = dict(self.groups)
         if self.curves:
             document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
         if self.matrices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +19,15 @@ from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
-from toolkit.evaluation.opening import known_sections, open_split
-from toolkit.evaluation.opening import name_of_data as name_of_data
-from toolkit.evaluation.opening import open_run as open_run
+from toolkit.evaluation.opening import known_sections, open_run, open_split
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
+from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
-from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
-from toolkit.models.simulated_prompts import AUTO
 from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
 from toolkit.wording import counted
@@ -39,37 +37,17 @@ logger = logging.getLogger("toolkit")
 
 def evaluate_run(
     run: RunLike,
-    *,
-    data: str | Dataset | None = None,
-    data_dir: str | None = None,
-    split: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    batch_size: int = 4,
-    workers: int = 0,
-    devices: int = 1,
-    accelerator: str = "auto",
-    precision: str = "fp32",
-    prompts: str | None = None,
-    prompts_above: float | None = None,
-    show_progress: bool = False,
+    choice: DataChoice | None = None,
+    computing: Computing | None = None,
+    prompting: Prompting | None = None,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
     Args:
         run: a run's folder, a checkpoint file, or what training returned.
-        data: the dataset, by name or as it is; that of the run when None.
-        data_dir: its folder; that of the run's own settings when the dataset is the same, else
-            ``data/<name>``.
-        split: the dataset's validation split when None.
-        overrides: settings of the sections ``model``, ``data.options`` and ``evaluators`` by full or bare
-            keys; they are laid over the run's.
-        prompts: for a promptable model: the source of its prompts, as for ``toolkit.load``; its answers are
-            then evaluated as detections, by the evaluator ``coco`` unless ``overrides`` name others. None
-            measures it by its prompt protocols.
-        prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
-        batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
-            measured.
-        show_progress: show progress on standard error.
+        choice: what to measure on; all as it was trained on when None.
+        computing: how to go about it.
+        prompting: for a promptable model; by its prompt protocols when None.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder, with
@@ -80,52 +58,36 @@ def evaluate_run(
         UsageError: when an evaluator cannot measure the model.
         DataError: when the classes of model and dataset differ in more than their order or a background.
     """
-    fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
+    computing, prompting = computing or Computing(), prompting or Prompting()
+    fabric = make_fabric(
+        accelerator=computing.accelerator, devices=computing.devices, precision=computing.precision
+    )
     fabric.launch()
-    opened = open_run(run, data=data, data_dir=data_dir, split=split, overrides=overrides)
-    run, data, dataset, split = opened.path, opened.data, opened.dataset, opened.split
-    model, manifest, chosen = opened.model, opened.manifest, opened.evaluators
-    if prompts is None and prompts_above is not None:
-        raise UsageError(
-            "--prompts-above is for prompts that are another run's detections. Hint: add --prompts from:RUN"
-        )
-    if prompts is not None:
-        if prompts == AUTO:
-            raise UsageError(
-                "--prompts auto: objects found without prompts have no classes. Hint: leave --prompts out"
-                " to measure the model by its prompt protocols, or give from:RUN or a file"
-            )
-        model = prompted(
-            model,
-            prompts,
-            classes=dataset.classes,
-            prompts_above=prompts_above,
-            start_weights=manifest.start_weights,
-        )
-        model.expect_images(dataset.ids)
-        chosen = opened.wanted_evaluators or {"coco": {}}
-    alignment = alignment_for(model, dataset, f"the model in {run}")
-    evaluators = build_evaluators(chosen, dataset.classes, task=opened.task, owner=str(run))
-    with measuring(dataset, show=show_progress) as watch:
+    found = open_run(run, choice or DataChoice(), prompting)
+    path, model, dataset = found.path, found.model, found.opened.dataset
+    data, split = found.opened.data, found.opened.split
+    alignment = alignment_for(model, dataset, f"the model in {path}")
+    evaluators = build_evaluators(found.evaluators, dataset.classes, task=found.task, owner=str(path))
+    with measuring(dataset, show=computing.show_progress) as watch:
         evaluation = evaluate(
             Subject(model.to(fabric.device), alignment, fabric.autocast()),
             dataset,
-            plan_measurements(model, evaluators, manifest.start_weights),
-            batch_size=batch_size,
-            workers=workers,
+            plan_measurements(model, evaluators, found.manifest.start_weights),
+            batch_size=computing.batch_size,
+            workers=computing.workers,
             on_batch=watch,
         )
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
     measured = f"Evaluated {counted(len(dataset), 'image')}"
-    if run.is_dir() and not isinstance(data, Dataset):
-        how = "" if prompts is None else "-prompted"
-        path = run / f"eval-{Path(data).stem}-{split}{how}.json"
-        with atomic_write(path, "w") as file:
+    if path.is_dir() and not isinstance(data, Dataset):
+        how = "" if prompting.prompts is None else "-prompted"
+        file_path = path / f"eval-{Path(data).stem}-{split}{how}.json"
+        with atomic_write(file_path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
-        pictures = draw_all(reports, path, f"{Path(data).stem}, split {split}")
-        measured += f"; results: {path}" + (
+        pictures = draw_all(reports, file_path, f"{Path(data).stem}, split {split}")
+        measured += f"; results: {file_path}" + (
             f" and, beside it, {', '.join(picture.name for picture in pictures)}" if pictures else ""
         )
     logger.info(measured)
@@ -142,13 +104,14 @@ def evaluate_predictions(
     label_values: Literal["index", "dataset"] = "index",
     show_progress: bool = False,
 ) -> list[Report]:
-    """Measure predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
-    ``evaluate_run``.
+    """Measure predictions that anyone has made, see ``toolkit.formats.predictions``.
 
     Args:
         path: the predictions.
+        data, data_dir, split, overrides: as in ``DataChoice``.
         label_values: what a folder of label images without a ``classes.csv`` holds: the indexes of classes
             and 255 for none, or the values that the dataset's own label images have.
+        show_progress: show progress on standard error.
 
     A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the
     files' own precision.
@@ -157,37 +120,47 @@ def evaluate_predictions(
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
             unknown class.
     """
-    files, dataset, _, evaluators = predictions_on(
-        path, data=data, data_dir=data_dir, split=split, overrides=overrides, label_values=label_values
-    )
-    reports = _from_documents(evaluators, files, coco_numbers(dataset))
+    found = open_predictions(path, DataChoice(data, data_dir, split, overrides), label_values)
+    dataset = found.opened.dataset
+    reports = _from_documents(found.evaluators, found.files, coco_numbers(dataset))
     if reports is None:
         dataset.require_images()
-        model = RecordedModel(files)
+        model = RecordedModel(found.files)
         with measuring(dataset, show=show_progress) as watch:
-            measurements = plan_measurements(model, evaluators)
+            measurements = plan_measurements(model, found.evaluators)
             evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
         reports = list(evaluation.reports)
     logger.info("Evaluated %s", counted(len(dataset), "image"))
     return reports
 
 
-def predictions_on(
-    path: Path,
-    *,
-    data: str,
-    data_dir: str | None,
-    split: str | None,
-    overrides: Mapping[str, Any] | None,
-    label_values: Literal["index", "dataset"],
-) -> tuple[PredictionFiles, Dataset, str, list[Evaluator]]:
-    """Predictions on disk with the split that they are of, its name, and the evaluators that measure them;
-    arguments and errors as for ``evaluate_predictions``.
+@dataclass(frozen=True)
+class OpenedPredictions:
+    """Predictions on disk with the data that they are measured on.
+
+    Attributes:
+        files: the predictions.
+        opened: what they are of.
+        evaluators: that measure them.
     """
+
+    files: PredictionFiles
+    opened: OpenedSplit
+    evaluators: list[Evaluator]
+
+
+def open_predictions(
+    path: Path, choice: DataChoice, label_values: Literal["index", "dataset"]
+) -> OpenedPredictions:
+    """Find predictions on disk, and open what they are of; arguments and errors as for
+    ``evaluate_predictions``.
+    """
+    data = choice.data
+    assert isinstance(data, str), "predictions are of a dataset with a name"
     registry.named(registry.datasets(), data, by_user=True)
-    wanted = known_sections(overrides, data)
+    wanted = known_sections(choice.overrides, data)
     options = wanted["data"].get("options", {})
-    dataset, split = open_split(data, data_dir, split, options, need_images=False)
+    dataset, split = open_split(data, choice.data_dir, choice.split, options, need_images=False)
     numbers = coco_numbers(dataset)
     files = PredictionFiles(
         path,
@@ -199,7 +172,8 @@ def predictions_on(
     files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
     evaluators = build_evaluators(wanted["evaluators"] or _usual(tasks, files), dataset.classes)
-    return files, dataset, split, evaluators
+    opened = OpenedSplit(dataset, data, split, choice.data_dir, options)
+    return OpenedPredictions(files, opened, evaluators)
 
 
 def _own_values(dataset: Dataset, name: str) -> LabelValues:

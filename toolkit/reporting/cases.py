@@ -39,6 +39,7 @@ class Case:
         score: of the detection; None without one.
         iou: with the object; None without one.
         weight: what it is ranked by; more comes first.
+        probability: of what a model sees in a region of a label map; None where it is not known.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Case:
     score: float | None = None
     iou: float | None = None
     weight: float = 0.0
+    probability: float | None = None
 
 
 def box_of(instances: Instances, index: int) -> Box:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from toolkit.runtime.text import printable
 
@@ -180,6 +181,30 @@ def matrix_chart(
         axes.set_yticks(range(len(rows)), list(map(shown_name, rows)), fontsize=size)
         axes.set_xlabel(shown_name(column_label))
         axes.set_ylabel(shown_name(row_label))
+        return _drawn(figure, axes, name)
+
+
+def bar_chart(
+    name: str, edges: Sequence[float], counts: Sequence[int], x_label: str, y_label: str, *, mark: float
+) -> Drawn:
+    """Bars side by side, and a line at one value.
+
+    Args:
+        name: as for ``line_chart``.
+        edges: of the bars, one more than there are bars, in ascending order.
+        counts: how high each bar is.
+        x_label, y_label: what the axes show.
+        mark: the value that the line is at.
+    """
+    with rc_context(cast(Any, _STYLE)):
+        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.stairs(counts, edges, fill=True, color=COLORS[0], alpha=0.85)
+        axes.axvline(mark, color=COLORS[1], linestyle="--", linewidth=1.6)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_xlabel(shown_name(x_label))
+        axes.set_ylabel(shown_name(y_label))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         return _drawn(figure, axes, name)
 
 

@@ -13,6 +13,9 @@ from typing import Any
 import toolkit
 from toolkit.reporting.findings import Findings, Reference
 from toolkit.reporting.gallery import Gallery
+from toolkit.reporting.groups import grouped
+from toolkit.reporting.image_values import distributions
+from toolkit.reporting.near_copies import NearCopies
 from toolkit.reporting.observer import Observer, image_sizes
 from toolkit.reporting.score_curves import score_curves
 from toolkit.reporting.words import errors_in_words
@@ -28,18 +31,20 @@ MOST_POINTS = 400
 
 def build_document(findings: Findings) -> tuple[dict[str, Any], Mapping[str, str]]:
     """The document, and the pictures that it names by key, as URIs."""
-    gallery, observer = Gallery(findings), findings.observer
+    gallery, observer, copies = Gallery(findings), findings.observer, findings.copies
     matched = list(gallery.matched.values())
+    reports = [report.to_dict() for report in findings.reports]
+    sizes_of_objects = object_sizes(observer)
     document = {
         "format": FORMAT,
         "name": findings.name,
-        "data": _data(findings),
-        "reports": [report.to_dict() for report in findings.reports],
+        "data": _data(findings, sizes_of_objects),
+        "reports": reports,
         "intervals": {
             name: [_number(low), _number(high)] for name, (low, high) in findings.intervals.items()
         },
         "reference": None if findings.reference is None else _reference(findings.reference),
-        "notes": list(findings.notes),
+        "notes": [*([] if copies is None else copies.leaks()), *findings.notes],
         "threshold": findings.threshold,
         "by_score": score_curves(matched, observer.classes) if matched else None,
         "errors": {
@@ -47,17 +52,20 @@ def build_document(findings: Findings) -> tuple[dict[str, Any], Mapping[str, str
             "says": errors_in_words(gallery.counts, findings.threshold),
             "most_telling": gallery.errors(),
         },
+        "groups": grouped(reports, sizes_of_objects, {image.id: image.size for image in observer.images}),
+        "per_image": distributions(reports),
         "worst_images": gallery.worst(),
+        "best_images": gallery.best(),
         "suspects": gallery.suspects(),
         "training": training_curves(findings.figures),
         "model": dict(findings.model),
         "settings": dict(findings.settings),
         "versions": _versions(),
     }
-    return document, gallery.draw()
+    return document, {**gallery.draw(), **({} if copies is None else copies.pictures())}
 
 
-def _data(findings: Findings) -> dict[str, Any]:
+def _data(findings: Findings, sizes_of_objects: Mapping[str, int] | None) -> dict[str, Any]:
     observer, dataset = findings.observer, findings.dataset
     sizes = image_sizes(observer.images)
     names = ("smallest", "median", "largest")
@@ -68,7 +76,17 @@ def _data(findings: Findings) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint(),
         "sizes": None if sizes is None else dict(zip(names, map(_size, sizes), strict=True)),
         "classes": [_class_counts(observer, index) for index in range(len(observer.classes))],
-        "object_sizes": object_sizes(observer),
+        "object_sizes": sizes_of_objects,
+        "copies": None if findings.copies is None else _copies(findings.copies),
+    }
+
+
+def _copies(copies: NearCopies) -> dict[str, Any]:
+    return {
+        "says": copies.says(),
+        "counts": copies.counts(),
+        "compared": {name: [count, len(copies.others[name])] for name, count in copies.seen.items()},
+        "pairs": copies.entries(),
     }
 
 
@@ -86,16 +104,19 @@ def _class_counts(observer: Observer, index: int) -> dict[str, Any]:
 
 def object_sizes(observer: Observer) -> dict[str, int] | None:
     """How many objects are small, medium and large, as COCO has it: below 32², up to 96², above; None without
-    objects.
+    objects. Crowds are left out, and areas are those of the annotations where they give them.
     """
     counts = {"small": 0, "medium": 0, "large": 0}
     for image in observer.images:
         if image.truth is None or not len(image.truth):
             continue
-        boxes = image.truth.boxes_xyxy
+        truth = image.truth if image.truth.is_crowd is None else image.truth[~image.truth.is_crowd]
+        boxes = truth.boxes_xyxy
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        if image.truth.masks is not None:
-            areas = image.truth.masks.areas()
+        if truth.masks is not None:
+            areas = truth.masks.areas()
+        if truth.areas is not None:
+            areas = truth.areas
         small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
         counts["small"] += small
         counts["large"] += large

@@ -11,6 +11,7 @@ from typing import Any
 from toolkit.data.dataset import Dataset
 from toolkit.evaluation.bootstrap import Difference
 from toolkit.evaluation.report import Report
+from toolkit.reporting.near_copies import NearCopies
 from toolkit.reporting.observer import Observer
 
 
@@ -46,6 +47,7 @@ class Findings:
         model: facts about the model by name, such as plugin and step.
         settings: of the run, nested.
         figures: the lines of the run's metrics.jsonl.
+        copies: images that are nearly others; None where nobody has looked.
     """
 
     name: str
@@ -61,3 +63,4 @@ class Findings:
     model: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Sequence[Mapping[str, Any]] = ()
+    copies: NearCopies | None = None

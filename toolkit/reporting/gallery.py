@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from toolkit.reporting.cases import Box, Case, answer_cases, most_telling, object_cases
 from toolkit.reporting.findings import Findings
+from toolkit.reporting.image_values import ranking_values
 from toolkit.reporting.matching import NONE, Matched, match, paired_overlaps
 from toolkit.reporting.observer import SeenImage
 from toolkit.reporting.suspected_labels import (
@@ -26,6 +29,7 @@ from toolkit.visualization.palettes import class_palette
 
 ERRORS_OF_A_KIND = 12
 WORST_IMAGES = 12
+BEST_IMAGES = 6
 SUSPECTS_SHOWN = 60
 
 
@@ -48,6 +52,9 @@ class Gallery:
         self.matched: dict[int, Matched] = {}
         self.counts: dict[str, int] = {}
         self.pictures: dict[str, str] = {}
+        # reports of several prompt protocols are not all about the answers that are shown
+        reports = [] if findings.observer.has_answers else [each.to_dict() for each in findings.reports]
+        self._ranking = ranking_values(reports)
         self._wanted: dict[str, tuple[int, Box | None]] = {}
         if not findings.observer.has_answers:
             for image in findings.observer.images:
@@ -97,7 +104,7 @@ class Gallery:
             with np.errstate(invalid="ignore"):
                 precision = confusion.diagonal() / confusion.sum(axis=0)
             regions = [case for image in self.images.values() for case in image.regions]
-            found = region_suspects(regions, precision)
+            found = region_suspects(regions, precision, self.findings.observer.certainty.means())
         chosen = ranked(found, SUSPECTS_SHOWN)
         return [
             {"rank": rank, **self._entry(case, suspect_in_words(case, classes))}
@@ -105,26 +112,67 @@ class Gallery:
         ]
 
     def worst(self) -> list[dict[str, Any]]:
-        """The images that are worst: by their errors where there are objects, else by their mean IoU."""
-        badness: dict[int, float] = {}
-        for place, image in self.images.items():
-            if image.truth is not None and self.findings.observer.has_answers:
-                badness[place] = 1 - self._mean_overlap(image) if len(image.truth) else 0.0
-            elif image.truth is not None:
-                errors = len(self._cases[place])
-                size = len(image.truth) + errors
-                # of two images with the same share of errors, the one with more of them
-                badness[place] = errors / size + 1e-3 * min(errors, 100) if errors else 0.0
-            elif image.iou == image.iou:
-                badness[place] = 1 - image.iou
-        worst = sorted(badness, key=lambda place: -badness[place])[:WORST_IMAGES]
-        return [self._worst_entry(place) for place in worst if badness[place] > 0]
+        """The images that are worst by the figure of a report that ranks images; where there is none, by
+        their errors, or by their mean IoU. Images that are as good as can be are left out.
+        """
+        return [self._ranked_entry(place) for place in self._worst_places()]
 
-    def _worst_entry(self, place: int) -> dict[str, Any]:
+    def best(self) -> list[dict[str, Any]]:
+        """The images that are best, likewise; those with more objects first, and none of the worst."""
+        worst = set(self._worst_places())
+        left = {
+            place: value
+            for place, value in self._goodness.items()
+            if value is not None and place not in worst
+        }
+        order = sorted(left, key=lambda place: (-left[place], -self._objects(place), place))
+        return [self._ranked_entry(place) for place in order[:BEST_IMAGES]]
+
+    def _worst_places(self) -> list[int]:
+        perfect = 0 if self._is_lower_better else 1
+        bad = {
+            place: value for place, value in self._goodness.items() if value is not None and value < perfect
+        }
+        # of two images that are as bad, the one with more errors
+        return sorted(bad, key=lambda place: (bad[place], -len(self._cases[place]), place))[:WORST_IMAGES]
+
+    @cached_property
+    def _goodness(self) -> dict[int, float | None]:
+        """How good each image is, more being better; None where nothing can be said."""
+        name, values = self._ranking
+        if name:
+            sign = -1 if self._is_lower_better else 1
+            found = {place: values.get(image.id) for place, image in self.images.items()}
+            return {place: None if value is None else sign * value for place, value in found.items()}
+        return {place: self._own_goodness(place) for place in self.images}
+
+    @property
+    def _is_lower_better(self) -> bool:
+        name, _ = self._ranking
+        return any(name in report.lower_is_better for report in self.findings.reports)
+
+    def _own_goodness(self, place: int) -> float | None:
+        image = self.images[place]
+        if image.truth is not None and self.findings.observer.has_answers:
+            return self._mean_overlap(image) if len(image.truth) else None
+        if image.truth is not None:
+            both = len(image.truth) + len(self._cases[place])
+            return len(image.truth) / both if both else None
+        return None if math.isnan(image.iou) else image.iou
+
+    def _objects(self, place: int) -> int:
+        truth = self.images[place].truth
+        return 0 if truth is None else len(truth)
+
+    def _ranked_entry(self, place: int) -> dict[str, Any]:
         image = self.images[place]
         entry: dict[str, Any] = self._named(image) | {"picture": self._picture_key(place, None)}
+        name, values = self._ranking
+        if name:
+            value = values.get(image.id)
+            entry |= {"ranked_by": name, "value": None if value is None else round(value, 4)}
         if image.truth is None:
-            return entry | {"mean_iou": round(image.iou, 4)}
+            return entry | {"mean_iou": None if math.isnan(image.iou) else round(image.iou, 4)}
         if self.findings.observer.has_answers:
             return entry | {"mean_iou": round(self._mean_overlap(image), 4)}
         kinds = [case.kind for case in self._cases[place]]
@@ -145,6 +193,7 @@ class Gallery:
             "taken_for": None if case.other is None else _name(classes, case.other),
             "score": None if case.score is None else round(case.score, 4),
             "iou": None if case.iou is None else round(case.iou, 4),
+            "probability": None if case.probability is None else round(case.probability, 4),
             "weight": round(case.weight, 4),
             "box": [round(value, 1) for value in case.box],
             "says": says,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,13 @@ from toolkit.errors import ToolkitError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.driver import Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
+from toolkit.evaluation.opening import OpenedRun, name_of_data, open_run, prompted_on
 from toolkit.evaluation.protocols import plan_measurements
-from toolkit.evaluation.runs import name_of_data, open_run, predictions_on
+from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
+from toolkit.evaluation.runs import open_predictions
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
+from toolkit.models.capabilities import Promptable
 from toolkit.models.recorded import RecordedModel
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.files import expanded
@@ -33,10 +36,32 @@ from toolkit.reporting.intervals import (
     interval_notes,
     intervals,
 )
+from toolkit.reporting.near_copies import NearCopies, find_copies, other_splits
 from toolkit.reporting.observer import Observer
 from toolkit.reporting.written import WrittenReport, page_path, write_report
 from toolkit.runtime.fabric import make_fabric
 from toolkit.visualization.drawing import DRAW_ABOVE
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is to hold, and where it goes.
+
+    Attributes:
+        out: the page to write; ``report.html`` in the run's folder, or beside a checkpoint file, when None;
+            for predictions, here.
+        compare: another run, that is measured on the same images and that the run is compared with.
+        resamples: bootstrap draws for the intervals; as many as suit each evaluator and take no longer than
+            ``SECONDS`` when None.
+        seed: fixes the draws.
+        copies: whether to look for images that are nearly the same, also in the other splits of the dataset.
+    """
+
+    out: str | os.PathLike[str] | None = None
+    compare: RunLike | None = None
+    resamples: int | None = None
+    seed: int = 0
+    copies: bool = True
 
 
 @dataclass
@@ -47,6 +72,7 @@ class Measured:
         name: what it is called.
         subject: the model.
         states: of its evaluators.
+        threshold: the score that an object needs to be shown.
         observer: looks at single images; None where nobody asks.
         manifest: of its checkpoint; None for predictions on disk.
     """
@@ -54,151 +80,111 @@ class Measured:
     name: str
     subject: Subject
     states: ImageStates
+    threshold: float
     observer: Observer | None = None
     manifest: CheckpointManifest | None = None
 
 
 def report_run(
     run: RunLike,
-    *,
-    data: str | Dataset | None = None,
-    data_dir: str | None = None,
-    split: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    compare: RunLike | None = None,
-    out: str | os.PathLike[str] | None = None,
-    batch_size: int = 4,
-    workers: int = 0,
-    accelerator: str = "auto",
-    precision: str = "fp32",
-    resamples: int | None = None,
-    seed: int = 0,
-    show_progress: bool = False,
+    choice: DataChoice | None = None,
+    computing: Computing | None = None,
+    prompting: Prompting | None = None,
+    options: ReportOptions | None = None,
 ) -> WrittenReport:
     """Measure a run on a split, and write its report.
 
     Args:
         run: a run's folder, a checkpoint file, or what training returned.
-        data: the dataset, by name or as it is; that of the run when None.
-        data_dir, split, overrides: as for ``toolkit.evaluation.runs.evaluate_run``.
-        compare: another run, that is measured on the same images and that the run is compared with.
-        out: the page to write; ``report.html`` in the run's folder, or beside a checkpoint file, when None.
-        batch_size, workers, accelerator, precision: as for ``evaluate_run``.
-        resamples: bootstrap draws for the intervals; as many as suit each evaluator and take no longer than
-            ``SECONDS`` when None.
-        seed: fixes the draws.
-        show_progress: show on standard error how far it is.
+        choice, computing, prompting: as for ``toolkit.evaluation.runs.evaluate_run``. With prompts, the run
+            that it is compared with gets the same, if it takes any.
+        options: what the report is to hold.
 
     Raises:
         UsageError: when ``out`` is no page, or an evaluator cannot measure the model.
         DataError: when the classes of a model and the dataset differ in more than their order or a
             background.
     """
+    computing, prompting = computing or Computing(), prompting or Prompting()
+    options = options or ReportOptions()
     path = path_of_run(run)
-    page = page_path(out or (path if path.is_dir() else path.parent) / PAGE)
-    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
+    page = page_path(options.out or (path if path.is_dir() else path.parent) / PAGE)
+    fabric = make_fabric(accelerator=computing.accelerator, devices=1, precision=computing.precision)
     fabric.launch()
-    opened = open_run(path, data=data, data_dir=data_dir, split=split, overrides=overrides)
-    dataset, model, manifest = opened.dataset, opened.model, opened.manifest
-    paths = [path] if compare is None else [path, path_of_run(compare)]
-    measured: list[Measured] = []
-    for each in paths:
-        if each is not path:
-            model, manifest = load_model(each)
-        evaluators = build_evaluators(opened.evaluators, dataset.classes, task=opened.task, owner=str(each))
-        measurements = plan_measurements(model, evaluators, manifest.start_weights)
-        alignment = alignment_for(model, dataset, f"the model in {each}")
-        subject = Subject(model.to(fabric.device), alignment, fabric.autocast())
-        subject = measured_by(subject, measurements)
+    found = open_run(path, choice or DataChoice(), prompting)
+    runs = [found]
+    if options.compare is not None:
+        runs.append(_other_run(found, path_of_run(options.compare), prompting))
+    paths = [each.path for each in runs]
+    dataset = found.opened.dataset
+    measured = []
+    for each in runs:
+        evaluators = build_evaluators(
+            found.evaluators, dataset.classes, task=found.task, owner=str(each.path)
+        )
+        measurements = plan_measurements(each.model, evaluators, each.manifest.start_weights)
+        alignment = alignment_for(each.model, dataset, f"the model in {each.path}")
+        subject = Subject(each.model.to(fabric.device), alignment, fabric.autocast())
+        # the page says how sure the model is of what it sees, where it can
+        subject = measured_by(replace(subject, with_confidence=each is found), measurements)
+        observer = Observer(tuple(dataset.classes), with_looks=options.copies) if each is found else None
+        name = _short_name(each.path, paths)
         states = ImageStates(measurements, dataset)
-        observer = Observer(tuple(dataset.classes)) if not measured else None
-        measured.append(Measured(_short_name(each, paths), subject, states, observer, manifest))
-    findings = _measure(
-        measured,
-        dataset,
-        _title_of(opened.data),
-        opened.split,
-        batch_size=batch_size,
-        workers=workers,
-        resamples=resamples,
-        seed=seed,
-        show_progress=show_progress,
-        figures=_figures_of(path),
-    )
-    return write_report(findings, page)
+        measured.append(Measured(name, subject, states, each.threshold, observer, each.manifest))
+    findings = _measure(measured, found.opened, computing, options)
+    return write_report(replace(findings, figures=_figures_of(path)), page)
+
+
+def _other_run(run: OpenedRun, path: Path, prompting: Prompting) -> OpenedRun:
+    """Another run that is measured like the first one."""
+    model, manifest = load_model(path)
+    threshold = model.draw_above
+    if prompting.prompts is not None and model.capability(Promptable) is not None:
+        model, threshold = prompted_on(run.opened.dataset, model, manifest, prompting), run.threshold
+    return replace(run, path=path, model=model, manifest=manifest, threshold=threshold)
 
 
 def report_predictions(
     predictions: Path,
+    choice: DataChoice,
     *,
-    data: str,
-    data_dir: str | None = None,
-    split: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
     label_values: Literal["index", "dataset"] = "index",
-    out: str | os.PathLike[str] | None = None,
-    workers: int = 0,
-    resamples: int | None = None,
-    seed: int = 0,
-    show_progress: bool = False,
+    computing: Computing | None = None,
+    options: ReportOptions | None = None,
 ) -> WrittenReport:
     """Measure predictions that anyone has made, and write their report.
 
     Args:
-        predictions, data, data_dir, split, overrides, label_values: as for
-            ``toolkit.evaluation.runs.evaluate_predictions``.
-        out: the page to write; ``report.html`` here when None.
-        workers, resamples, seed, show_progress: as for ``report_run``.
+        predictions, label_values: as for ``toolkit.evaluation.runs.evaluate_predictions``.
+        choice: what they are of; the dataset by name.
+        computing: how to go about it; images are read one at a time.
+        options: what the report is to hold.
 
     Raises:
         UsageError: when ``out`` is no page.
         DataError: when the images are not there, or predictions do not fit the dataset.
     """
-    page = page_path(out or PAGE)
-    files, dataset, split, evaluators = predictions_on(
-        predictions,
-        data=data,
-        data_dir=data_dir,
-        split=split,
-        overrides=overrides,
-        label_values=label_values,
-    )
+    computing, options = replace(computing or Computing(), batch_size=1), options or ReportOptions()
+    page = page_path(options.out or PAGE)
+    found = open_predictions(predictions, choice, label_values)
+    dataset = found.opened.dataset
     dataset.require_images()
-    model = RecordedModel(files)
-    states = ImageStates(plan_measurements(model, evaluators), dataset)
-    measured = Measured(predictions.name, Subject(model), states, Observer(tuple(dataset.classes)))
-    findings = _measure(
-        [measured],
-        dataset,
-        _title_of(data),
-        split,
-        batch_size=1,
-        workers=workers,
-        resamples=resamples,
-        seed=seed,
-        show_progress=show_progress,
-    )
-    return write_report(findings, page)
+    model = RecordedModel(found.files)
+    states = ImageStates(plan_measurements(model, found.evaluators), dataset)
+    observer = Observer(tuple(dataset.classes), with_looks=options.copies)
+    measured = Measured(predictions.name, Subject(model), states, DRAW_ABOVE, observer)
+    return write_report(_measure([measured], found.opened, computing, options), page)
 
 
 def _measure(
-    measured: Sequence[Measured],
-    dataset: Dataset,
-    data: str,
-    split: str,
-    *,
-    batch_size: int,
-    workers: int,
-    resamples: int | None,
-    seed: int,
-    show_progress: bool,
-    figures: Sequence[Mapping[str, Any]] = (),
+    measured: Sequence[Measured], opened: OpenedSplit, computing: Computing, options: ReportOptions
 ) -> Findings:
     """Send every batch through the models; the first one is what the report is about, the second one what it
     is compared with.
     """
-    loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers)
-    with measuring(dataset, subjects=len(measured), show=show_progress) as watch:
+    dataset = opened.dataset
+    loader = EvaluationLoader(dataset, batch_size=computing.batch_size, workers=computing.workers)
+    with measuring(dataset, subjects=len(measured), show=computing.show_progress) as watch:
         for batch in predict_batches([each.subject for each in measured], loader):
             each = measured[batch.subject]
             each.states.add(batch)
@@ -207,6 +193,7 @@ def _measure(
             watch(batch)
     subject = measured[0]
     assert subject.observer is not None
+    resamples, seed = options.resamples, options.seed
     seconds = SECONDS if resamples is None else None
     reports = [each.states.reports() for each in measured]
     spreads = [
@@ -215,22 +202,25 @@ def _measure(
     reference = None
     if len(measured) > 1:
         reference = compared_with(measured[1].name, reports, spreads)
-    recorded = subject.manifest is None
     return Findings(
         subject.name,
-        data,
-        split,
+        _title_of(opened.data),
+        opened.split,
         dataset,
         reports[0],
         subject.observer,
-        DRAW_ABOVE if recorded else subject.subject.model.draw_above,
+        subject.threshold,
         intervals=intervals(all_metrics(reports[0]), spreads[0]),
         reference=reference,
         notes=interval_notes(spreads[0], len(dataset), subject.name, reference),
         model={} if subject.manifest is None else model_facts(subject.manifest),
         settings={} if subject.manifest is None else subject.manifest.config,
-        figures=figures,
+        copies=_copies(subject.observer, opened) if options.copies else None,
     )
+
+
+def _copies(observer: Observer, opened: OpenedSplit) -> NearCopies:
+    return find_copies(opened.split, opened.dataset, observer.looks, other_splits(opened))
 
 
 def _title_of(data: str | Dataset) -> str:

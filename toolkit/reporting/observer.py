@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.data.image_looks import Look, look_of
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import PLAIN
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.reporting.cases import Case
 from toolkit.reporting.regions import region_cases
-from toolkit.types import Instances, Prediction, Sample, Size
+from toolkit.types import CONFIDENCE, Instances, PixelMap, Prediction, Sample, Size
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,45 @@ class ClassCounts:
 
 
 @dataclass
+class Certainty:
+    """How sure a model is of the classes of pixels that it sees as they are labeled.
+
+    Attributes:
+        probabilities: float64 ``[C]``, the sums of the probabilities of these pixels.
+        pixels: int64 ``[C]``, how many there are.
+    """
+
+    probabilities: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, classes: int) -> Certainty:
+        """Nothing so far."""
+        return cls(np.zeros(classes), np.zeros(classes, dtype=np.int64))
+
+    def add(
+        self, truth: NDArray[np.uint8], seen: NDArray[np.uint8], probability: NDArray[np.float32]
+    ) -> None:
+        """Count an image.
+
+        Args:
+            truth, seen: label maps, uint8 ``[H, W]``.
+            probability: of what is seen, float32 ``[H, W]``; NaN where it is not known.
+        """
+        agreed = (truth == seen) & (truth < len(self.pixels)) & ~np.isnan(probability)
+        labels = seen[agreed]
+        self.pixels += np.bincount(labels, minlength=len(self.pixels))
+        self.probabilities += np.bincount(labels, probability[agreed], minlength=len(self.pixels))
+
+    def means(self) -> NDArray[np.float64]:
+        """The mean probability of each class, float64 ``[C]``; NaN where it was never seen rightly, and
+        everywhere for a model that gives no probabilities.
+        """
+        with np.errstate(invalid="ignore"):
+            return self.probabilities / self.pixels
+
+
+@dataclass
 class Observer:
     """Collects from the batches of one model; of a promptable model, the answers by its first protocol.
 
@@ -86,16 +126,22 @@ class Observer:
         counts: of the truth.
         confusion: int64 ``[C + 1, C + 1]`` over all pixels, as ``confusion_matrix`` counts; zeros without
             label maps.
+        with_looks: whether to keep what images look like.
+        looks: what they look like, by the place in the dataset.
         protocol: the prompt protocol that was looked at.
+        certainty: how sure the model is where it agrees with the label maps.
     """
 
     classes: tuple[str, ...]
+    with_looks: bool = False
     images: list[SeenImage] = field(default_factory=list)
+    looks: dict[int, Look] = field(default_factory=dict)
     protocol: str = PLAIN
 
     def __post_init__(self) -> None:
         self.counts = ClassCounts.of(len(self.classes))
         self.confusion = np.zeros((len(self.classes) + 1,) * 2, dtype=np.int64)
+        self.certainty = Certainty.of(len(self.classes))
 
     @property
     def has_answers(self) -> bool:
@@ -109,6 +155,8 @@ class Observer:
             zip(batch.samples, predictions, strict=True), start=batch.first
         ):
             self.images.append(self._seen(place, sample, prediction))
+            if self.with_looks:
+                self.looks[place] = look_of(sample.image)
 
     def _seen(self, place: int, sample: Sample, prediction: Prediction) -> SeenImage:
         truth, found = sample.instances, prediction.instances
@@ -116,7 +164,7 @@ class Observer:
             self._count_objects(truth)
             return SeenImage(place, sample.id, sample.path, sample.size, truth, found)
         if sample.label_map is not None and prediction.label_map is not None:
-            return self._seen_pixels(place, sample, sample.label_map, prediction.label_map)
+            return self._seen_pixels(place, sample, sample.label_map, prediction)
         return SeenImage(place, sample.id, sample.path, sample.size)
 
     def _count_objects(self, truth: Instances) -> None:
@@ -125,14 +173,22 @@ class Observer:
         self.counts.objects += counts
         self.counts.images += counts > 0
 
-    def _seen_pixels(self, place: int, sample: Sample, truth: Tensor, prediction: Tensor) -> SeenImage:
-        counts = confusion_matrix(truth, prediction, len(self.classes))
+    def _seen_pixels(
+        self, place: int, sample: Sample, label_map: Tensor, prediction: Prediction
+    ) -> SeenImage:
+        assert prediction.label_map is not None
+        truth, seen = label_map.numpy(), prediction.label_map.numpy()
+        counts = confusion_matrix(label_map, prediction.label_map, len(self.classes))
         self.confusion += counts
         pixels = counts[:-1].sum(axis=1)
         self.counts.pixels += pixels
         self.counts.images += pixels > 0
-        regions = region_cases(place, truth.numpy(), prediction.numpy(), self.classes)
-        kept = zlib.compress(np.ascontiguousarray(prediction.numpy()).tobytes(), 1)
+        confidence = prediction.extras.get(CONFIDENCE)
+        probability = confidence.values.numpy() if isinstance(confidence, PixelMap) else None
+        if probability is not None:
+            self.certainty.add(truth, seen, probability)
+        regions = region_cases(place, truth, seen, self.classes, probability)
+        kept = zlib.compress(np.ascontiguousarray(seen).tobytes(), 1)
         iou = image_iou(counts)
         return SeenImage(
             place, sample.id, sample.path, sample.size, label_map=kept, iou=iou, regions=tuple(regions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,14 @@ class Gallery:
         cards: in their order.
         kinds: name -> what it means, to choose from; none to choose from when there are fewer than two.
         classes: to choose from, likewise.
+        title: above it; may be empty.
     """
 
     id: str
     cards: Sequence[Card]
     kinds: Mapping[str, str] = field(default_factory=dict)
     classes: Sequence[str] = ()
+    title: str = ""
 
     kind = "gallery"
 
@@ -132,3 +134,23 @@ class Note:
     lines: Sequence[str]
 
     kind = "note"
+
+
+Part: TypeAlias = "Table | Figure | Gallery | Slider | Source | Note"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a page.
+
+    Attributes:
+        id: of its element; letters and dashes.
+        title: its heading.
+        lead: sentences below it.
+        parts: what it shows, from top to bottom.
+    """
+
+    id: str
+    title: str
+    lead: Sequence[str] = ()
+    parts: Sequence[Part] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolkit.reporting.charts import MOST_LINES, line_chart, matrix_chart, points_chart
+from toolkit.reporting.charts import MOST_LINES, bar_chart, line_chart, matrix_chart, points_chart
 from toolkit.reporting.parts import Figure, Note, Slider
 
 UNIT = (0.0, 1.0)
@@ -117,4 +117,22 @@ def training_figures(charts: Sequence[Mapping[str, Any]]) -> list[Figure]:
         lines = {name: (line["steps"], line["values"]) for name, line in chart["lines"].items()}
         drawn = points_chart(f"training-{place}", lines, "step", chart["title"])
         figures.append(Figure(chart["title"], drawn.svg))
+    return figures
+
+
+def distribution_figures(distributions: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """How many images have which value of the figure that ranks them, one chart for each evaluator.
+
+    Args:
+        distributions: of ``toolkit.reporting.image_values``.
+    """
+    figures = []
+    for place, entry in enumerate(distributions):
+        if entry["main"] and entry["counts"]:
+            median = entry["quantiles"][len(entry["quantiles"]) // 2]
+            drawn = bar_chart(
+                f"images-{place}", entry["edges"], entry["counts"], entry["name"], "images", mark=median
+            )
+            note = f"The dashed line is the median, {median:.3f}."
+            figures.append(Figure(f"{entry['report']}: {entry['name']} of single images", drawn.svg, note))
     return figures

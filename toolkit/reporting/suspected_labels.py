@@ -2,7 +2,7 @@
 
 A suspicion is weighed by how far the model can be trusted in this regard on the other images: a detection by
 how many of those with its score or more are right, an object that nothing comes near by how many of its class
-are found.
+are found, a region of a label map by how sure the model is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ TWICE_IOU = 0.7
 """The IoU from which two objects may be one."""
 FAINT = 0.05
 """The score from which a detection speaks for an object."""
+SURENESS = 4
+"""The power to which the share of the usual probability is taken: at half of it, little is left."""
 
 
 @dataclass(frozen=True)
@@ -175,20 +177,36 @@ def _box_iou(a: Box, b: Box) -> float:
     return inside / union if union > 0 else 0.0
 
 
-def region_suspects(cases: Sequence[Case], precision: Floats) -> list[Case]:
-    """Regions in which a model disagrees with the label, by their thickness and by how often the model is
-    right about the class that it sees.
+def region_suspects(cases: Sequence[Case], precision: Floats, certainty: Floats | None = None) -> list[Case]:
+    """Regions in which a model disagrees with the label, by their thickness, by how often the model is right
+    about the class that it sees, and by how sure it is of it. As in confident learning (Northcutt et al.,
+    2021), it contradicts the label with confidence where the probability of what it sees is no lower than is
+    usual for this class where model and label agree; the less sure it is, the weaker the suspicion.
 
     Args:
         cases: of ``toolkit.reporting.regions``.
         precision: of each class, float64 ``[C]``; NaN where it was never predicted.
+        certainty: the usual probability of each class, float64 ``[C]``, of
+            ``toolkit.reporting.observer.Certainty``; NaN where it is not known.
     """
     found = []
     for case in cases:
         seen = case.label if case.other is None else case.other
         weight = case.weight * float(np.nan_to_num(precision[seen]))
+        if certainty is not None and case.probability is not None:
+            weight *= confidence_of(case.probability, float(certainty[seen]))
         found.append(replace(case, kind="region", weight=weight))
     return found
+
+
+def confidence_of(probability: float, usual: float) -> float:
+    """How far a contradiction counts: 1 where the model is as sure as usual, and less the less sure it is.
+
+    Args:
+        probability: of what it sees.
+        usual: of this class where it is right; NaN where that is not known.
+    """
+    return 1.0 if np.isnan(usual) or usual <= 0 else min(1.0, probability / usual) ** SURENESS
 
 
 def answer_suspects(cases: Sequence[Case]) -> list[Case]:

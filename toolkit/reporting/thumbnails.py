@@ -9,6 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from toolkit.reporting.cases import Box
 from toolkit.types import Instances, Masks, Prediction, Sample
@@ -50,8 +51,34 @@ def thumbnail(
         extras={},
     )
     sides = [_drawn(sample, each, part, box, classes, palette) for each in (truth, prediction)]
+    return _joined(sides)
+
+
+def side_by_side(images: Sequence[Tensor]) -> str:
+    """Images side by side, each whole, as the URI of a JPEG picture.
+
+    Args:
+        images: uint8 ``[3, H, W]``, RGB, of any sizes.
+    """
+    scales = [SIDE / max(image.shape[1:]) for image in images]
+    sizes = [
+        (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[2] * scale)))
+        for image, scale in zip(images, scales, strict=True)
+    ]
+    height = max(rows for rows, _ in sizes)
+    sides = []
+    for image, (rows, columns) in zip(images, sizes, strict=True):
+        side = np.full((height, SIDE, 3), 255, np.uint8)
+        side[:rows, :columns] = scale_image(image, (rows, columns)).permute(1, 2, 0).numpy()
+        sides.append(side)
+    return _joined(sides)
+
+
+def _joined(sides: Sequence[Picture]) -> str:
+    """Pictures of one height side by side, as the URI of a JPEG picture."""
     gap = np.full((sides[0].shape[0], GAP, 3), 255, np.uint8)
-    picture = np.concatenate([sides[0], gap, sides[1]], axis=1)
+    parts = [part for side in sides for part in (gap, side)][1:]
+    picture = np.concatenate(parts, axis=1)
     done, code = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )

@@ -13,8 +13,10 @@ def case_in_words(case: Case, classes: Sequence[str]) -> str:
     name, other = _names(case, classes)
     score = "" if case.score is None else f" (score {case.score:.2f})"
     iou = "" if case.iou is None else f", IoU {case.iou:.2f}"
+    if case.probability is not None:
+        score = f" (probability {case.probability:.2f})"
     if case.kind == "missed":
-        return f"{name} not found" + (f", taken for {other}" if other else "")
+        return f"{name} not found" + (f", taken for {other}{score}" if other else "")
     if case.kind == "invented":
         return f"{other or name} found{score} where the label has {name if other else 'no object'}"
     if case.kind == "confused":
@@ -39,7 +41,8 @@ def suspect_in_words(case: Case, classes: Sequence[str]) -> str:
         return f"{name} may be labeled twice{f', once as {other}' if other else ''} ({iou} of the two labels)"
     if case.kind == "spurious":
         return f"there may be no {name} here: no detection comes near the label"
-    return f"labeled {name}, but the model sees {other or 'no class'} in the whole region"
+    sure = "" if case.probability is None else f", with probability {case.probability:.2f}"
+    return f"labeled {name}, but the model sees {other or 'no class'} in the whole region{sure}"
 
 
 def errors_in_words(counts: Mapping[str, int], threshold: float) -> str:
