@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from toolkit.wording import counted, in_words
+from toolkit.wording import counted, in_words, some
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,21 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 def test_numbers_with_their_nouns() -> None:
     assert [counted(n, "step") for n in (0, 1, 2, 1200)] == ["0 steps", "1 step", "2 steps", "1,200 steps"]
     assert counted(2, "process", "processes") == "2 processes"
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "words"),
+    [
+        (0, 5, ""),
+        (1, 5, "0"),
+        (5, 5, "0, 1, 2, 3, 4"),
+        (6, 5, "0, 1, 2, 3, 4 and 1 more"),
+        (3, 2, "0, 1 and 1 more"),
+        (1203, 3, "0, 1, 2 and 1,200 more"),
+    ],
+)
+def test_the_first_of_several_names(count: int, most: int, words: str) -> None:
+    assert some(map(str, range(count)), most) == words
+    assert some([str(n) for n in range(count)], most, separator="; ") == words.replace(", ", "; ").replace(
+        "1;200", "1,200"
+    )

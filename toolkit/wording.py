@@ -1,10 +1,11 @@
-"""Numbers and durations in sentences; imports nothing but the standard library, so that every module may use
-it.
+"""Numbers, durations and lists of names in sentences; imports nothing but the standard library, so that every
+module may use it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 def in_words(seconds: float) -> str:
@@ -34,3 +35,16 @@ def counted(number: int, singular: str, plural: str = "") -> str:
         plural: for all other numbers; ``singular`` with an ``s`` when empty.
     """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def some(names: Iterable[str], most: int = 5, *, separator: str = ", ") -> str:
+    """The first of several names, and how many more there are: ``"a, b, c and 1,200 more"``.
+
+    Args:
+        names: all of them.
+        most: how many are named.
+        separator: stands between them.
+    """
+    every = list(names)
+    more = len(every) - most
+    return separator.join(every[:most]) + (f" and {more:,} more" if more > 0 else "")
