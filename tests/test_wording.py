@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.wording import counted, in_words, quoted
+from toolkit.wording import counted, in_words, quoted, some
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,21 @@ def test_numbers_with_their_nouns() -> None:
 )
 def test_paths_in_sentences(path: str | Path, shown: str) -> None:
     assert quoted(path) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "words"),
+    [
+        (0, 5, ""),
+        (1, 5, "0"),
+        (5, 5, "0, 1, 2, 3, 4"),
+        (6, 5, "0, 1, 2, 3, 4 and 1 more"),
+        (3, 2, "0, 1 and 1 more"),
+        (1203, 3, "0, 1, 2 and 1,200 more"),
+    ],
+)
+def test_the_first_of_several_names(count: int, most: int, words: str) -> None:
+    assert some(map(str, range(count)), most) == words
+    assert some([str(n) for n in range(count)], most, separator="; ") == words.replace(", ", "; ").replace(
+        "1;200", "1,200"
+    )

@@ -1,5 +1,5 @@
-"""Numbers and durations in sentences; imports nothing but the standard library, so that every module may use
-it.
+"""Numbers, durations and lists of names in sentences; imports nothing but the standard library, so that every
+module may use it.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from collections.abc import Iterable
 
 
 def in_words(seconds: float) -> str:
@@ -42,3 +43,16 @@ def quoted(path: str | os.PathLike[str]) -> str:
     """A path in a sentence: in quotes if it contains spaces, so that it can be pasted into a command."""
     text = os.fspath(path)
     return shlex.quote(text) if any(character.isspace() for character in text) else text
+
+
+def some(names: Iterable[str], most: int = 5, *, separator: str = ", ") -> str:
+    """The first of several names, and how many more there are: ``"a, b, c and 1,200 more"``.
+
+    Args:
+        names: all of them.
+        most: how many are named.
+        separator: stands between them.
+    """
+    every = list(names)
+    more = len(every) - most
+    return separator.join(every[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -62,7 +62,7 @@ def test_many_photos_are_counted_and_the_first_named() -> None:
     photos = [str(number) for number in range(9)]
     [(_, fault)] = faults_between({"train": report(*photos, "x"), "val": report(*photos)})
     assert "9 photos are also in train" in fault
-    assert ": 0, 1, 2, 3, 4, …. Hint" in fault
+    assert ": 0, 1, 2, 3, 4 and 4 more. Hint" in fault
 
 
 def test_the_very_same_photos_are_a_note() -> None:

@@ -36,7 +36,7 @@ def test_copies_within_a_split() -> None:
     assert told(train=train) == [
         (
             "train",
-            "images that are nearly others of the split: 7 (1 (0); 2 (0); 3 (0); 4 (0); 5 (0); and 2 more)",
+            "images that are nearly others of the split: 7 (1 (0); 2 (0); 3 (0); 4 (0); 5 (0) and 2 more)",
         )
     ]
 

@@ -140,7 +140,7 @@ def test_what_does_not_match_is_counted_and_named(tmp_path: Path) -> None:
     first, second, hint = str(caught.value).splitlines()
     assert (
         first == f"images without a label image in {tmp_path}: 7"
-        f" ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))}, …)"
+        f" ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))} and 2 more)"
     )
     assert second == f"label images without an image in {tmp_path}: 1 ({name}/{name}_9)"
     assert hint == "Hint: unpack the whole archive; the mask of NAME.tif is called NAME_mask.tif"

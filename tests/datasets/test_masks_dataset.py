@@ -232,7 +232,9 @@ def test_images_and_labels_that_do_not_match(tmp_path: Path) -> None:
     put(tmp_path / "labels" / "z.png", np.zeros((5, 7), np.uint8))
     with pytest.raises(DataError) as caught:
         masks(tmp_path)
-    assert f"images without a label image in {tmp_path / 'labels'}: 7 (a, b, c, d, e, …)" in str(caught.value)
+    assert f"images without a label image in {tmp_path / 'labels'}: 7 (a, b, c, d, e and 2 more)" in str(
+        caught.value
+    )
     assert f"label images without an image in {tmp_path / 'images'}: 1 (z)" in str(caught.value)
     only_train(tmp_path, "h", "a")
     with pytest.raises(DataError, match=r"images without a label image in .*: 1 \(a\)"):

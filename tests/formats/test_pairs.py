@@ -55,8 +55,8 @@ def test_what_does_not_match_is_counted_and_the_first_five_named() -> None:
         check_pairs(images, labels, Path("IMAGES"), Path("LABELS"), hint="look")
     assert (
         str(caught.value)
-        == "images without a label image in LABELS: 7 (i1, i2, i3, i4, i5, …)\nlabel images without an image"
-        " in IMAGES: 1 (j0)\nHint: look"
+        == "images without a label image in LABELS: 7 (i1, i2, i3, i4, i5 and 2 more)\nlabel images without"
+        " an image in IMAGES: 1 (j0)\nHint: look"
     )
     check_pairs(images, reversed(images), Path(), Path(), hint="")
     check_pairs([], [], Path(), Path(), hint="")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.wording import some
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -34,15 +36,15 @@ class LoadReport:
     def __str__(self) -> str:
         lines = [f"{len(self.loaded)} tensors loaded"]
         if self.by_class:
-            kept, new = _some(self.kept_classes, 10), _some(self.new_classes, 10)
+            kept, new = some(self.kept_classes, 10), some(self.new_classes, 10)
             lines.append(
-                f"{len(self.by_class)} by class name ({_some(self.by_class)}): loaded {kept}"
+                f"{len(self.by_class)} by class name ({some(self.by_class, 4)}): loaded {kept}"
                 + f"; random {new}" * bool(new)
             )
         if self.reinitialized:
             lines.append(
                 f"{len(self.reinitialized)} start from random values {self.why_anew}:"
-                f" {_some(self.reinitialized)}"
+                f" {some(self.reinitialized, 4)}"
             )
         for what, names in (
             ("missing in the file", self.missing),
@@ -50,9 +52,5 @@ class LoadReport:
             ("do not fit", self.mismatched),
         ):
             if names:
-                lines.append(f"{len(names)} {what}: {_some(names)}")
+                lines.append(f"{len(names)} {what}: {some(names, 4)}")
         return "; ".join(lines)
-
-
-def _some(names: tuple[str, ...], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -8,8 +8,7 @@ from itertools import combinations
 
 from toolkit.data.checks import SplitReport
 from toolkit.data.look_alikes import look_alikes
-
-SHOWN = 5
+from toolkit.wording import some
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _nearly_in_two_splits(
         pairs.setdefault((each.split, each.first_split), []).append(names)
     for (name, before), shared in pairs.items():
         what = "1 image is nearly one" if len(shared) == 1 else f"{len(shared)} images are nearly those"
-        named = _listed([f"{own} ({before}: {theirs})" for theirs, own in shared])
+        named = some([f"{own} ({before}: {theirs})" for theirs, own in shared])
         yield name, f"{what} of {before}, so the splits are not independent: {named}"
 
 
@@ -124,11 +123,11 @@ def _classes(first: str, report: SplitReport, other: SplitReport) -> Iterator[st
     if ours == theirs:
         return
     if sorted(ours) == sorted(theirs):
-        orders = f"{_listed(theirs)}; not {_listed(ours)}"
+        orders = f"{some(theirs)}; not {some(ours)}"
         what = f"its classes are in a different order than those of {first}: {orders}"
     else:
         missing, more = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
-        parts = [f"lacks {_listed(missing)}"] * bool(missing) + [f"also has {_listed(more)}"] * bool(more)
+        parts = [f"lacks {some(missing)}"] * bool(missing) + [f"also has {some(more)}"] * bool(more)
         what = f"its classes differ from those of {first}: it {' and '.join(parts)}"
     yield f"{what}. Hint: use one list of classes, in one order, for all splits"
 
@@ -141,8 +140,4 @@ def _shared(one: SplitReport, other: SplitReport) -> list[tuple[str, str]]:
 def _of_both(before: str, shared: list[tuple[str, str]]) -> str:
     pairs = [own if own == theirs else f"{own} ({before}: {theirs})" for theirs, own in shared]
     what = "1 photo is" if len(shared) == 1 else f"{len(shared)} photos are"
-    return f"{what} also in {before}, so the splits are not independent: {_listed(pairs)}"
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    return f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+    return f"{what} also in {before}, so the splits are not independent: {some(pairs)}"

@@ -11,6 +11,7 @@ from toolkit.data.far_images import far_from_the_rest
 from toolkit.data.object_checks import TINY
 from toolkit.data.set_checks import Copy
 from toolkit.types import BACKGROUND
+from toolkit.wording import some
 
 FEWEST_EXAMPLES = 10
 """A class with fewer objects (or label maps that contain it) has few training examples."""
@@ -86,5 +87,4 @@ def _few(report: SplitReport, examples: torch.Tensor) -> list[str]:
 
 
 def _listed(what: str, names: list[str]) -> str:
-    more = f"; and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{what}: {len(names)} ({'; '.join(names[:SHOWN])}{more})"
+    return f"{what}: {len(names)} ({some(names, SHOWN, separator='; ')})"

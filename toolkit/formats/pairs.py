@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from toolkit import wording
 from toolkit.data.faults import fault, is_gathering
 from toolkit.data.folders import OTHER_PICTURES, data_files
 from toolkit.data.images import IMAGE_SUFFIXES
@@ -99,14 +100,13 @@ def check_pairs(
 
 
 def listed(what: str, names: Sequence[str]) -> str:
-    """``what: 7 (a, b, c, d, e, …)``: their number, and the first of them."""
+    """``what: 7 (a, b, c, d, e and 2 more)``: how many there are, and the first of them."""
     return f"{what}: {len(names)} ({some(names)})"
 
 
 def some(names: Sequence[str]) -> str:
-    """``a, b, c, d, e, …``: the first five of names, or all of them if errors are being collected."""
-    shown = names if is_gathering() else names[:5]
-    return f"{', '.join(shown)}{', …' if len(names) > len(shown) else ''}"
+    """The first of several names, or all of them where faults are gathered."""
+    return wording.some(names, len(names) if is_gathering() else 5)
 
 
 def read_lines(path: Path) -> list[str]:

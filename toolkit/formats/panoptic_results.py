@@ -17,6 +17,7 @@ from toolkit.formats.coco_panoptic import (
 from toolkit.reading.fields import shown
 from toolkit.reading.records import check_unique, fault_list, records
 from toolkit.types import BACKGROUND, PanopticMap, Size
+from toolkit.wording import some
 
 PANOPTIC_FILE = "panoptic.json"
 
@@ -106,8 +107,8 @@ def _categories(
     unknown = [each.name for each in given if each.name not in (*classes, BACKGROUND)]
     if unknown:
         raise DataError(
-            f"{source} has the classes {', '.join(map(shown, unknown[:5]))}, which the dataset does not have;"
-            f" it has {', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}. Hint: choose the dataset"
+            f"{source} has the classes {some(map(shown, unknown))}, which the dataset does not have;"
+            f" it has {some(classes, 10)}. Hint: choose the dataset"
             " that they are of"
         )
     return {

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from toolkit.errors import DataError
 from toolkit.formats.regions import sample_id
+from toolkit.wording import counted, some
 
 
 class Names:
@@ -104,8 +105,8 @@ def say_left_out(say: Callable[[str], None], source: Path, others: Sequence[str]
         others: their names.
     """
     if others:
-        what = f"{len(others):,} predictions are" if len(others) != 1 else "1 prediction is"
+        verb = "is" if len(others) == 1 else "are"
         say(
-            f"{source}: {what} ignored, because their images are not in this split: {', '.join(others[:5])}"
-            f"{', …' if len(others) > 5 else ''}"
+            f"{source}: {counted(len(others), 'prediction')} {verb} ignored, because their images are not in"
+            f" this split: {some(others)}"
         )

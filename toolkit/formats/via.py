@@ -24,6 +24,7 @@ from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, 
 from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
 from toolkit.types import Size
+from toolkit.wording import some
 
 SHAPES = ("polygon", "polyline", "rect", "circle", "ellipse")
 VIA_3 = frozenset({"project", "file", "metadata", "view"})
@@ -219,7 +220,7 @@ def check_one_class(images: Sequence[ViaImage], path: Path, name: str) -> None:
             fault(
                 DataError(
                     f"{path}: regions have the attribute {attribute!r} with {len(found)} values"
-                    f" ({', '.join(shown)}{', …' * (len(found) > 5)}), but all would be read as {name!r}."
+                    f" ({some(found)}), but all would be read as {name!r}."
                     f" Hint: set attribute={attribute} classes=[{','.join(shown)}], or name the one class"
                     " that all regions have, such as classes=[thing]"
                 )

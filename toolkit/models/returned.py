@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from toolkit.errors import InvalidDataError
 from toolkit.models.contract import Model
 from toolkit.types import Prediction, Sample
+from toolkit.wording import some
 
 SHOWN = 8
 """Number of samples that a message names."""
@@ -117,9 +118,8 @@ def owner_of(model: nn.Module) -> str:
 
 
 def _named(samples: Sequence[Sample]) -> str:
-    names = ", ".join(sample.path or sample.id for sample in samples[:SHOWN])
-    more = f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else ""
-    return f"the sample{'s' if len(samples) > 1 else ''} {names}{more}"
+    names = some([sample.path or sample.id for sample in samples], SHOWN)
+    return f"the sample{'s' if len(samples) > 1 else ''} {names}"
 
 
 def _described(value: Any) -> str:

@@ -15,6 +15,7 @@ from toolkit.testing.checks import expect, explain
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled
 from toolkit.types import Size
+from toolkit.wording import some
 
 ROUNDING = 1e-4
 """Relative tolerance between the loss of a batch and the mean of its samples' losses."""
@@ -105,7 +106,7 @@ def gradients_reach_all_parameters(case: ModelCase) -> None:
     missed = sorted(training.trainable - training.reached)
     expect(
         not missed,
-        f"no gradient reaches {_some(missed)} in {case.steps} steps. Hint: use them in the loss, or set"
+        f"no gradient reaches {some(missed)} in {case.steps} steps. Hint: use them in the loss, or set"
         " requires_grad=False",
     )
     before, frozen = (
@@ -117,13 +118,8 @@ def gradients_reach_all_parameters(case: ModelCase) -> None:
     )
     expect(
         not changed,
-        f"parameters that do not train have changed: {_some(changed)}. Hint: change weights by gradients"
-        " only",
+        f"parameters that do not train have changed: {some(changed)}. Hint: change weights by gradients only",
     )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def missing_labels_are_named(case: ModelCase) -> None:
@@ -177,18 +173,18 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     ]
     expect(
         not changed,
-        f"predict switches to training mode: {_some(changed)}. Hint: leave the mode unchanged, or restore it",
+        f"predict switches to training mode: {some(changed)}. Hint: leave the mode unchanged, or restore it",
     )
     after = _state(model)
-    expect(set(after) == set(before), f"predict adds or removes {_some(sorted(set(after) ^ set(before)))}")
+    expect(set(after) == set(before), f"predict adds or removes {some(sorted(set(after) ^ set(before)))}")
     written = [name for name, value in after.items() if not torch.equal(value, before[name])]
     expect(
         not written,
-        f"predict changes {_some(written)} in eval mode. Hint: predict must not write to parameters or"
+        f"predict changes {some(written)} in eval mode. Hint: predict must not write to parameters or"
         " buffers",
     )
     graded = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
-    expect(not graded, f"predict leaves gradients behind in {_some(graded)}")
+    expect(not graded, f"predict leaves gradients behind in {some(graded)}")
     expect(
         torch.is_grad_enabled(),
         "predict permanently disables gradients. Hint: use `with torch.no_grad():`",
@@ -197,7 +193,7 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     differing = [name for name, value in with_break.items() if not torch.equal(value, without[name])]
     expect(
         not differing,
-        f"training gives a different result when predict is called between two steps: {_some(differing)}"
+        f"training gives a different result when predict is called between two steps: {some(differing)}"
         " differ",
     )
 
@@ -225,7 +221,7 @@ def training_is_repeatable(case: ModelCase) -> None:
     differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     expect(
         not differing,
-        f"two training runs with the same seed differ in {_some(differing)}. Hint: draw all random numbers"
+        f"two training runs with the same seed differ in {some(differing)}. Hint: draw all random numbers"
         " from torch, NumPy's global generator or `random`; these are seeded before each step",
     )
 

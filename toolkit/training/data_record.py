@@ -16,7 +16,7 @@ from torch import Tensor
 from toolkit.data.dataset import Dataset
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.types import Sample
-from toolkit.wording import counted
+from toolkit.wording import counted, some
 
 MOST_SAMPLES = 64
 """Number of samples, spread over the split, whose image and labels are recorded."""
@@ -78,7 +78,7 @@ class DataRecord:
     def _changed(self, dataset: Dataset) -> str:
         classes = tuple(dataset.classes)
         if classes != self.classes:
-            return f"the classes were {_listed(self.classes)} and are now {_listed(classes)}"
+            return f"the classes were {some(self.classes, 6)} and are now {some(classes, 6)}"
         if dataset.fingerprint() != self.fingerprint:
             return (
                 f"the split, which now has {counted(len(dataset), 'image')}, contains other images or"
@@ -118,7 +118,3 @@ def _places(count: int) -> list[int]:
     shown = min(count, MOST_SAMPLES)
     places = [i * count // shown for i in range(shown)]
     return [*places[::4], *places[2::4], *places[1::4], *places[3::4]]
-
-
-def _listed(names: tuple[str, ...], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" … ({len(names)})" if len(names) > most else "")

@@ -10,6 +10,7 @@ from typing import Any
 
 from toolkit.config import TrainSettings
 from toolkit.training.gradients import UpdateStatistics
+from toolkit.wording import some
 
 USUAL_UPDATE = 1e-3
 """Norm of a step divided by the norm of the layer in a healthy run (Karpathy, Stanford's CS231n notes,
@@ -201,10 +202,9 @@ class Diagnosis:
         starved = [name for name in names if most[name] < STARVED_RATIO * most[top] and name not in unused]
         if len(starved) < max(1, STARVED_SHARE * len(names)):
             return None
-        shown = ", ".join(starved[:3]) + (", …" if len(starved) > 3 else "")
         what = (
-            f"{len(starved)} of {len(names)} layers ({shown}) move less than a millionth as far as {top}, so"
-            " they hardly change"
+            f"{len(starved)} of {len(names)} layers ({some(starved, 3)}) move less than a millionth as far as"
+            f" {top}, so they hardly change"
         )
         return VANISHING, f"{what}. {layers}"
 
