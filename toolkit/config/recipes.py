@@ -271,7 +271,7 @@ def find_config(config: str | Path) -> Path:
         return recipe
     if path.is_dir():
         raise UnknownNameError(
-            f"--config {config} is a folder without a file config.yaml, so it is no run. Hint: name a YAML"
+            f"--config {config} is a folder without config.yaml, so it is not a run. Hint: name a YAML"
             " file, the folder of a run, or a recipe"
         )
     name = path.name.removesuffix(".yaml")

@@ -133,7 +133,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
             fault(
                 DataError(
                     f"{other} and {path} share the label file {label}, so the objects of one would"
-                    " be taken for those of the other. Hint: rename or remove one of the images"
+                    " be used for the other. Hint: rename or remove one of the images"
                 )
             )
     return images, [found[path] for path in images]
@@ -232,7 +232,7 @@ class LabelFiles:
         if missing and not self._are_elsewhere(missing) and len(missing) == len(images):
             fault(
                 DataError(
-                    f"none of the {len(images)} images has a label file; expected such as"
+                    f"none of the {len(images)} images has a label file; expected, for example,"
                     f" {self.of(images[0])} for {images[0]}. Hint: put the label files there (an empty one"
                     " for an image without objects), or correct data.yaml"
                 )

@@ -81,8 +81,8 @@ class DataRecord:
             return f"the classes were {_listed(self.classes)} and are now {_listed(classes)}"
         if dataset.fingerprint() != self.fingerprint:
             return (
-                f"the split, which now has {counted(len(dataset), 'image')}, contains other images or"
-                " another order"
+                f"the split, which now has {counted(len(dataset), 'image')}, contains different images or"
+                " a different order"
             )
         for index, before in self.digests.items():
             sample = dataset[index]

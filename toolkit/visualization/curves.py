@@ -60,7 +60,7 @@ def draw_curves(panels: Sequence[Panel], path: str | os.PathLike[str]) -> Pictur
     """
     shown = [(panel.title, curves) for panel in panels if (curves := _finite_points(panel.curves))]
     if not shown:
-        raise UsageError("there is no finite value to draw a curve of")
+        raise UsageError("there are no finite values to draw a curve from")
     every = np.concatenate([points[:, 0] for _, curves in shown for points in curves.values()])
     span = (float(every.min()), float(every.max()))
     picture = np.concatenate([_panel(title, curves, span) for title, curves in shown])
