@@ -39,7 +39,7 @@ def resolve(
             not run.
         data: name or path of the dataset; may be omitted likewise.
         config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it,
-            the recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
+            the recipe ``configs/<plugin>-<data>.yaml`` is used if there is one.
         overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
             dictionaries, or ``key=value`` words.
         resuming: ``config`` has all settings of a run that continues: nothing is derived from ``overrides``,

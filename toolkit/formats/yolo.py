@@ -101,7 +101,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     """The images of a split, sorted, and their names in its folder.
 
     An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path``
-    or beside ``data.yaml``. Files that do not count as data, such as ``._a.jpg``, are skipped.
+    or next to ``data.yaml``. Files that do not count as data, such as ``._a.jpg``, are skipped.
 
     Raises:
         DataError: when an entry leads nowhere, or to no images.
