@@ -137,7 +137,9 @@ class Labelme(RegionDataset):
         for path, files in by_image.items():
             if len(files) > 1:
                 names = " and ".join(map(str, files))
-                fault(DataError(f"{names} are of one image, {path}. Hint: remove all but one of them"))
+                fault(
+                    DataError(f"{names} belong to the same image, {path}. Hint: remove all but one of them")
+                )
         unannotated = [path for path in images_in(self._folder) if path.resolve() not in by_image]
         note("images without a LabelMe file are left out", len(unannotated))
         self._use(images)

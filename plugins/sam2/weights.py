@@ -117,8 +117,8 @@ def _check_kind(tensors: Mapping[str, Tensor], settings: Sam2Settings, path: Pat
     version, size = recognize(tensors, path)
     if (version, size) != (settings.version, settings.size):
         raise CheckpointError(
-            f"{path} is of SAM {version} {size}, but the model is SAM {settings.version} {settings.size}. "
-            f"Hint: model.version={version} model.size={size}, or weights of the other kind"
+            f"{path} is for SAM {version} {size}, but the model is SAM {settings.version} {settings.size}. "
+            f"Hint: model.version={version} model.size={size}, or other weights"
         )
 
 
@@ -164,8 +164,8 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
     named = ("2.0" if version == "2" else version, size)
     if named != wanted:
         raise UsageError(
-            f"weights={name} are of SAM {named[0]} {named[1]}, but the model is SAM {wanted[0]} {wanted[1]}. "
-            f"Hint: model.version={named[0]} model.size={named[1]}, or weights={OFFICIAL}"
+            f"weights={name} are for SAM {named[0]} {named[1]}, but the model is SAM {wanted[0]} {wanted[1]}."
+            f" Hint: model.version={named[0]} model.size={named[1]}, or weights={OFFICIAL}"
         )
     return named
 

@@ -144,4 +144,4 @@ def test_labelme_and_via(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(images))
     faults = faults_of(capsys, "balloon", "--data-dir", str(tmp_path), "--split", "train")
     assert len(faults) == 3
-    assert "via_region_data.json names and that are not there: 1 (gone.png)" in faults[0]
+    assert "via_region_data.json names but that do not exist: 1 (gone.png)" in faults[0]

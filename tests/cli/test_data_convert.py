@@ -23,7 +23,7 @@ def test_the_line_that_it_prints_opens_the_result(
     assert main(["data", "convert", "shapes", "--to", target, "--out", str(out), *SHAPES]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
-        f"{split}: {count} written to {out}"
+        f"{split}: {count} written to '{out}'"
         for split, count in (("train", "3 samples"), ("val", "2 samples"), ("test", "1 sample"))
     ]
     assert lines[3:] == (

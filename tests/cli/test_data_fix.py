@@ -130,12 +130,13 @@ def test_each_fault_is_told_and_repaired_in_the_copy_alone(
         "train-6.png",
         "train-7.png",
         "val: error: 1 photo is also in train, so the splits are not independent: val-3 (train: train-9)",
-        "val: error: 1 image is nearly one of train, so the splits are not independent: val-4 (train: ",
-        "train: note: objects that cover no pixel: 1 (train-3, object 1)",
-        "train: note: objects that are there twice: 1 (train-2, object 1)",
-        "train: note: objects of fewer than 16 square pixels: 1 (train-5, object 1)",
-        "train: note: images that are nearly others of the split: 1 (train-8 (train-1))",
-        "train: note: classes with fewer than 10 examples to learn from: 2 (cup: ",
+        "val: error: 1 image is nearly the same as one of train, so the splits are not independent: val-4"
+        " (train: ",
+        "train: note: objects that cover no pixels: 1 (train-3, object 1)",
+        "train: note: duplicate objects: 1 (train-2, object 1)",
+        "train: note: objects with fewer than 16 square pixels: 1 (train-5, object 1)",
+        "train: note: images that are nearly the same as others of the split: 1 (train-8 (train-1))",
+        "train: note: classes with fewer than 10 training examples: 2 (cup: ",
     ):
         assert text in told, text
     assert main([*words, "--fix", str(out)]) == 0

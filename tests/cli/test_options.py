@@ -98,7 +98,9 @@ def test_names_of_plugins_are_taken_and_compared_with_the_run(tiny: str, run: st
     load_plugin_files(argparse.Namespace(plugin=["unet"]))
     load_plugin_files(argparse.Namespace(plugin=["tiny"], run=run))
     load_plugin_files(argparse.Namespace(plugin=[tiny, "unet"], run=run))
-    with pytest.raises(UsageError, match=r"is of the plugin tiny, not of unet\. Hint: leave --plugin out"):
+    with pytest.raises(
+        UsageError, match=r"belongs to the plugin tiny, not to unet\. Hint: leave out --plugin"
+    ):
         load_plugin_files(argparse.Namespace(plugin=["unet"], run=run))
     with pytest.raises(UnknownNameError, match="unknown plugin 'unett'"):
         load_plugin_files(argparse.Namespace(plugin=["unett"]))

@@ -188,7 +188,7 @@ def test_the_next_commands_can_be_pasted_whatever_the_names() -> None:
     settings = resolve(plugin="unet", data="masks")
     assert list(closing(result(), settings)) == [
         "Trained 7 steps.",
-        "The run is in runs/my run. Next:",
+        "The run is in 'runs/my run'. Next:",
         "  toolkit eval 'runs/my run'",
         "  toolkit infer 'runs/my run' 'my photos/images'",
     ]

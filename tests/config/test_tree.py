@@ -41,7 +41,7 @@ def test_words_must_be_key_value() -> None:
         parse_overrides(["train.steps"])
     with pytest.raises(ConfigError, match="not valid YAML"):
         parse_overrides(["a=[1,"])
-    with pytest.raises(ConfigError, match="both a value and keys"):
+    with pytest.raises(ConfigError, match="both a value and its own keys"):
         nest({"a": 1, "a.b": 2})
 
 
@@ -139,7 +139,7 @@ def test_nesting_puts_every_value_where_its_key_says(flat: dict[str, int]) -> No
 
 
 def test_a_key_below_a_value_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^a\.b\.c: 'b' has both a value and keys of its own$"):
+    with pytest.raises(ConfigError, match=r"^a\.b\.c: 'b' has both a value and its own keys$"):
         nest({"a.b": 1, "a.b.c": 2})
 
 
@@ -212,5 +212,5 @@ def test_dotted_keys_and_nested_dictionaries_add_up() -> None:
     assert as_tree(dict(reversed(given.items()))) == want
     assert as_tree(["train.steps=2"]) == as_tree({"train": {"steps": 2}}) == {"train": {"steps": 2}}
     assert given["train"] == {"lr": 1, "lr_factors": {"a.b": 3}}, "what was handed in stays as it was"
-    with pytest.raises(ConfigError, match="'train' has both a value and keys of its own"):
+    with pytest.raises(ConfigError, match="'train' has both a value and its own keys"):
         as_tree({"train": 1, "train.steps": 2})

@@ -61,8 +61,8 @@ def test_objects_that_are_there_twice() -> None:
     rows = boxes([0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9])
     labels = torch.tensor([0, 1, 0, 0])
     assert found(rows, labels=labels) == {
-        2: "twice: is the same as object 0",
-        3: "twice: is the same as object 0",
+        2: "twice: is a duplicate of object 0",
+        3: "twice: is a duplicate of object 0",
     }
     points = torch.zeros((4, 1, 3))
     points[2] = 5

@@ -43,8 +43,8 @@ def test_the_earlier_split_gives_way() -> None:
     val.looks[0] = test.looks[0]
     splits = {"train": train, "val": val, "test": test}
     assert left_out(splits) == {
-        "train": {1: "is in val, too, as d", 2: "is nearly e of val"},
-        "val": {0: "is nearly f of test"},
+        "train": {1: "is also in val, as d", 2: "is nearly the same as e of val"},
+        "val": {0: "is nearly the same as f of test"},
         "test": {},
     }
     assert left_out(splits, fixed_splits=True) == {"train": {}, "val": {}, "test": {}}

@@ -99,8 +99,8 @@ def test_images_that_are_nearly_those_of_another_split() -> None:
     assert found == [Copy("val", 1, "train", 0), Copy("test", 0, "train", 0)]
     faults = dict(faults_between(splits, found=found))
     assert faults["val"] == (
-        "1 image is nearly one of train, so the splits are not independent: d (train: a). Hint: leave each"
-        " image in one split"
+        "1 image is nearly the same as one of train, so the splits are not independent: d (train: a). Hint:"
+        " leave each image in one split"
     )
     assert faults.keys() == {"val", "test"}
     assert list(faults_between(splits, fixed_splits=True, found=found)) == []

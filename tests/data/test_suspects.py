@@ -36,7 +36,8 @@ def test_copies_within_a_split() -> None:
     assert told(train=train) == [
         (
             "train",
-            "images that are nearly others of the split: 7 (1 (0); 2 (0); 3 (0); 4 (0); 5 (0) and 2 more)",
+            "images that are nearly the same as others of the split: 7"
+            " (1 (0); 2 (0); 3 (0); 4 (0); 5 (0) and 2 more)",
         )
     ]
 
@@ -49,8 +50,8 @@ def test_objects_are_counted_by_kind() -> None:
         (1, ObjectFinding(7, "box", "")),
     ]
     assert told(train=report(3), val=val) == [
-        ("val", "objects that cover no pixel: 1 (11, object 0)"),
-        ("val", "objects of fewer than 16 square pixels: 1 (9, object 4)"),
+        ("val", "objects that cover no pixels: 1 (11, object 0)"),
+        ("val", "objects with fewer than 16 square pixels: 1 (9, object 4)"),
     ]
 
 
@@ -58,12 +59,12 @@ def test_classes_with_few_or_no_examples() -> None:
     train, val = report(12), report(3, first=20)
     train.instances, val.instances = torch.tensor([9, 10]), torch.tensor([0, 1])
     assert told(train=train, val=val) == [
-        ("train", "classes with fewer than 10 examples to learn from: 1 (a: 9)"),
-        ("val", "classes without an example here, which are not measured: 1 (a)"),
+        ("train", "classes with fewer than 10 training examples: 1 (a: 9)"),
+        ("val", "classes without examples here, which are not evaluated: 1 (a)"),
     ]
     # label maps are counted where there are no objects, and not where there are few in all
     train.instances, train.images = torch.zeros(2, dtype=torch.int64), torch.tensor([12, 3])
-    assert told(train=train) == [("train", "classes with fewer than 10 examples to learn from: 1 (b: 3)")]
+    assert told(train=train) == [("train", "classes with fewer than 10 training examples: 1 (b: 3)")]
     small = report(4)
     small.instances, small.images = torch.zeros(2, dtype=torch.int64), torch.tensor([4, 3])
     assert told(train=small) == []

@@ -163,7 +163,7 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
             {"k": {"filename": "a.jpg", "regions": []}, "l": {"filename": "a.jpg", "regions": []}},
             "has the image 'a.jpg' twice",
         ),
-        ({"k": {"filename": "z.jpg", "regions": []}}, r"names and that are not there: 1 \(z.jpg\)"),
+        ({"k": {"filename": "z.jpg", "regions": []}}, r"names but that do not exist: 1 \(z.jpg\)"),
     ):
         file.write_text(json.dumps(data))
         with pytest.raises(DataError, match=message):

@@ -87,7 +87,7 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
         ),
         (
             {"segmentation": RLE | {"size": [WIDTH, HEIGHT]}},
-            r"the run lengths are of size \[30, 20\], but the image has \[20, 30\]",
+            r"the run lengths have size \[30, 20\], but the image has \[20, 30\]",
         ),
         (
             {"segmentation": RLE | {"counts": [100, 20, 400]}},

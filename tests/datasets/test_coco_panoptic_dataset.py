@@ -98,9 +98,9 @@ def test_checking_tells_all_faults(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "val" / content["images"][2]["file_name"]).unlink()
     assert main(words) == 1
     printed = capsys.readouterr().out
-    assert "of category_id 77, which is not there" in printed
+    assert "of category_id 77, which does not exist" in printed
     assert "the segment 1 has no pixel in" in printed
-    assert "that are not there" in printed
+    assert "that do not exist" in printed
     assert "val: note: images without an annotation are left out: 1" in printed
 
 

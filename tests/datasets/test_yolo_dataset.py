@@ -106,9 +106,9 @@ def test_lists_of_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("2 0.1 0.2 0.5 0.2 0.5 0.8", r"is of class 2, but there are only 2 \(0…1\)"),
-        ("-1 0.1 0.2 0.5 0.2 0.5 0.8", "is of class -1"),
-        ("0.5 0.1 0.2 0.5 0.2 0.5 0.8", "is of class 0.5"),
+        ("2 0.1 0.2 0.5 0.2 0.5 0.8", r"has class 2, but there are only 2 \(0…1\)"),
+        ("-1 0.1 0.2 0.5 0.2 0.5 0.8", "has class -1"),
+        ("0.5 0.1 0.2 0.5 0.2 0.5 0.8", "has class 0.5"),
         ("cat 0.1 0.2 0.5 0.2 0.5 0.8", "expected numbers, but could not convert string to float: 'cat'"),
         ("0 0.1 0.2 0.5 0.2 0.5", "the polygon has 5 numbers"),
         ("0", "the polygon has 0 numbers"),
@@ -253,7 +253,9 @@ def test_labels_without_an_image(tmp_path: Path) -> None:
 def test_no_label_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text(YAML)
     put(tmp_path, "a", None)
-    with pytest.raises(DataError, match=r"none of the 1 images has a label file; expected such as .*a.txt"):
+    with pytest.raises(
+        DataError, match=r"none of the 1 images has a label file; expected, for example, .*a.txt"
+    ):
         yolo(tmp_path)
     put(tmp_path, "a", "")
     assert len(yolo(tmp_path)[0].instances) == 0
@@ -287,7 +289,7 @@ def test_lists_from_other_machines(tmp_path: Path) -> None:
     assert [Path(yolo(tmp_path)[i].path or "").name for i in range(2)] == ["a.png", "b.png"]
     assert len(yolo(tmp_path, "val")[0].instances) == 1
     (tmp_path / "val.txt").write_text("images/train/a.png\nimages/train/gone.png\n")
-    with pytest.raises(DataError, match=r"val.txt names and that are not there: 1 \(images/train/gone.png\)"):
+    with pytest.raises(DataError, match=r"val.txt names but that do not exist: 1 \(images/train/gone.png\)"):
         yolo(tmp_path, "val")
 
 

@@ -118,10 +118,10 @@ Change = Callable[[dict[str, Any]], object]
             lambda d: d["annotations"].insert(0, {"id": 1, "bbox": []}),
             "is not a file of panoptic annotations",
         ),
-        (lambda d: d["annotations"].append(d["annotations"][0]), "is a second one of the image 1"),
+        (lambda d: d["annotations"].append(d["annotations"][0]), "is a second one for the image 1"),
         (
             lambda d: d["annotations"][0].update(image_id=9),
-            "image_id 9, which is none of the file's 1 images",
+            "image_id 9, which is not one of the file's 1 images",
         ),
         (lambda d: d["annotations"][0].update(file_name="../a.png"), "below the folder"),
         (lambda d: d["annotations"][0].update(file_name="/etc/a.png"), "below the folder"),
@@ -136,7 +136,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda d: _info(d).update(id=1 << 24), r"segments_info\[0\].id"),
         (lambda d: _info(d).update(id=8), "segment 8 has no pixel in .*a.png. Hint"),
         (lambda d: _info(d).update(id=300), "segment 300 occurs twice"),
-        (lambda d: _info(d).update(category_id=99), "segment 7 is of category_id 99, which is not there"),
+        (lambda d: _info(d).update(category_id=99), "segment 7 is of category_id 99, which does not exist"),
         (lambda d: _infos(d).pop(), r"has the id 70000 \(color \(112, 17, 1\)\) in 2 pixels.*does not list"),
     ],
 )

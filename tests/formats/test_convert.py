@@ -166,7 +166,7 @@ def test_what_is_lost_is_counted(tmp_path: Path, target: str) -> None:
             assert torch.equal(want, got) if isinstance(want, torch.Tensor) else want == got
         return
     assert objects(back, back[0]) == objects(dataset, given)[:2]
-    empty = "objects without a visible pixel" if target == "masks" else "objects whose mask covers no pixel"
+    empty = "objects without a visible pixel" if target == "masks" else "objects whose mask covers no pixels"
     stated = 3 if target == "masks" else 2
     boxes_lost = 2 if target == "masks" else 1
     assert lost == {

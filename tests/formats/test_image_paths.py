@@ -101,7 +101,7 @@ def test_a_list_of_lost_images_says_why(tmp_path: Path) -> None:
     touch(tmp_path, "p/1.jpg", "q/1.jpg")
     found = paths(tmp_path, "/old/0.jpg", "/old/1.jpg")
     message = str(found.lost(["/old/0.jpg", "/old/1.jpg"], "look for them"))
-    assert "that are not there: 2 (/old/0.jpg, /old/1.jpg); 2 images are called 1.jpg: " in message
+    assert "that do not exist: 2 (/old/0.jpg, /old/1.jpg); 2 images are called 1.jpg: " in message
     assert message.endswith(f"Hint: write the path of the right one, below {tmp_path}/val or {tmp_path}")
     assert str(found.lost(["/old/0.jpg"], "look for them")).endswith("(/old/0.jpg). Hint: look for them")
 

@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="names images by numbers that are not known here. Hint"):
         read(images=[])
-    with pytest.raises(DataError, match="4 errors:\n  the image_id 1 is of no known image"):
+    with pytest.raises(DataError, match="4 errors:\n  the image_id 1 belongs to no known image"):
         read({"other": 12}, images=[])
     with pytest.raises(DataError, match=r"has the classes 'fog', which the dataset does not have"):
         read(categories=[{"id": 1, "name": "fog", "isthing": 0}])

@@ -74,7 +74,7 @@ def test_a_checkpoint_of_another_kind_names_the_settings_that_fit(
     with pytest.raises(
         CheckpointError,
         match=(
-            rf"is of SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Hint:"
+            rf"is for SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Hint:"
             rf" model\.version={file[0]} model\.size={file[1]}"
         ),
     ):
@@ -168,7 +168,7 @@ def test_names_of_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"weights=sam2-large are of SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Hint:"
+            r"weights=sam2-large are for SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Hint:"
             r" model\.version=2\.0 model\.size=large"
         ),
     ):

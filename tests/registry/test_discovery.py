@@ -63,7 +63,7 @@ def test_entry_points_are_found_and_name_their_package() -> None:
             "import-error",
             "No module named 'no_such_module_at_all'. Hint: pip install no_such_module_at_all, if that",
         ),
-        ("no-manifest", "there is no variable of that name"),
+        ("no-manifest", "there has no variable of that name"),
         ("wrong-type", "it is DatasetManifest"),
         ("unet", "two plugins have the name 'unet'"),
     ],

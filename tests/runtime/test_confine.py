@@ -66,9 +66,9 @@ def test_links_that_lead_out_and_links_that_do_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a", "b", "a"], "two samples are called 'a'"),
-        (["a/b", "a//b"], "two samples are called 'a/b'"),
-        (["a", "./a"], "two samples are called 'a'"),
+        (["a", "b", "a"], "two samples have the name 'a'"),
+        (["a/b", "a//b"], "two samples have the name 'a/b'"),
+        (["a", "./a"], "two samples have the name 'a'"),
         (["x", "x.png/y"], r"'x' would be written to x\.png, which is a folder of 'x\.png/y'"),
         (["x.json/y", "x"], r"'x' would be written to x\.json"),
     ],

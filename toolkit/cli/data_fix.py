@@ -131,7 +131,7 @@ def _common_classes(splits: Mapping[str, tuple[Dataset, SplitReport]]) -> tuple[
         if sorted(splits[split][0].classes) != sorted(classes):
             raise DataError(
                 f"the classes of {split} are not those of {first}, so one copy cannot contain both. Hint:"
-                " correct the list of classes, or repair each by itself with --split"
+                " correct the list of classes, or repair each one separately with --split"
             )
     return classes
 
@@ -144,7 +144,7 @@ def _target(copies: Mapping[str, RepairedSplit]) -> str:
     if sample.label_map is None and sample.instances is None:
         raise DataError(
             f"{sample.id} has neither a label map nor objects, but a copy can contain nothing else. Hint:"
-            " repair the faults by hand"
+            " correct the errors by hand"
         )
     return "coco" if sample.label_map is None else "masks"
 
@@ -159,7 +159,7 @@ def _first(copies: Mapping[str, RepairedSplit]) -> Sample:
 
     first = next(iter(copies.values()), None)
     if first is None:
-        raise DataError("no image is left that could be written. Hint: repair the faults by hand")
+        raise DataError("no image is left that could be written. Hint: correct the errors by hand")
     return first[0]
 
 

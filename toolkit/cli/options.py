@@ -192,7 +192,8 @@ def _check_plugin(run: str, names: Sequence[str]) -> None:
     manifest = read_manifest(run)
     if manifest is not None and manifest.plugin not in names:
         raise UsageError(
-            f"{run} is of the plugin {manifest.plugin}, not of {' or '.join(names)}. Hint: leave --plugin out"
+            f"{run} belongs to the plugin {manifest.plugin}, not to {' or '.join(names)}. Hint: leave out"
+            " --plugin"
         )
 
 

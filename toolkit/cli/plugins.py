@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the dataset; default: data/<name>, or a synthetic sample if it can generate one",
     )
-    add_settings_argument(check, "settings of what is checked, such as width=8")
+    add_settings_argument(check, "settings for the checks, such as width=8")
 
 
 def run(args: argparse.Namespace) -> int:

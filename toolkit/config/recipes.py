@@ -39,7 +39,7 @@ def resolve(
             not run.
         data: name or path of the dataset; may be omitted likewise.
         config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it,
-            the recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
+            the recipe ``configs/<plugin>-<data>.yaml`` is used if there is one.
         overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
             dictionaries, or ``key=value`` words.
         resuming: ``config`` has all settings of a run that continues: nothing is derived from ``overrides``,
@@ -271,7 +271,7 @@ def find_config(config: str | Path) -> Path:
         return recipe
     if path.is_dir():
         raise UnknownNameError(
-            f"--config {config} is a folder without a file config.yaml, so it is no run. Hint: name a YAML"
+            f"--config {config} is a folder without config.yaml, so it is not a run. Hint: name a YAML"
             " file, the folder of a run, or a recipe"
         )
     name = path.name.removesuffix(".yaml")

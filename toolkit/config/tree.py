@@ -82,7 +82,7 @@ def _lay(tree: Tree, over: Mapping[str, Any], source: str) -> None:
         elif isinstance(value, Mapping) and isinstance(tree[key], dict):
             _lay(tree[key], value, source)
         elif isinstance(value, Mapping) or isinstance(tree[key], dict):
-            raise ConfigError(f"{source}: {key!r} has both a value and keys of its own")
+            raise ConfigError(f"{source}: {key!r} has both a value and its own keys")
         else:
             tree[key] = value
 

@@ -34,7 +34,7 @@ class Dataset(ABC):
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading images.
         palette: one RGB color per class, or None for the toolkit's own.
-        label_values: which value stands for each class in the dataset's own label images; None where it has
+        label_values: which value stands for each class in the dataset's own label images; None if it has
             no such images, or they are in color.
         keypoint_names: names of the keypoints of ``Instances``, in order; empty if there are none, or if they
             are not known. A mirror image uses the names to swap keypoints on the left with those on the

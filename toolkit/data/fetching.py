@@ -12,6 +12,7 @@ from toolkit.registry.manifests import DatasetManifest
 from toolkit.runtime.archives import is_archive, unpack
 from toolkit.runtime.downloads import fetch
 from toolkit.runtime.locks import waiting_for
+from toolkit.wording import quoted
 
 
 def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -> Iterator[str]:
@@ -37,7 +38,8 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
     if not manifest.downloads:
         raise DownloadError(by_hand(manifest, root))
     if _is_there(manifest, root):
-        yield f"{manifest.name} is already in {root}, so nothing is downloaded: {_contents(manifest, root)}"
+        contents = _contents(manifest, root)
+        yield f"{manifest.name} is already in {quoted(root)}, so nothing is downloaded: {contents}"
         yield f"Next: {data_command('check', manifest, root)}"
         return
     instead = (
@@ -48,14 +50,14 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
     for download in manifest.downloads:
         path = fetch(download, root, instead=instead)
         if not is_archive(path):
-            yield f"downloaded {path}"
+            yield f"downloaded {quoted(path)}"
         else:
             # it may take minutes
-            yield f"downloaded {path}, unpacking it"
+            yield f"downloaded {quoted(path)}, unpacking it"
             with waiting_for(path, f"unpacking {path}"):
                 unpack(path, root, download.subfolder, max_ratio=download.max_ratio)
-            yield f"unpacked into {root}; {path.name} is no longer needed"
-    yield f"{manifest.name} is in {root}: {_contents(manifest, root)}"
+            yield f"unpacked into {quoted(root)}; {quoted(path.name)} is no longer needed"
+    yield f"{manifest.name} is in {quoted(root)}: {_contents(manifest, root)}"
     yield f"Next: {data_command('check', manifest, root)}"
 
 

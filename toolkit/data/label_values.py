@@ -41,7 +41,9 @@ class LabelValues:
         twice = [value for value in used if used.count(value) > 1]
         if wrong or twice:
             fault = (
-                f"{wrong[0]} is out of range" if wrong else f"{twice[0]} stands for two classes or for void"
+                f"{wrong[0]} is out of range"
+                if wrong
+                else f"{twice[0]} stands for two classes, or for a class and void"
             )
             raise InvalidDataError(f"label values must be 0…255, each for one class: {fault}")
 

@@ -58,7 +58,7 @@ def object_findings(instances: Instances) -> list[ObjectFinding]:
         if areas[index] <= 0:
             found.append(ObjectFinding(index, "empty", "covers no pixel"))
         elif first != index:
-            found.append(ObjectFinding(index, "twice", f"is the same as object {first}"))
+            found.append(ObjectFinding(index, "twice", f"is a duplicate of object {first}"))
         elif disagrees[index]:
             what = f"has the box {_shown(boxes[index])}, but its mask spans {_shown(tight[index])}"
             found.append(ObjectFinding(index, "box", what))

@@ -92,10 +92,10 @@ def _in_later_splits(
         places = _places(one)
         for key in one.photos.keys() & other.photos.keys():
             for own in one.photos[key]:
-                yield before, places[own], f"is in {name}, too, as {other.photos[key][0]}"
+                yield before, places[own], f"is also in {name}, as {other.photos[key][0]}"
     for each in between_splits(reports, found):
         theirs = reports[each.split].ids[each.position]
-        yield each.first_split, each.first, f"is nearly {theirs} of {each.split}"
+        yield each.first_split, each.first, f"is nearly the same as {theirs} of {each.split}"
 
 
 def _places(report: SplitReport) -> dict[str, int]:

@@ -108,7 +108,11 @@ def _nearly_in_two_splits(
         names = (reports[each.first_split].ids[each.first], reports[each.split].ids[each.position])
         pairs.setdefault((each.split, each.first_split), []).append(names)
     for (name, before), shared in pairs.items():
-        what = "1 image is nearly one" if len(shared) == 1 else f"{len(shared)} images are nearly those"
+        what = (
+            "1 image is nearly the same as one"
+            if len(shared) == 1
+            else f"{len(shared)} images are nearly the same as those"
+        )
         named = some([f"{own} ({before}: {theirs})" for theirs, own in shared])
         yield name, f"{what} of {before}, so the splits are not independent: {named}"
 

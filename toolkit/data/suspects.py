@@ -19,9 +19,9 @@ FEWEST_EXAMPLES = 10
 SHOWN = 5
 
 KINDS = {
-    "empty": "objects that cover no pixel",
-    "twice": "objects that are there twice",
-    "tiny": f"objects of fewer than {TINY} square pixels",
+    "empty": "objects that cover no pixels",
+    "twice": "duplicate objects",
+    "tiny": f"objects with fewer than {TINY} square pixels",
 }
 
 
@@ -41,7 +41,7 @@ def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Itera
             if each.split == split
         ]
         if own:
-            yield split, _listed("images that are nearly others of the split", own)
+            yield split, _listed("images that are nearly the same as others of the split", own)
         for kind, what in KINDS.items():
             named = [
                 f"{report.ids[i]}, object {each.index}" for i, each in report.objects if each.kind == kind
@@ -53,7 +53,7 @@ def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Itera
             learned = examples
             few = _few(report, examples)
             if few:
-                yield split, _listed(f"classes with fewer than {FEWEST_EXAMPLES} examples to learn from", few)
+                yield split, _listed(f"classes with fewer than {FEWEST_EXAMPLES} training examples", few)
         elif len(learned) == len(examples):
             missing = [
                 name
@@ -61,7 +61,7 @@ def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Itera
                 if int(known) and not int(count)
             ]
             if missing and int(examples.sum()):
-                yield split, _listed("classes without an example here, which are not measured", missing)
+                yield split, _listed("classes without examples here, which are not evaluated", missing)
         far = far_from_the_rest([report.looks.get(i) for i in range(report.samples)])
         if far:
             named = [f"{report.ids[i]} is {what}" for i, what in far]

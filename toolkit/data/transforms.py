@@ -43,7 +43,7 @@ class Augmenter:
         """Augment a sample; the same sample and seed give the same result.
 
         Instances that leave the image are dropped with all their fields; boxes are recomputed from the masks
-        where there are any.
+        if there are any.
 
         Raises:
             InvalidDataError: when a geometric augmentation meets prompts, or a mirror image meets keypoints

@@ -74,7 +74,7 @@ class Slices:
             how_many = f"{len(found)} rows that could be of" if found else "no row for"
             raise InvalidDataError(
                 f"{self.path} has {how_many} the image {name!r}. Hint: name it in the column {IMAGE}, with"
-                " its folder if need be; leave the other cells empty to keep it out of all groups"
+                " its folder if necessary; leave the other cells empty to keep it out of all groups"
             )
         return self._groups[found[0]]
 

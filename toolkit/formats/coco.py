@@ -313,8 +313,7 @@ def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
     """
     if value.size != list(size):
         raise DataError(
-            f"{where}: the run lengths are of size {value.size}, but the image has {list(size)}"
-            " (height, width)"
+            f"{where}: the run lengths have size {value.size}, but the image has {list(size)} (height, width)"
         )
     counts = value.counts
     if isinstance(counts, list):

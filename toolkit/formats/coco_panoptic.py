@@ -140,7 +140,7 @@ def _usable(
     kept = []
     for info in segments:
         if info.category_id not in categories:
-            what = f"the segment {info.id} is of category_id {info.category_id!r}, which is not there"
+            what = f"the segment {info.id} is of category_id {info.category_id!r}, which does not exist"
         elif info.id in seen:
             what = f"the segment {info.id} occurs twice"
         else:

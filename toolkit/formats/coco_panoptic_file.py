@@ -53,7 +53,7 @@ class PanopticFile:
             isinstance(data.get(name), list) for name in ("images", "categories")
         ):
             raise DataError(
-                f"{path} is not a file of panoptic annotations: it must hold lists called images, categories"
+                f"{path} is not a file of panoptic annotations: it must contain the lists images, categories"
                 " and annotations, the latter with segments_info. Hint: name the file of the panoptic"
                 " annotations, such as panoptic_val2017.json (for objects, use the dataset coco)"
             )
@@ -167,9 +167,9 @@ def _by_image(
     for annotation in annotations:
         key = annotation.image_id
         if key not in images:
-            what = f"has the image_id {key!r}, which is none of the file's {len(images)} images"
+            what = f"has the image_id {key!r}, which is not one of the file's {len(images)} images"
         elif key in found:
-            what = f"is a second one of the image {key!r}"
+            what = f"is a second one for the image {key!r}"
         else:
             found[key] = annotation
             continue

@@ -159,7 +159,7 @@ def regions_of(sample: Sample) -> list[Region]:
     if instances is None:
         raise DataError(
             f"sample {sample.id!r} has a label map but no objects. Hint: use --to masks, the only format"
-            " that holds label maps"
+            " that supports label maps"
         )
     keypoints = None if instances.keypoints is None else instances.keypoints.flatten(1).tolist()
     tight = None if instances.masks is None else instances.masks.boxes_xyxy()
@@ -194,7 +194,7 @@ def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losse
     for region in regions:
         empty = region.has_mask and tight_box(region, size) == (0, 0, 0, 0)
         losses["crowds: the whole object, because it would be read as an ordinary one"] += region.is_crowd
-        losses["objects whose mask covers no pixel: the whole object"] += empty and not region.is_crowd
+        losses["objects whose mask covers no pixels: the whole object"] += empty and not region.is_crowd
         if region.is_crowd or empty:
             continue
         _count_losses(region, size, losses)

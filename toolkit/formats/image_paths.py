@@ -128,7 +128,7 @@ class ImagePaths:
             names: the names of the images.
             hint: what to do if none of them exist.
         """
-        what = listed(f"images that {self._source} names and that are not there", names)
+        what = listed(f"images that {self._source} names but that do not exist", names)
         for name in names[:MOST_EXPLAINED]:
             why, better = self._what_hinders(name)
             if why:
@@ -152,7 +152,7 @@ class ImagePaths:
             if same and not self._is_of_one_name((last,)):
                 return (
                     f"; {self._ends[1][(_key(last),)]} names end in {last}, but only {same[0]} is there",
-                    "put the others there, too, or correct the names",
+                    "put the other images there, too, or correct the names",
                 )
         return "", ""
 

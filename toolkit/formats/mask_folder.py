@@ -98,7 +98,7 @@ def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] |
     for each, line in zip(wanted, lines, strict=True):
         if each.name == VOID_NAME or line != line.strip() or len(line.splitlines()) != 1:
             why = (
-                "stands for pixels of no class"
+                "stands for pixels without a class"
                 if each.name == VOID_NAME
                 else "has line breaks or blanks around it"
             )

@@ -60,7 +60,7 @@ class PanopticResults:
         names = _names_of_images(data, source, image_ids)
         unknown = [each.image_id for each in found if each.image_id not in names]
         if unknown:
-            faults = [f"the image_id {shown(key)} is of no known image" for key in unknown]
+            faults = [f"the image_id {shown(key)} belongs to no known image" for key in unknown]
             raise DataError(fault_list(source, faults))
         self._by_name = {names[each.image_id]: each for each in found}
 
@@ -109,7 +109,7 @@ def _categories(
         raise DataError(
             f"{source} has the classes {some(map(shown, unknown))}, which the dataset does not have;"
             f" it has {some(classes, 10)}. Hint: choose the dataset"
-            " that they are of"
+            " that they belong to"
         )
     return {
         each.id: ClassOfCategory(classes.index(each.name), bool(each.isthing))

@@ -53,7 +53,7 @@ def read_data_yaml(path: Path) -> YoloSet:
 
     Raises:
         DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps,
-            ``nc`` is not their number, ``path`` is not text, or ``kpt_shape`` is not that of keypoints.
+            ``nc`` is not their number, ``path`` is not text, or ``kpt_shape`` is not a shape of keypoints.
     """
     document = load_yaml(path, "the names of the classes and the folders of images", DataError)
     data = document.value
@@ -115,7 +115,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     """The images of a split, sorted, and their names in its folder.
 
     An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path``
-    or beside ``data.yaml``. Files that do not count as data, such as ``._a.jpg``, are skipped.
+    or next to ``data.yaml``. Files that do not count as data, such as ``._a.jpg``, are skipped.
 
     Raises:
         DataError: when an entry leads nowhere, or to no images.
@@ -147,7 +147,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
             fault(
                 DataError(
                     f"{other} and {path} share the label file {label}, so the objects of one would"
-                    " be taken for those of the other. Hint: rename or remove one of the images"
+                    " be used for the other. Hint: rename or remove one of the images"
                 )
             )
     return images, [found[path] for path in images]

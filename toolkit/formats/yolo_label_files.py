@@ -19,15 +19,15 @@ _LABEL_LINE = re.compile(r"\s*[\d.]+(\s+[-+.\deE]+){4,}\s*")
 
 
 class LabelFiles:
-    """Which label file belongs to each image of a split.
+    """Finds the label file of each image of a split.
 
     Args:
         images: the images.
-        root: below which label files in the wrong folder are looked for.
+        root: the folder below which to search for label files in the wrong folder.
 
     Raises:
-        DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
-            image.
+        DataError: when no image has a label file, label files of some are in the wrong folder, or label files
+            have no image.
     """
 
     def __init__(self, images: Sequence[Path], root: Path) -> None:
@@ -38,7 +38,7 @@ class LabelFiles:
         if missing and not self._are_elsewhere(missing) and len(missing) == len(images):
             fault(
                 DataError(
-                    f"none of the {len(images)} images has a label file; expected such as"
+                    f"none of the {len(images)} images has a label file; expected, for example,"
                     f" {self.of(images[0])} for {images[0]}. Hint: put the label files there (an empty one"
                     " for an image without objects), or correct data.yaml"
                 )
@@ -48,8 +48,8 @@ class LabelFiles:
             self._check_alone(folder)
 
     def of(self, image: Path) -> Path:
-        """The label file of an image, whether it is there or not; beside the image, where no part of its path
-        is called ``images``.
+        """The label file of an image, whether it exists or not; next to the image, if no part of its path is
+        called ``images``.
         """
         there = self._in_folder_of(image)
         return there.get(image.stem, self._folders[image.parent] / f"{image.stem}.txt")
@@ -67,7 +67,9 @@ class LabelFiles:
         return self._labels[labels]
 
     def _are_elsewhere(self, missing: Sequence[Path]) -> bool:
-        """Whether there are label files of these images where they do not belong; a fault that names them."""
+        """Whether there are label files of these images in the wrong folder; reports an error that names
+        them.
+        """
         wanted = {image.stem: image for image in missing}
         found = []
         for path in data_files(self._root, frozenset({".txt"})):
@@ -80,7 +82,7 @@ class LabelFiles:
         return bool(found)
 
     def _check_alone(self, folder: Path) -> None:
-        """Label files whose image is not there."""
+        """Report label files whose image is missing."""
         labels = self._folders[folder]
         stems = {path.stem for path in folder.iterdir()} if folder != labels else _image_stems(folder)
         alone = [
@@ -96,7 +98,7 @@ class LabelFiles:
 
 def label_folder(folder: Path) -> Path:
     """The folder of the label files of the images in a folder: the last part that is called ``images``, in
-    whatever case, replaced by ``labels``, in the case in which it is there.
+    any case, replaced by ``labels``, in the case in which it exists.
     """
     parts = folder.parts
     for position in range(len(parts) - 1, -1, -1):
@@ -107,9 +109,7 @@ def label_folder(folder: Path) -> Path:
 
 
 def _named(folder: Path, name: str) -> str:
-    """The name of a folder as it is written on this disk: ``Labels`` for ``labels``, where only that
-    exists.
-    """
+    """The name of a folder as written on this disk: ``Labels`` for ``labels``, if only that exists."""
     try:
         there = [path.name for path in folder.iterdir() if path.name.lower() == name]
     except OSError:
@@ -122,7 +122,7 @@ def _image_stems(folder: Path) -> set[str]:
 
 
 def _is_alone(label: Path) -> bool:
-    """Whether a file reads like labels, and is of no image where that would have to be."""
+    """Whether a file looks like labels, and there is no image for it where it would have to be."""
     folders = [label.parent]
     for position in range(len(label.parts) - 2, -1, -1):
         if label.parts[position].lower() == "labels":
@@ -134,7 +134,7 @@ def _is_alone(label: Path) -> bool:
 
 
 def _is_label_file(path: Path) -> bool:
-    """Whether the first line with words is that of an object; ``classes.txt`` and ``README.txt`` are none."""
+    """Whether the first nonempty line describes an object; false for ``classes.txt`` and ``README.txt``."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")

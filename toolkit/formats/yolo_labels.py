@@ -66,7 +66,7 @@ def _numbers(words: list[str], where: str, yolo: YoloSet) -> tuple[int, list[flo
     count = len(yolo.classes)
     if label not in range(count):
         raise DataError(
-            f"{where} is of class {words[0]}, but there are only {count} (0…{count - 1}). Hint: correct it"
+            f"{where} has class {words[0]}, but there are only {count} (0…{count - 1}). Hint: correct it"
         )
     return int(label), values
 

@@ -43,7 +43,7 @@ def note_on_protocol(model: Promptable, protocol: str, start_weights: Mapping[st
     if not _not_learned(model, [BOX if protocol == BOX else POINT], start_weights):
         return ""
     return (
-        f"The figures of the protocol {protocol} are those of random answers: the run was trained from random"
+        f"The metrics of the protocol {protocol} come from random answers: the run was trained from random"
         " weights, and never with such prompts."
     )
 

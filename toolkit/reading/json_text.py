@@ -90,6 +90,6 @@ _WORDS = (
     (r"EOF while parsing (an? )?(\w+)", r"it is cut off within one \2,"),
     (
         r"(lone leading surrogate in|unexpected end of) hex escape",
-        "half of a surrogate pair (\\\\ud800 to \\\\udfff) stands alone",
+        "a surrogate (\\\\ud800 to \\\\udfff) is not paired",
     ),
 )

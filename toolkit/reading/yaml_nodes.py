@@ -160,7 +160,7 @@ class _Composer:
                 self._refuse(
                     inner,
                     f"a {key.kind} is in the place of a key",
-                    "put text in braces into quotes, or fill in the template that it is",
+                    "put text in braces into quotes, or fill in the template",
                 )
             value = self._node(next(self._events), depth + 1)
             if key.value == "<<" and isinstance(inner, yaml.ScalarEvent) and inner.implicit[0]:
@@ -203,7 +203,7 @@ class _Composer:
         found = type_of(text)
         kind = found if plain else (tag or "str")
         if kind not in (found, "str") and (kind, found) != ("float", "int"):
-            self._refuse(event, f"{shown(text)} is no {tag}", f"remove !!{tag}")
+            self._refuse(event, f"{shown(text)} is not a valid {tag}", f"remove !!{tag}")
         if kind == "int" and len(text) > MOST_DIGITS:
             self._refuse(
                 event, f"a whole number has {len(text):,} digits", "correct it, or put it into quotes"

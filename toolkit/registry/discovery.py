@@ -221,7 +221,7 @@ def _placed(found: object, kind: type[M], module_name: str, origin: str) -> list
             raise UsageError(
                 f"{origin} must define {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but"
                 " there "
-                + ("is no variable of that name" if manifest is None else f"it is {type(manifest).__name__}")
+                + ("has no variable of that name" if manifest is None else f"it is {type(manifest).__name__}")
             )
         manifests.append(dataclasses.replace(manifest, module=module_name, origin=origin))
     return manifests

@@ -77,7 +77,7 @@ def check_distinct(names: Sequence[str], suffixes: Iterable[str], what: str = "s
         key = PurePosixPath(name).as_posix()
         if key in seen:
             raise DataError(
-                f"two {what} are called {seen[key]!r}, so one would replace the other. Hint: rename one"
+                f"two {what} have the name {seen[key]!r}, so one would replace the other. Hint: rename one"
             )
         seen[key] = name
     folders = {parent.as_posix(): name for name in names for parent in PurePosixPath(name).parents}

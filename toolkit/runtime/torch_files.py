@@ -60,7 +60,7 @@ def _bomb(path: Path, size: int) -> str:
             if any(each.compress_type != zipfile.ZIP_STORED for each in members):
                 return "parts of it are compressed"
             if sum(each.file_size for each in members) > size:
-                return "its parts lie over one another"
+                return "its parts overlap"
             programs = [each for each in members if os.path.basename(each.filename) == "data.pkl"]
             return next(filter(None, (_in_program(archive, each) for each in programs)), "")
     # it is damaged, which torch will report
@@ -75,7 +75,7 @@ def _in_program(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
 
 def _costly(words: Words) -> str:
     if words.classes & _FILLS_MEMORY:
-        return "it asks for memory of a size of its own choice"
+        return "it asks for an arbitrary amount of memory"
     if _ENCODES in words.classes and any(map(_multiplies, words.texts)):
         return "it encodes text again and again"
     return ""

@@ -212,7 +212,7 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
             with archive.open(pickles[0]) as program:
                 return _by_words(pickle_words(io.BytesIO(program.read(MOST_PICKLE))), by_names)
         if "model.weights.h5" in names:
-            return Recognized("a model of Keras", f"its layers are of another framework; {_OTHER}")
+            return Recognized("a model of Keras", f"its layers belong to another framework; {_OTHER}")
         if names and all(name.endswith(".npy") for name in names):
             return Recognized("an archive of NumPy arrays (.npz)", _OTHER)
     return Recognized("a zip archive", "unpack it, and give the weights file in it")
@@ -305,7 +305,7 @@ def _text(head: bytes) -> Recognized | None:
 def _folder(path: Path) -> Recognized | None:
     names = {each.name for each in path.iterdir()}
     if "saved_model.pb" in names:
-        return Recognized("a SavedModel of TensorFlow", f"its layers are of another framework; {_OTHER}")
+        return Recognized("a SavedModel of TensorFlow", f"its layers belong to another framework; {_OTHER}")
     if "args.yaml" in names and (path / "weights" / "best.pt").is_file():
         return Recognized("a run of Ultralytics YOLO", _ULTRALYTICS[1])
     if "model_index.json" in names:
@@ -323,7 +323,7 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (
         _starts(b"\x89HDF\r\n\x1a\n"),
         "an HDF5 file, as Keras writes them (.h5)",
-        f"its layers are of another framework; {_OTHER}",
+        f"its layers belong to another framework; {_OTHER}",
     ),
     (_starts(b"GGUF"), "a GGUF file of a language model", _OTHER),
     (

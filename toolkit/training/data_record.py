@@ -81,8 +81,8 @@ class DataRecord:
             return f"the classes were {some(self.classes, 6)} and are now {some(classes, 6)}"
         if dataset.fingerprint() != self.fingerprint:
             return (
-                f"the split, which now has {counted(len(dataset), 'image')}, contains other images or"
-                " another order"
+                f"the split, which now has {counted(len(dataset), 'image')}, contains different images or"
+                " a different order"
             )
         for index, before in self.digests.items():
             sample = dataset[index]

@@ -105,8 +105,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
         return
     if not is_there(run / RESUME_FILE) and _has_learned(run):
         raise UsageError(
-            f"{run} cannot be resumed: its weights are there, and its state, {RESUME_FILE}, is not. Hint:"
-            f" begin a new run from them, with weights={run} and another --out"
+            f"{run} cannot be resumed: it has weights, but its state, {RESUME_FILE}, is missing. Hint:"
+            f" start a new run from them, with weights={run} and another --out"
         )
     before, now = (
         _comparable(_read(config_of_run(run), settings)),

@@ -22,7 +22,7 @@ from toolkit.runtime.torch_files import load_torch
 
 RESUME_FILE = "resume.pt"
 
-_HINT = "begin a new run from what this one has learned, with weights={} and another --out"
+_HINT = "start a new run from the weights of this one, with weights={} and another --out"
 
 
 @dataclass

@@ -122,7 +122,7 @@ class PanopticMap(ByValue):
         """
         labels = [VOID, *(segment.label for segment in self.segments)]
         most = max(labels[1:], default=0)
-        check(most < VOID, f"a label map holds class indexes up to {VOID - 1}, not {most}")
+        check(most < VOID, f"a label map can hold class indexes up to {VOID - 1}, not {most}")
         return torch.tensor(labels, dtype=torch.uint8)[self.numbers.long()]
 
     def things(self) -> Instances:

@@ -308,7 +308,7 @@ def test_what_detectron2_has_no_network_for() -> None:
     grouped = {"norm": "GN", "stem_out_channels": 16}
     assert (
         why_not(MaskRCNNSettings(backbone=grouped))
-        == "backbone.stem_out_channels is 16, and its group norms have 32 groups"
+        == "backbone.stem_out_channels is 16, but its group norms have 32 groups"
     )
     assert why_not(MaskRCNNSettings(box_head={"norm": "GN", "num_conv": 4, "conv_dim": 48})).startswith(
         "box_head.conv_dim is 48"
