@@ -22,6 +22,9 @@ def report_of(**figures: list[float]) -> dict[str, Any]:
 def test_objects_are_ranked_by_the_f1_of_masks_and_label_maps_by_their_iou() -> None:
     coco = report_of(bbox_F1=[0.1, 0.2], bbox_wrong=[3.0, 0.0], segm_F1=[0.3, NAN], segm_missed=[1.0, 0.0])
     assert main_values(coco) == ("segm/F1", {"a": 0.3, "b": None})
+    masks_first = report_of(segm_F1=[0.3, 0.4], segm_wrong=[0.0, 0.0], bbox_F1=[0.1, 0.2])
+    assert main_values(masks_first)[0] == "segm/F1"
+    assert main_values(report_of(bbox_wrong=[1.0], bbox_F1=[0.1]))[0] == "bbox/F1"
     assert main_values(report_of(mean_iou=[0.5, 0.25])) == ("mean_iou", {"a": 0.5, "b": 0.25})
     assert main_values(Report("pq", {"PQ": 0.5}).to_dict()) == ("", {})
 

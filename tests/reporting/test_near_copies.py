@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from report_cases import Given
 
@@ -48,12 +49,12 @@ def test_copies_in_the_split_and_of_other_splits_are_found() -> None:
     ]
     assert found.counts() == {"train": 1, "test": 0, "val": 1}
     assert found.says() == [
-        "1 image of val is nearly the same as one of train.",
-        "1 image of val is nearly the same as another one of it.",
+        "1 image of val is a near-duplicate of an image of train.",
+        "1 image of val is a near-duplicate of another one.",
         "Copies in another size or quality are found; parts of images and mirror images are not.",
     ]
     (leak,) = found.leaks()
-    assert leak.startswith("1 image of 4 is nearly the same as one of train")
+    assert leak.startswith("1 image of val is a near-duplicate of an image of train (see Data)")
     pictures = found.pictures()
     assert pictures.keys() == {each["picture"] for each in found.entries()}
     assert all(uri.startswith("data:image/jpeg;base64,") for uri in pictures.values())
@@ -62,10 +63,10 @@ def test_copies_in_the_split_and_of_other_splits_are_found() -> None:
 def test_nothing_found_is_said_too() -> None:
     val, train = split_of("val", [scene(0)]), split_of("train", [scene(1), scene(2)])
     found = find_copies("val", val, looks_of(val), {"train": train})
-    assert found.says()[0] == "No image of val is nearly the same as another one of val or train."
+    assert found.says()[0] == "No image of val is a near-duplicate of another one of val or train."
     assert found.leaks() == found.entries() == []
     empty = find_copies("val", split_of("val", []), {}, {})
-    assert empty.says()[0] == "No image of val is nearly the same as another one of val."
+    assert empty.says()[0] == "No image of val is a near-duplicate of another one of val."
 
 
 def clock_of(step: float) -> Callable[[], float]:
@@ -85,7 +86,7 @@ def test_when_the_time_is_over_it_says_how_many_images_were_compared() -> None:
     found = find_copies("val", val, looks_of(val), {"train": train}, seconds=4, clock=clock_of(1))
     assert 0 < found.seen["train"] < 3 * CHUNK
     assert found.seen["train"] % CHUNK == 0
-    line = f"Of the {3 * CHUNK:,} images of train, {found.seen['train']:,} were compared, as many as could be"
+    line = f"Of the {3 * CHUNK:,} images of train, {found.seen['train']:,} could be compared"
     assert any(said.startswith(line) for said in found.says())
     none = find_copies("val", val, looks_of(val), {"train": train}, seconds=0, clock=clock_of(1))
     assert none.seen == {"train": 0}
@@ -128,3 +129,15 @@ def test_other_splits_are_opened_with_the_same_options(tiny: str, tmp_path: Path
     file.write_text("{}")
     assert other_splits(OpenedSplit(val, "coco", "val", str(file))) == {}
     assert other_splits(OpenedSplit(val, "coco", "val", str(tmp_path / "nowhere"))) == {}
+
+
+def test_a_split_that_a_reader_of_somebody_else_cannot_open_is_left_out(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.add_path(tiny)
+
+    def fails(*_: object) -> None:
+        raise KeyError("boxes")
+
+    monkeypatch.setattr("toolkit.reporting.near_copies.open_dataset", fails)
+    assert other_splits(OpenedSplit(split_of("val", [scene(0)]), tiny, "val")) == {}

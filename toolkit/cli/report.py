@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-copies",
         action="store_true",
         help=(
-            "do not look for images that are nearly the same, for which the other splits of the dataset are"
-            " opened, and read for up to ten seconds"
+            "do not look for near-duplicates, for which the other splits of the dataset are opened, and read"
+            " for up to ten seconds"
         ),
     )
     parser.add_argument(

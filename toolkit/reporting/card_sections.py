@@ -41,15 +41,16 @@ def single_images(document: Document, pictures: Pictures) -> Section | None:
 
 
 def _quantiles(distributions: Sequence[Mapping[str, Any]]) -> Table:
-    names = {0.0: "lowest", 0.5: "median", 1.0: "highest"}
-    columns = ["", "images", "mean", *(names.get(share, f"{100 * share:.0f} % below") for share in QUANTILES)]
+    names = {0.0: "minimum", 0.5: "median", 1.0: "maximum"}
+    shares = [names.get(share, f"{100 * share:.0f}th percentile") for share in QUANTILES]
+    columns = ["", "images", "mean", *shares]
     several = len({entry["report"] for entry in distributions}) > 1
     rows = [
         [
             f"{entry['report']}: {entry['name']}" if several else entry["name"],
             entry["images"],
             entry["mean"],
-            *entry["quantiles"],
+            *_whole(entry["quantiles"]),
         ]
         for entry in distributions
     ]
@@ -60,6 +61,13 @@ def _quantiles(distributions: Sequence[Mapping[str, Any]]) -> Table:
         for entry in lacking
     ]
     return Table("figures of single images", columns, rows, notes=notes)
+
+
+def _whole(values: Sequence[float | None]) -> Sequence[float | None]:
+    """Counts as whole numbers; shares as they are."""
+    defined = [value for value in values if value is not None]
+    is_count = all(value == int(value) for value in defined) and any(value > 1 for value in defined)
+    return [int(value) for value in defined] if is_count else values
 
 
 def _says(entry: Mapping[str, Any]) -> str:
@@ -97,20 +105,20 @@ def suspects(document: Document, pictures: Pictures) -> Section | None:
 
 
 def copy_gallery(document: Document, pictures: Pictures) -> list[Gallery]:
-    """Images beside those that they are nearly the same as; nothing where there are none."""
+    """Near-duplicates side by side; nothing where there are none."""
     data = document["data"]
     pairs = data["copies"]["pairs"] if data["copies"] else []
     cards = [
         Card(
             pictures.get(pair["picture"], ""),
-            f"{pair['image']} is nearly {pair['of']} of {pair['split']}",
+            f"{pair['image']} is a near-duplicate of {pair['of']}",
             f"{data['split']} and {pair['split']}",
         )
         for pair in pairs
         if pair["picture"] is not None
     ]
     more = f", {len(cards)} of {len(pairs):,}" if len(cards) < len(pairs) else ""
-    title = f"Images that are nearly others{more}"
+    title = f"Near-duplicates{more}"
     return [Gallery("copy-cards", cards, title=title)] if cards else []
 
 

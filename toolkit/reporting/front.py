@@ -58,8 +58,8 @@ def report(
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
         resamples: bootstrap draws for the intervals; as many as are made in a few seconds when None.
         seed: fixes the draws.
-        copies: whether to look for images that are nearly the same, also in the other splits of the dataset,
-            which are read for up to ten seconds.
+        copies: whether to look for near-duplicates, also in the other splits of the dataset, which are read
+            for up to ten seconds.
         progress: whether to count images on standard error.
 
     Raises:

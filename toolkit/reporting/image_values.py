@@ -29,7 +29,7 @@ def main_values(report: Mapping[str, Any]) -> tuple[str, Values]:
     if not figures:
         return "", {}
     scores = [name for name in figures if name.rpartition("/")[2] == "F1"]
-    name = scores[-1] if scores else next(iter(figures))
+    name = next((name for name in scores if "segm" in name.split("/")), next(iter(scores or figures)))
     return name, dict(zip(report["images"], figures[name], strict=True))
 
 

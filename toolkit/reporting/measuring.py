@@ -54,7 +54,7 @@ class ReportOptions:
         resamples: bootstrap draws for the intervals; as many as suit each evaluator and take no longer than
             ``SECONDS`` when None.
         seed: fixes the draws.
-        copies: whether to look for images that are nearly the same, also in the other splits of the dataset.
+        copies: whether to look for near-duplicates, also in the other splits of the dataset.
     """
 
     out: str | os.PathLike[str] | None = None

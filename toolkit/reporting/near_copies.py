@@ -1,5 +1,5 @@
-"""Images of a split that are nearly others of it, or of another split: what was learned by heart is no
-measure of what was learned.
+"""Near-duplicates: images of a split that are nearly others of it, or of another split. What was learned by
+heart is no measure of what was learned.
 
 They are found as ``toolkit data check`` finds them. The other splits are read until their time is over, an
 even part of each, so that a report of a few images does not read a hundred thousand others.
@@ -24,7 +24,6 @@ from toolkit.data.faults import gathering
 from toolkit.data.image_looks import Look, look_of
 from toolkit.data.notes import noting
 from toolkit.data.set_checks import Copy, copies
-from toolkit.errors import ToolkitError
 from toolkit.evaluation.requests import OpenedSplit
 from toolkit.reporting.thumbnails import side_by_side
 from toolkit.wording import counted
@@ -83,39 +82,38 @@ class NearCopies:
     def leaks(self) -> list[str]:
         """What a reader of the figures has to know first."""
         return [
-            f"{counted(count, 'image')} of {len(self.dataset.ids):,} {'is' if count == 1 else 'are'} nearly"
-            f" the same as {'one' if count == 1 else 'ones'} of {name}, see Data: on those, figures measure"
-            " memory."
+            f"{self._near_duplicates(name)} (see Data): on those, figures measure memory."
             for name, count in self.counts().items()
             if count and name != self.split
         ]
 
     def says(self) -> list[str]:
         """What was looked for and found, in sentences."""
-        lines = []
-        for name, count in self.counts().items():
-            there = "others of it" if name == self.split else f"ones of {name}"
-            if count == 1:
-                there = "another one of it" if name == self.split else f"one of {name}"
-            if count:
-                lines.append(
-                    f"{counted(count, 'image')} of {self.split} {'is' if count == 1 else 'are'} nearly the"
-                    f" same as {there}."
-                )
+        lines = [f"{self._near_duplicates(name)}." for name, count in self.counts().items() if count]
         if not lines:
-            where = " or ".join([self.split, *self.others])
-            lines.append(f"No image of {self.split} is nearly the same as another one of {where}.")
+            *most, last = [self.split, *self.others]
+            where = f"{', '.join(most)} or {last}" if most else last
+            lines.append(f"No image of {self.split} is a near-duplicate of another one of {where}.")
         for name, count in self.seen.items():
-            total = len(self.others[name].ids)
+            total = len(self.others[name])
             if count < total:
                 lines.append(
-                    f"Of the {total:,} images of {name}, {count:,} were compared, as many as could be read in"
-                    " the time; `toolkit data check` compares all."
+                    f"Of the {total:,} images of {name}, {count:,} could be compared in the time;"
+                    " `toolkit data check` compares all."
                 )
         lines.append(
             "Copies in another size or quality are found; parts of images and mirror images are not."
         )
         return lines
+
+    def _near_duplicates(self, name: str) -> str:
+        """How many images are near-duplicates of ones of a split, as a sentence without its end."""
+        count = self.counts()[name]
+        whose = "others" if name == self.split else f"images of {name}"
+        if count == 1:
+            whose = "another one" if name == self.split else f"an image of {name}"
+        what = "is a near-duplicate" if count == 1 else "are near-duplicates"
+        return f"{counted(count, 'image')} of {self.split} {what} of {whose}"
 
     def _split(self, name: str) -> Dataset:
         return self.dataset if name == self.split else self.others[name]
@@ -134,7 +132,7 @@ def other_splits(opened: OpenedSplit) -> dict[str, Dataset]:
             with gathering(), noting():
                 try:
                     found[name] = open_dataset(manifest, opened.folder, name, opened.options)
-                except ToolkitError:  # it is not there, or nobody has looked after it
+                except Exception:  # it is not there, or a reader of somebody else cannot read it
                     continue
     return {name: dataset for name, dataset in found.items() if len(dataset)}
 

@@ -23,8 +23,8 @@ SHORTEST = 30.0
 take more than a tenth of the time.
 """
 NOTE = (
-    "Of the best validation of the training, without intervals and without a search for images that are"
-    " nearly the same; `toolkit report` with the run's folder adds both."
+    "Of the best validation of the training, without intervals and without a search for"
+    " near-duplicates; `toolkit report` with the run's folder adds both."
 )
 
 
