@@ -84,7 +84,7 @@ def test_a_folder_in_plugins_may_bring_a_task_and_an_evaluator(root: Path) -> No
     ],
 )
 def test_what_is_wrong_in_a_folder_is_told_once(root: Path, content: str, plugin: str, task: str) -> None:
-    """By the registry of plugins, as the folder must have one; by that of tasks only where a task is wrong."""
+    """By the registry of plugins, since the folder must have one; by that of tasks where a task is wrong."""
     with dropped(root, content):
         assert plugin in registry.plugins().broken[0].reason
         assert [broken.reason for broken in registry.tasks().broken if task not in broken.reason] == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from toolkit.checkpoints import (
     LoadReport,
     exported_manifest,
+    find_checkpoint,
     is_own,
     license_of,
     read_foreign,
@@ -89,8 +90,11 @@ def take_start_weights(
             source = str(fetch(chosen.download, weights_folder(), instead=instead))
     else:
         license, source = license_of(name), name
-    if plugin.load_weights and not is_own(source) and not _was_exported(source, model, plugin):
-        return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
+    if plugin.load_weights and (
+        not (is_own(source) or _was_exported(source, model, plugin)) or _has_encoder_for(source, plugin)
+    ):
+        path = str(find_checkpoint(source)) if is_own(source) else source
+        return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, path))
     build = None if settings is None else partial(build_model, plugin, settings)
     try:
         return StartWeights(name, license, load_weights(model, Path(source), plugin.name, build))
@@ -106,6 +110,12 @@ def _was_exported(source: str, model: Model, plugin: PluginManifest) -> bool:
     if manifest is None or manifest.plugin != plugin.name:
         return False
     return set(read_foreign(expanded(source))) <= set(names_in_files(model))
+
+
+def _has_encoder_for(source: str, plugin: PluginManifest) -> bool:
+    """Whether it is a checkpoint of another plugin, out of which this one takes the encoder."""
+    manifest = read_manifest(source)
+    return plugin.takes_encoders and manifest is not None and manifest.plugin != plugin.name
 
 
 def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:

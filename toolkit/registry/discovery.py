@@ -2,8 +2,8 @@
 user names.
 
 A module has its manifest, or several in a tuple, in a variable named ``PLUGIN``, ``DATASET``, ``EVALUATOR``
-or ``TASK``; it may have several of these variables. Any error in one of them is recorded in the registry's ``broken`` list; it never stops the
-program.
+or ``TASK``; it may have several of these variables. Any error in one of them is recorded in the registry's
+``broken`` list; it never stops the program.
 """
 
 from __future__ import annotations
