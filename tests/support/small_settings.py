@@ -17,6 +17,9 @@ from toolkit.formats.convert import Losses, convert_split, opening
 from toolkit.testing import DatasetCase, EvaluatorCase, ModelCase
 
 MODELS: dict[str, ModelCase] = {
+    "classifier": ModelCase(
+        "classifier", {"simple": {"channels": [4, 8], "hidden": 16}, "norm": "batch", "size": [32, 32]}
+    ),
     "unet": ModelCase("unet", {"encoder": "original_padded", "depth": 2, "width": 4, "norm": "batch"}),
     "deeplabv3": ModelCase(
         "deeplabv3",
@@ -75,7 +78,7 @@ CANNOT: dict[str, dict[str, str]] = {
 """Checks that a plugin cannot pass with these small settings, with the reason."""
 
 EVALUATORS: dict[str, EvaluatorCase] = {
-    name: EvaluatorCase(name) for name in ("coco", "iou", "objects", "pq")
+    name: EvaluatorCase(name) for name in ("accuracy", "coco", "iou", "objects", "pq")
 }
 """A case for each evaluator, by its name."""
 
