@@ -74,8 +74,11 @@ def _examples(report: SplitReport) -> torch.Tensor:
 
 def _few(report: SplitReport, examples: torch.Tensor) -> list[str]:
     """The classes of which there are few, with their counts; where there are few images, a class cannot be
-    in more.
+    in more. Nothing where samples have neither objects nor label maps, but labels of another task.
     """
+    counted = (report.pixels, report.images, report.instances)
+    if not (any(int(each.sum()) for each in counted) or report.void_pixels or report.without_instances):
+        return []
     if not int(report.instances.sum()) and report.samples < FEWEST_EXAMPLES:
         return []
     return [
