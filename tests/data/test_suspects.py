@@ -30,7 +30,9 @@ def test_nothing_looks_wrong() -> None:
 
 
 def test_labels_of_another_task_are_not_counted() -> None:
-    """Neither objects nor label maps, and no sample says that it has none: these labels are not known here."""
+    """Neither objects nor label maps, and no sample says that it has none: these labels are not known
+    here.
+    """
     train = report(20)
     train.instances = torch.zeros(2, dtype=torch.int64)
     assert told(train=train) == []
