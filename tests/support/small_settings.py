@@ -128,6 +128,9 @@ def _msrc(folder: Path) -> dict[str, Any]:
 FOLDERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "brain-mri": _drawn("brain-mri", patients=12, slices=1),
     "camvid": _drawn("camvid"),
+    "cifar10": _drawn("cifar10", per_batch=8),
+    "image-folder": _drawn("image-folder", train=6, val=4, size=64),
+    "mnist": _drawn("mnist", train=40, test=10),
     "oxford-pets": _drawn("oxford-pets"),
     "voc": _drawn("voc"),
     "balloon": lambda folder: _converted("via", folder),
