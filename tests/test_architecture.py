@@ -201,10 +201,6 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("checkpoints/test_files_of_checkpoints.py",),
         "models are built from checkpoints and take weights from them",
     ),
-    ("toolkit.models.encoder_weights",): (
-        ("plugins/test_unet.py",),
-        "needs a model with a published encoder",
-    ),
     tuple(
         f"toolkit.testing.{name}"
         for name in (

@@ -31,6 +31,13 @@ NOT_FOR = {
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
     },
+    "classification": {
+        "masks_and_boxes_agree",
+        "prompts_are_answered",
+        "objects_are_tracked",
+        "windows_give_the_prediction",
+        "confidence_is_of_the_prediction",
+    },
     "promptable": {
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
@@ -100,7 +107,7 @@ def test_evaluator(name: str, check: Any) -> None:
 
 
 @pytest.mark.parametrize("check", TASK_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["semantic", "instance", "promptable", "panoptic"])
+@pytest.mark.parametrize("name", ["semantic", "instance", "promptable", "panoptic", "classification"])
 def test_task(name: str, check: Any) -> None:
     assert name in registry.tasks().names()
     check(TaskCase(name))

@@ -44,6 +44,7 @@ PLUGIN = (
         recommended=_RECOMMENDED,
         weights=_WEIGHTS,
         load_weights=".weights:load_weights",
+        takes_encoders=True,
         reads=("torchvision-deeplabv3",),
         paper="https://arxiv.org/abs/1706.05587",
     ),
@@ -61,6 +62,7 @@ PLUGIN = (
         recommended=_RECOMMENDED,
         weights=_WEIGHTS,
         load_weights=".weights:load_weights",
+        takes_encoders=True,
         paper="https://arxiv.org/abs/1802.02611",
     ),
 )

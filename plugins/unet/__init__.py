@@ -51,5 +51,6 @@ PLUGIN = PluginManifest(
         ),
     ),
     load_weights=".weights:load_weights",
+    takes_encoders=True,
     paper="https://arxiv.org/abs/1505.04597",
 )

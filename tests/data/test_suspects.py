@@ -29,6 +29,17 @@ def test_nothing_looks_wrong() -> None:
     assert told(train=SplitReport(("a",), 0)) == []
 
 
+def test_labels_of_another_task_are_not_counted() -> None:
+    """Neither objects nor label maps, and no sample says that it has none: these labels are not known
+    here.
+    """
+    train = report(20)
+    train.instances = torch.zeros(2, dtype=torch.int64)
+    assert told(train=train) == []
+    train.without_instances = 20
+    assert told(train=train)[0][1].startswith("classes with fewer than 10 examples to learn from: 2 (a: 0; b")
+
+
 def test_copies_within_a_split() -> None:
     train = report(8)
     for i in range(1, 8):

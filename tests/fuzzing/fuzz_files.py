@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import cv2
@@ -202,3 +203,10 @@ ZOO = {
     "__author__": "Detectron2 Model Zoo",
     "matching_heuristics": True,
 }
+
+
+CIFAR_BATCH = pickle.dumps(
+    {b"labels": [1, 0], b"data": np.zeros((2, 3072), np.uint8), b"filenames": [b"a.png", b"b.png"]},
+    protocol=2,
+)
+CIFAR_META = pickle.dumps({b"label_names": [b"cat", b"dog"], b"num_vis": 3072}, protocol=2)

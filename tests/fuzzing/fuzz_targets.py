@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 from fuzz_files import (
+    CIFAR_BATCH,
+    CIFAR_META,
     CLASSES,
     CSV,
     LABELME,
@@ -256,6 +259,23 @@ def targets() -> dict[str, Target]:
                 "labels/train/a.txt": b"0 0.4 0.4 0.3 0.2 0.3 0.4 2 0.5 0.4 1\n",
             },
             {"images/train/a.png": picture()},
+        ),
+        "mnist": Target(
+            every_sample("mnist"),
+            {
+                "train-images-idx3-ubyte": b"\0\0\x08\3" + b"\0\0\0\2" * 3 + bytes(range(8)),
+                "train-labels-idx1-ubyte.gz": gzip.compress(b"\0\0\x08\1\0\0\0\2\1\7", mtime=0),
+            },
+        ),
+        "cifar10": Target(
+            every_sample("cifar10"),
+            {"data_batch_1": CIFAR_BATCH, "batches.meta": CIFAR_META},
+            {f"data_batch_{i}": CIFAR_BATCH for i in range(2, 6)},
+        ),
+        "cifar10 binary": Target(
+            every_sample("cifar10"),
+            {"data_batch_1.bin": bytes([1]) + bytes(3072), "batches.meta.txt": b"cat\ndog\n\n"},
+            {f"data_batch_{i}.bin": bytes([0]) + bytes(3072) for i in range(2, 6)},
         ),
         "masks": Target(
             every_sample("masks"),

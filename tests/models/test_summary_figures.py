@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from toolkit.cli.summary import describe, layer_table, to_json
 from toolkit.errors import UsageError
+from toolkit.models.capabilities import Inspectable
 from toolkit.models.contract import Model
 from toolkit.models.receptive_field import Field
 from toolkit.models.semantic import SemanticModel
@@ -166,6 +167,35 @@ def test_an_image_that_does_not_fit_the_network() -> None:
         UsageError, match=r"fails on an image of 4 × 4 pixels with RuntimeError: .* Hint: use another --size"
     ):
         summarize(SemanticModel(nn.Conv2d(3, 2, 7), "ab"), (4, 4))
+
+
+class OneVector(Model, Inspectable):
+    """A network whose output belongs to the image as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__("ab")
+        self.network = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        return []
+
+    def network_input(self, images: Tensor) -> Tensor:
+        return images.float()
+
+
+def test_an_output_without_height_and_width() -> None:
+    summary = summarize(OneVector(), (8, 10))
+    shapes = [layer.output_shapes[0] for layer in summary.layers]
+    assert shapes == [(1, 4, 6, 8), (1, 4, 1, 1), (1, 4), (1, 2)]
+    assert summary.output_shape == (1, 2)
+    assert summary.flops == 6 * 8 * 4 * 27 + 8 + 4 * 6 * 8
+    assert summary.receptive_field is summary.output_stride is None
+    assert "The output has no height and width" in summary.notes[-1]
+    lines = describe(summary)
+    assert any("logits 1×2" in line for line in lines)
+    assert not any(line.startswith(("receptive field", "output stride")) for line in lines)
 
 
 class Boxes(Model):

@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,17 +36,60 @@ def test_built_in_plugins_and_datasets_are_found() -> None:
     assert registry.datasets().broken == []
 
 
-def test_a_folder_dropped_into_plugins_is_found(root: Path) -> None:
+@contextmanager
+def dropped(root: Path, content: str) -> Iterator[Path]:
+    """A folder in ``plugins/`` for as long as this lasts."""
     folder = root / "plugins" / "dropped_by_a_test"
     folder.mkdir()
     try:
-        (folder / "__init__.py").write_text(
-            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='dropped', summary='s',"
-            " task='semantic', build=':x')\n"
-        )
-        assert registry.plugins().get("dropped").origin == str(folder)
+        (folder / "__init__.py").write_text(content)
+        registry.clear()
+        yield folder
     finally:
         shutil.rmtree(folder)
+        sys.modules.pop("toolkit.plugins.dropped_by_a_test", None)
+
+
+def test_a_folder_dropped_into_plugins_is_found(root: Path) -> None:
+    content = (
+        "from toolkit import PluginManifest\n"
+        "PLUGIN = PluginManifest(name='dropped', summary='s', task='semantic', build=':x')\n"
+    )
+    with dropped(root, content) as folder:
+        assert registry.plugins().get("dropped").origin == str(folder)
+
+
+TASK_OF_ITS_OWN = """
+from toolkit import EvaluatorManifest, PluginManifest, TaskManifest
+PLUGIN = PluginManifest(name='dropped', summary='s', task='counting', build=':x')
+TASK = TaskManifest(name='counting', summary='s', truth=('count',), predicts=('count',))
+EVALUATOR = EvaluatorManifest(name='count-error', summary='s', build=':x', measures=('count',))
+"""
+
+
+def test_a_folder_in_plugins_may_bring_a_task_and_an_evaluator(root: Path) -> None:
+    with dropped(root, TASK_OF_ITS_OWN) as folder:
+        assert registry.plugins().get("dropped").task == "counting"
+        assert registry.tasks().get("counting").origin == str(folder)
+        assert registry.evaluators().get("count-error").origin == str(folder)
+        assert registry.tasks().broken == registry.evaluators().broken == []
+
+
+@pytest.mark.parametrize(
+    ("content", "plugin", "task"),
+    [
+        ("1 / 0\n", "ZeroDivisionError", ""),
+        ("import no_such_module\n", "No module named 'no_such_module'", ""),
+        ("TASK = 3\n", "must define PLUGIN = PluginManifest", "must define TASK = TaskManifest"),
+    ],
+)
+def test_what_is_wrong_in_a_folder_is_told_once(root: Path, content: str, plugin: str, task: str) -> None:
+    """By the registry of plugins, since the folder must have one; by that of tasks where a task is wrong."""
+    with dropped(root, content):
+        assert plugin in registry.plugins().broken[0].reason
+        assert [broken.reason for broken in registry.tasks().broken if task not in broken.reason] == []
+        assert len(registry.tasks().broken) == bool(task)
+        assert "semantic" in registry.tasks().names()
 
 
 @pytest.mark.usefixtures("fake_distribution")

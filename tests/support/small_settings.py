@@ -17,6 +17,9 @@ from toolkit.formats.convert import Losses, convert_split, opening
 from toolkit.testing import DatasetCase, EvaluatorCase, ModelCase
 
 MODELS: dict[str, ModelCase] = {
+    "classifier": ModelCase(
+        "classifier", {"simple": {"channels": [4, 8], "hidden": 16}, "norm": "batch", "size": [32, 32]}
+    ),
     "unet": ModelCase("unet", {"encoder": "original_padded", "depth": 2, "width": 4, "norm": "batch"}),
     "deeplabv3": ModelCase(
         "deeplabv3",
@@ -75,7 +78,7 @@ CANNOT: dict[str, dict[str, str]] = {
 """Checks that a plugin cannot pass with these small settings, with the reason."""
 
 EVALUATORS: dict[str, EvaluatorCase] = {
-    name: EvaluatorCase(name) for name in ("coco", "iou", "objects", "pq")
+    name: EvaluatorCase(name) for name in ("accuracy", "coco", "iou", "objects", "pq")
 }
 """A case for each evaluator, by its name."""
 
@@ -125,6 +128,9 @@ def _msrc(folder: Path) -> dict[str, Any]:
 FOLDERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "brain-mri": _drawn("brain-mri", patients=12, slices=1),
     "camvid": _drawn("camvid"),
+    "cifar10": _drawn("cifar10", per_batch=8),
+    "image-folder": _drawn("image-folder", train=6, val=4, size=64),
+    "mnist": _drawn("mnist", train=40, test=10),
     "oxford-pets": _drawn("oxford-pets"),
     "voc": _drawn("voc"),
     "balloon": lambda folder: _converted("via", folder),

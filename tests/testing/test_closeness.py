@@ -113,3 +113,15 @@ def test_segments_are_compared() -> None:
     assert "the scores 0.5 and 0.6" in difference(segments(), segments(score=0.6))
     other = Prediction("a", SIZE, extras={"panoptic": 3})
     assert "segments and int" in difference(segments(), other)
+
+
+def test_numbers_of_the_image_as_a_whole_may_differ_by_rounding() -> None:
+    def scored(value: object) -> Prediction:
+        return Prediction("a", SIZE, extras={"score": value})
+
+    assert difference(scored(0.5), scored(0.5 + 1e-7)) == ""
+    assert difference(scored(0.5), scored(0.5 + 1e-7), exact=True).startswith("score differs by up to 2e-07")
+    assert difference(scored(0.5), scored(0.6)).startswith("score differs by up to 0.2")
+    assert difference(scored(float("nan")), scored(float("nan")), exact=True) == ""
+    assert difference(scored(float("nan")), scored(0.5)).startswith("score differs")
+    assert difference(scored(3), scored(4)).startswith("score differs by up to inf"), "counts are exact"

@@ -14,6 +14,7 @@ import torch
 from toolkit import Evaluator, Prediction, Report, Sample
 from toolkit.errors import InvalidDataError
 from toolkit.testing import EVALUATOR_CHECKS, EvaluatorCase
+from toolkit.testing.evaluator_checks import imperfect
 
 BY_NAME = {check.__name__: check for check in EVALUATOR_CHECKS}
 
@@ -145,3 +146,12 @@ def test_the_trial_predictions_are_wrong_in_part() -> None:
     report = Case("none").measured(Case("none").pairs())
     assert 0.3 < report.metrics["agreement"] < 0.99
     assert not math.isnan(report.metrics["agreement"])
+
+
+def test_what_is_about_the_image_as_a_whole_is_wrong_in_part_too() -> None:
+    """It cannot be shifted, so every third prediction has that of another sample."""
+    image = torch.zeros(3, 4, 5, dtype=torch.uint8)
+    one, other = (Sample(name, image, extras={"count": value}) for name, value in (("a", 1), ("b", 2)))
+    found = [imperfect(one, seed, other).extras["count"] for seed in range(6)]
+    assert found == [1, 1, 2, 1, 1, 2]
+    assert imperfect(one, 2, Sample("b", image)).extras["count"] == 1

@@ -75,8 +75,11 @@ def _examples(report: SplitReport) -> torch.Tensor:
 
 def _few(report: SplitReport, examples: torch.Tensor) -> list[str]:
     """The classes with few examples, with their counts; if there are few images in all, few examples of a
-    class are expected.
+    class are expected. Empty if samples have neither objects nor label maps, but labels of another task.
     """
+    counted = (report.pixels, report.images, report.instances)
+    if not (any(int(each.sum()) for each in counted) or report.void_pixels or report.without_instances):
+        return []
     if not int(report.instances.sum()) and report.samples < FEWEST_EXAMPLES:
         return []
     return [

@@ -15,7 +15,13 @@ import timm
 from pydantic import Field
 from torch import Tensor, nn
 
-from toolkit.checkpoints import LoadReport, read_foreign
+from toolkit.checkpoints import (
+    CheckpointManifest,
+    LoadReport,
+    exported_manifest,
+    read_foreign,
+    read_manifest,
+)
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.semantic import SemanticModel
 from toolkit.models.weight_names import names_in_files, unwrapped, without_common_steps
@@ -31,6 +37,9 @@ FILE = "model.safetensors"
 PARTS = ("encoder", "backbone")
 """Names of the encoder in whole networks."""
 
+ENCODER_SETTINGS = ("encoder", "architecture")
+"""What plugins call the setting that names the encoder of their model."""
+
 COUNT = "num_batches_tracked"
 """A counter of batch norm that says nothing about the fit, and that old files lack."""
 
@@ -44,7 +53,8 @@ def load_encoder_weights(
         model: the model, which knows which part of its network is the encoder.
         encoder: the encoder's name in segmentation_models.pytorch, or ``tu-`` followed by a timm model.
         name: ``imagenet`` or another name of published weights of the encoder, or the path of a file with
-            weights for the encoder or the whole model.
+            weights for the encoder or the whole model, or of a checkpoint of another plugin with the same
+            encoder.
         plugin: the model's plugin, for messages.
         depth: number of stages of the encoder.
 
@@ -56,7 +66,8 @@ def load_encoder_weights(
         UsageError: when there are no such weights, or they do not match the model's norm or image
             normalization.
         DownloadError: when the hub cannot be reached.
-        CheckpointError: when a file is damaged or for a different encoder.
+        CheckpointError: when a file is damaged or for a different encoder; of a checkpoint of the toolkit,
+            all tensors of the encoder must fit.
     """
     part = model.encoder
     if part is None:
@@ -68,11 +79,64 @@ def load_encoder_weights(
         source = str(path)
         if _is_whole_model(path, model):
             return load_weights(model, path, plugin)
+        manifest = read_manifest(path) or exported_manifest(path) if path.is_file() else None
+        if manifest is not None:
+            return _take_from_checkpoint(model, part, encoder, depth, path, manifest)
     else:
         source = f"the weights {name!r} of {encoder}"
         path = _download(*_repository(encoder, name))
         _check_normalization(model, encoder, name)
     return _take(model, part, encoder, _read(path, part, encoder, depth), source)
+
+
+def _take_from_checkpoint(
+    model: SemanticModel,
+    part: nn.Module,
+    encoder: str,
+    depth: int,
+    path: Path,
+    manifest: CheckpointManifest,
+) -> LoadReport:
+    """The encoder out of a checkpoint of another plugin, whose settings say which encoder it is, and how
+    images were normalized.
+    """
+    settings = manifest.model
+    theirs = next((str(settings[key]) for key in ENCODER_SETTINGS if settings.get(key)), "")
+    whose = f"weights={path} are of the plugin {manifest.plugin!r}"
+    if theirs and _bare_name(theirs) != _bare_name(encoder):
+        raise CheckpointError(
+            f"{whose} with the encoder {theirs!r}; expected {encoder!r}, as in this model. Hint:"
+            f" {_same_encoder(theirs)}"
+        )
+    for key, own in (("mean", model.mean), ("std", model.std)):
+        learned = settings.get(key)
+        if isinstance(learned, (list, tuple)) and list(learned) != list(own):
+            raise UsageError(
+                f"{whose}, which was trained with {key} {list(learned)} of the images, not {list(own)}. Hint:"
+                f" add model.{key}={list(learned)}"
+            )
+    report = _take(model, part, encoder, _read(path, part, encoder, depth), str(path))
+    if report.missing or report.mismatched:
+        raise CheckpointError(
+            f"{whose}, whose encoder is not {encoder!r} as in this model:"
+            f" {len(report.missing) + len(report.mismatched)} of its {len(part.state_dict())} tensors are"
+            " missing or of another shape. Hint: set model.… as it was when these weights were trained"
+        )
+    return report
+
+
+def _bare_name(encoder: str) -> str:
+    """The name of a network, whichever library it is from, without that of its published weights."""
+    return _timm_name(encoder).partition(".")[0]
+
+
+def _same_encoder(name: str) -> str:
+    """How to get the encoder of this name, or what to do where there is none, for a hint."""
+    if name in smp.encoders.get_encoder_names():
+        return f"model.encoder={name}"
+    if timm.is_model(_bare_name(name)):
+        return f"model.encoder=tu-{_bare_name(name)}"
+    return "weights=none, or the weights of a run with this encoder"
 
 
 def _is_whole_model(path: Path, model: SemanticModel) -> bool:

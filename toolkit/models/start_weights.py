@@ -11,6 +11,7 @@ from toolkit.checkpoints import (
     CheckpointManifest,
     LoadReport,
     exported_manifest,
+    find_checkpoint,
     license_of,
     read_foreign,
     read_manifest,
@@ -87,8 +88,10 @@ def take_start_weights(
     own = read_manifest(source)
     exported = exported_manifest(source) if own is None else None
     license = license_of(own or exported) if chosen is None else chosen.license
-    if plugin.load_weights and own is None and not _was_exported(exported, source, model, plugin):
-        return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
+    is_known = own is not None or _was_exported(exported, source, model, plugin)
+    if plugin.load_weights and (not is_known or _has_encoder_for(own, plugin)):
+        path = source if own is None else str(find_checkpoint(source))
+        return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, path))
     build = None if settings is None else partial(build_model, plugin, settings)
     try:
         return StartWeights(name, license, load_weights(model, Path(source), plugin.name, build))
@@ -99,12 +102,17 @@ def take_start_weights(
 def _was_exported(
     manifest: CheckpointManifest | None, source: str, model: Model, plugin: PluginManifest
 ) -> bool:
-    """Whether a file was exported from the plugin's model, under names that are those of its tensors; what
-    was converted while exporting, the plugin itself reads.
+    """Whether a file was exported from the plugin's model with tensor names of the model; files that were
+    converted during export are read by the plugin itself.
     """
     if manifest is None or manifest.plugin != plugin.name:
         return False
     return set(read_foreign(expanded(source))) <= set(names_in_files(model))
+
+
+def _has_encoder_for(manifest: CheckpointManifest | None, plugin: PluginManifest) -> bool:
+    """Whether a checkpoint is of another plugin, and this one takes the encoder out of it."""
+    return plugin.takes_encoders and manifest is not None and manifest.plugin != plugin.name
 
 
 def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:

@@ -73,8 +73,9 @@ class ModelSummary:
         activations: number of output values of convolutions and matrix products for one image (fvcore).
         uncounted: operators that ``flops`` leaves out, with how often they run; they are cheap compared with
             those counted.
-        receptive_field: along the height and the width.
-        output_stride: number of input pixels per logit, along the height and the width.
+        receptive_field: along the height and the width; None if the output has no height and width.
+        output_stride: number of input pixels per logit, along the height and the width; None if the output
+            has none.
         notes: remarks about the figures.
     """
 
@@ -134,11 +135,15 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
             f"{name} ({count} ×)" for name, count in sorted(uncounted.items(), key=lambda item: -item[1])
         )
         notes.append(f"FLOPs leave out: {names}")
-    try:
-        fields = network.receptive_field(input_shape[1])
-    except ToolkitError as error:
-        notes.append(str(error))
     output_shape = shapes[""][0]
+    is_map = len(output_shape) == 4
+    if is_map:
+        try:
+            fields = network.receptive_field(input_shape[1])
+        except ToolkitError as error:
+            notes.append(str(error))
+    else:
+        notes.append("The output has no height and width, and so neither receptive field nor output stride.")
     return ModelSummary(
         tuple(_layers(network.layers, shapes, unused)),
         parameters,
@@ -149,14 +154,19 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
         activations,
         uncounted,
         fields,
-        (
-            (fields[0].stride, fields[1].stride)
-            if fields
-            else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3])
-        ),
+        _stride(input_shape, output_shape, fields) if is_map else None,
         tuple(notes),
         untrained,
     )
+
+
+def _stride(
+    input_shape: Shape, output_shape: Shape, fields: tuple[Field, Field] | None
+) -> tuple[float, float]:
+    """Pixels from one output to the next, along the height and the width."""
+    if fields:
+        return fields[0].stride, fields[1].stride
+    return input_shape[2] / output_shape[2], input_shape[3] / output_shape[3]
 
 
 class _Network(nn.Module):

@@ -1,9 +1,9 @@
 """Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the
 user names.
 
-A module has its manifest, or several in a tuple, in a variable named ``PLUGIN``, ``DATASET`` or
-``EVALUATOR``. Any error in a module is recorded in the registry's ``broken`` list; it never stops the
-program.
+A module has its manifest, or several in a tuple, in a variable named ``PLUGIN``, ``DATASET``, ``EVALUATOR``
+or ``TASK``; it may have several of these variables. Any error in one of them is recorded in the registry's
+``broken`` list; it never stops the program.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ BUILT_IN_PACKAGES: dict[type[Manifest], str] = {
     PluginManifest: "toolkit.plugins",
     DatasetManifest: "toolkit.datasets",
 }
+"""Where each folder has a manifest of this kind. A folder in either may also bring those of other kinds, such
+as a plugin the task and the evaluator that it needs.
+"""
 BUILT_IN_MODULES: dict[type[Manifest], str] = {
     EvaluatorManifest: "toolkit.evaluation.manifests",
     TaskManifest: "toolkit.registry.builtin_tasks",
@@ -72,17 +75,17 @@ def discover(kind: type[M]) -> Registry[M]:
     registry = Registry(kind)
     if kind in BUILT_IN_MODULES:
         _load(registry, BUILT_IN_MODULES[kind], VARIABLES[kind], name=f"{kind.kind}s", origin="toolkit")
-    else:
-        package = importlib.import_module(BUILT_IN_PACKAGES[kind])
+    for package_name in BUILT_IN_PACKAGES.values():
+        package = importlib.import_module(package_name)
         for info in pkgutil.iter_modules(package.__path__):
-            module_name = f"{package.__name__}.{info.name}"
-            folder = getattr(info.module_finder, "path", package.__name__)
+            folder = getattr(info.module_finder, "path", package_name)
             _load(
                 registry,
-                module_name,
+                f"{package_name}.{info.name}",
                 VARIABLES[kind],
                 name=info.name,
                 origin=str(Path(folder) / info.name),
+                required=BUILT_IN_PACKAGES.get(kind) == package_name,
             )
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUPS[kind]):
         distribution = entry_point.dist
@@ -187,11 +190,28 @@ def _import_file(path: Path, file: Path) -> ModuleType:
     return module
 
 
-def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, origin: str) -> None:
+def _load(
+    registry: Registry[M], module_name: str, variable: str, *, name: str, origin: str, required: bool = True
+) -> None:
+    """Register the manifests of a module.
+
+    Args:
+        registry: gets them, or the reason why there are none.
+        module_name: which module.
+        variable: where they are.
+        name: under which a reason is kept.
+        origin: of the module, for messages.
+        required: whether the module must have the variable. One that need not, and cannot be imported, is
+            told by the registry of the kind that it must have.
+    """
     try:
         module = importlib.import_module(module_name)
+        if not required and not hasattr(module, variable):
+            return
         manifests = _placed(getattr(module, variable, None), registry.kind, module_name, origin)
     except ModuleNotFoundError as error:
+        if not required:
+            return
         registry.discard(
             name,
             f"{error}. Hint: pip install {(error.name or '').split('.')[0]}, if that is the package's name",
@@ -199,7 +219,8 @@ def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, 
         )
         return
     except Exception as error:  # third-party modules may raise anything
-        registry.discard(name, f"{type(error).__name__}: {error}", origin)
+        if required or module_name in sys.modules:
+            registry.discard(name, f"{type(error).__name__}: {error}", origin)
         return
     for manifest in manifests:
         _enter(registry, manifest)

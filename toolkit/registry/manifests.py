@@ -164,6 +164,9 @@ class PluginManifest(Manifest):
             determine nothing.
         reads: families of networks, as ``toolkit.runtime.weight_files`` calls them, whose checkpoints its
             ``load_weights`` reads; for the hint when another plugin is given one.
+        takes_encoders: whether its ``load_weights`` also takes the encoder out of checkpoints of other
+            plugins, as ``toolkit.models.encoder_weights.load_encoder_weights`` does; otherwise these are
+            refused.
         license: the license of the plugin's code.
         paper: where the model was published.
     """
@@ -179,6 +182,7 @@ class PluginManifest(Manifest):
     load_weights: str = ""
     settings_of_weights: str = ""
     reads: tuple[str, ...] = ()
+    takes_encoders: bool = False
     license: str = "Apache-2.0"
     paper: str = ""
     version: str = "1"

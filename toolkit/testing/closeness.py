@@ -58,16 +58,23 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
 
 
 def _numbers_apart(one: object, other: object) -> float:
-    """The maximum difference of maps or tensors of numbers, relative to the largest; 0 or infinity for
-    anything else.
+    """The maximum difference of maps, tensors or numbers, relative to the largest; 0 or infinity for anything
+    else.
     """
-    one, other = (value.values if isinstance(value, PixelMap) else value for value in (one, other))
+    one, other = (_as_numbers(value) for value in (one, other))
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
         return 0.0 if one == other else float("inf")
     if one.shape != other.shape or not torch.equal(one.isnan(), other.isnan()):
         return float("inf")
     largest = float(one.nan_to_num().abs().max()) if one.numel() else 0.0
     return _apart(one.nan_to_num(), other.nan_to_num()) / max(largest, 1e-12)
+
+
+def _as_numbers(value: object) -> object:
+    """What can be subtracted as a tensor; anything else as it is."""
+    if isinstance(value, PixelMap):
+        return value.values
+    return torch.tensor(value, dtype=torch.float64) if isinstance(value, float) else value
 
 
 def _panoptic(one: PanopticMap, other: object, exact: bool) -> str:

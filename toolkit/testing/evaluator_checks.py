@@ -84,7 +84,12 @@ class EvaluatorCase:
 
     def pairs(self) -> list[tuple[Sample, Prediction]]:
         """Samples with partly wrong predictions, different for each."""
-        return [(sample, imperfect(sample, seed)) for seed, sample in enumerate(self.samples())]
+        samples = self.samples()
+        others = [*samples[1:], *samples[:1]]
+        return [
+            (sample, imperfect(sample, seed, other))
+            for seed, (sample, other) in enumerate(zip(samples, others, strict=True))
+        ]
 
     def measured(self, pairs: Sequence[tuple[Sample, Prediction]]) -> Report:
         """The report on some samples."""
@@ -116,9 +121,14 @@ def _predicted(value: Any) -> Any:
     return PixelMap(value.values.nan_to_num()) if isinstance(value, PixelMap) else value
 
 
-def imperfect(sample: Sample, seed: int) -> Prediction:
+def imperfect(sample: Sample, seed: int, other: Sample | None = None) -> Prediction:
     """The shifted truth: by a little, or with ``seed`` 2, 5, … so far that nothing is correct. The number and
     order of objects stay the same, as for answers to prompts.
+
+    Args:
+        sample: the truth.
+        seed: which moves and scores.
+        other: what cannot be shifted, because it is about an image as a whole, is then that of this sample.
     """
     is_lost = seed % 3 == 2
     moves = (sample.size[0] // 2, sample.size[1] // 2) if is_lost else (1 + seed % 3, seed % 4)
@@ -134,6 +144,8 @@ def imperfect(sample: Sample, seed: int) -> Prediction:
             value = PixelMap(value.values.roll(moves, (0, 1)) * (1.1 + is_lost))
         elif isinstance(value, PanopticMap):
             value = PanopticMap(value.numbers.roll(moves, (0, 1)), value.segments)
+        elif is_lost and other is not None and other.get(name) is not None:
+            value = _predicted(other.get(name))
         extras[name] = value
     return Prediction(sample.id, sample.size, label_map, found, extras=extras)
 

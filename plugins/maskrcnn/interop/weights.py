@@ -19,11 +19,11 @@ from toolkit.models.contract import Model
 from toolkit.models.weight_names import unwrapped
 from toolkit.models.weights import take_tensors
 from toolkit.reading.files import expanded
+from toolkit.reading.pickles import read_pickle
 
 from ..contract import Engine
 from . import caffe2, torchvision_names
 from .coco_classes import zoo_classes
-from .pickles import read_pickle
 
 BOTTOM_UP = "backbone.bottom_up."
 COUNT = ".num_batches_tracked"
@@ -98,7 +98,7 @@ def _is_torch(path: Path) -> bool:
 
 def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
     """The tensors of a pickle, and whether their names need matching."""
-    content = read_pickle(path)
+    content = read_pickle(path, "weights", CheckpointError)
     if not isinstance(content, dict):
         raise CheckpointError(
             f"{path} contains a {type(content).__name__}: expected arrays by name, at the top level or under"

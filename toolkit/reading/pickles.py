@@ -1,4 +1,5 @@
-"""Reads pickles of NumPy arrays, as in Detectron2's model zoo, without running code from them.
+"""Reads pickles of NumPy arrays, as in Detectron2's model zoo and in older datasets, without running code
+from them.
 
 A pickle is a program: it may call anything that can be imported. Here the few functions needed to build
 arrays are replaced by those of this file, which build an array of plain numbers or refuse; everything else
@@ -18,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.errors import CheckpointError
-from toolkit.reading.files import read_bytes
+from toolkit.reading.files import MakeError, read_bytes
 
 MOST_OPCODES = 20_000_000
 """Longer programs are refused; a weights file needs a few dozen opcodes per array."""
@@ -164,32 +164,36 @@ class _Unpickler(pickle.Unpickler):
             raise _RefusedError(f"{module}.{name}"[:200]) from None
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, what: str, error: MakeError) -> Any:
     """Load a pickle that contains only NumPy arrays and scalars of numbers, strings, numbers and plain
     containers.
 
     Strings written by Python 2 are read as Latin-1, as Detectron2 does. Arrays are writable and together take
     no more memory than the size of the file.
 
+    Args:
+        path: the file.
+        what: it should contain, for messages, such as "weights".
+        error: the kind of error to raise.
+
     Raises:
-        CheckpointError: when the pickle requests anything else, which is named and was not executed; or when
-            it is truncated.
+        ToolkitError: of the kind ``error``: when the pickle requests anything else, which is named and was
+            not executed; or when it is truncated.
     """
-    data = read_bytes(path, "weights", CheckpointError)
+    data = read_bytes(path, what, error)
     try:
         _check_program(data)
         return _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _RefusedError as refusal:
-        raise CheckpointError(
-            f"{path} is refused: it asks for {refusal}, but a weights file may contain only NumPy arrays,"
+        raise error(
+            f"{path} is refused: it asks for {refusal}, but a file of {what} may contain only NumPy arrays,"
             " numbers and text in plain containers. Opening it with pickle could run code. Hint: download it"
-            " again from its publisher, or save only the arrays, as .safetensors"
+            " again from its publisher, or save only the arrays"
         ) from None
-    except Exception as error:  # a malformed pickle may raise anything
-        raise CheckpointError(
+    except Exception as problem:  # a malformed pickle may raise anything
+        raise error(
             f"{path} ({len(data):,} bytes) is truncated, or is not a pickle of NumPy arrays:"
-            f" {type(error).__name__}:"
-            f" {error}. Hint: copy or download it again"
+            f" {type(problem).__name__}: {problem}. Hint: copy or download it again"
         ) from None
 
 

@@ -19,11 +19,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from toolkit.plugins.maskrcnn.interop.pickles import read_pickle
 
 from toolkit.errors import CheckpointError
+from toolkit.reading import pickles
 
 NUMBERS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16", ">f4", ">i8"]
+
+
+def read_pickle(path: Path) -> Any:
+    return pickles.read_pickle(path, "weights", CheckpointError)
 
 
 def write(folder: Path, content: bytes) -> Path:
