@@ -49,7 +49,7 @@ def test_lines_name_the_most_frequent_and_count_the_rest() -> None:
     assert counts_by_class({"object": 4, "ring": 1}) == "4 objects, 1 ring"
     assert counts_by_class({}) == ""
     assert counts_by_class({str(i): 1000 for i in range(8)}).endswith("1,000 4 and 3 other classes")
-    assert shares({"sky": 61, "road": 38, "car": 1}, 1000) == "6 % sky, 4 % road, < 1 % car"
+    assert shares({"sky": 61, "road": 38, "car": 1}, 1000) == "6% sky, 4% road, < 1% car"
 
 
 def test_a_tally_says_what_was_found_in_all_images() -> None:
@@ -87,7 +87,7 @@ def test_one_class_everywhere_is_said() -> None:
     two = Prediction("a", (2, 2), torch.tensor([[0, 1], [1, 1]], dtype=torch.uint8))
     assert tally(same, same).warnings(0.5)[0].startswith("every pixel of all 2 images is 'ring'. Hint:")
     assert tally(same, two).warnings(0.5) == []
-    assert tally(same, two).line() == "88 % ring, 12 % balloon"
+    assert tally(same, two).line() == "88% ring, 12% balloon"
     assert tally(void, void).warnings(0.5)[0].startswith("no pixel of all 2 images has a class. Hint:")
 
 

@@ -53,7 +53,7 @@ def test_what_is_confused_most_is_said() -> None:
     figure, note = matrix_figure("m", "confusion", matrix | {"values": [[1, 3, 0], [1, 9, 0], [0, 0, 0]]})
     assert isinstance(figure, Figure)
     assert not isinstance(note, Figure)
-    assert note.lines == ["Most often confused: 75 % of a as b; 10 % of b as a."]
+    assert note.lines == ["Most often confused: 75% of a as b; 10% of b as a."]
     assert len(matrix_figure("m", "confusion", matrix | {"values": [[1, 0, 0], [0, 9, 0], [0, 0, 0]]})) == 1
     other = {
         "row_label": "class",

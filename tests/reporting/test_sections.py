@@ -79,7 +79,7 @@ def test_every_curve_and_matrix_is_drawn_but_for_those_that_the_slider_shows() -
     assert shown is not None
     assert [part.title for part in shown.parts if isinstance(part, Figure)] == ["confusion"]
     assert [part for part in shown.parts if isinstance(part, Note)] == [
-        Note(["Most often confused: 25 % of a as b."])
+        Note(["Most often confused: 25% of a as b."])
     ]
 
 

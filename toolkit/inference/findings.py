@@ -76,7 +76,7 @@ def counts_by_class(counts: Mapping[str, int]) -> str:
 
 
 def shares(pixels: Mapping[str, int], total: int) -> str:
-    """``61 % sky, 39 % road``: fractions of all pixels, by class."""
+    """``61% sky, 39% road``: fractions of all pixels, by class."""
     return _listed([f"{_percent(count, total)} {name}" for name, count in pixels.items()], "classes")
 
 
@@ -88,7 +88,7 @@ def _listed(parts: Sequence[str], what: str) -> str:
 
 def _percent(count: int, total: int) -> str:
     share = 100 * count / total
-    return f"{share:.0f} %" if share >= 1 else "< 1 %"
+    return f"{share:.0f}%" if share >= 1 else "< 1%"
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:

@@ -167,7 +167,7 @@ def matrix_chart(
         figure = Figure(figsize=(side + 0.6, side), layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(values, vmin=0, vmax=1, cmap="cividis_r", interpolation="none", aspect="equal")
-        figure.colorbar(image, ax=axes, shrink=0.7, format=lambda value, _: f"{100 * value:.0f} %")
+        figure.colorbar(image, ax=axes, shrink=0.7, format=lambda value, _: f"{100 * value:.0f}%")
         small = max(len(rows), len(columns)) <= MOST_WRITTEN
         for place, row in enumerate(values if small else ()):
             for column, value in enumerate(row):

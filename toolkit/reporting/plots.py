@@ -102,7 +102,7 @@ def matrix_figure(name: str, title: str, matrix: Mapping[str, Any]) -> list[Figu
         if share and r != c
     ]
     largest = sorted(off, key=lambda each: -each[0])[:MOST_CONFUSED]
-    told = "; ".join(f"{100 * share:.0f} % of {row} as {column}" for share, row, column in largest)
+    told = "; ".join(f"{100 * share:.0f}% of {row} as {column}" for share, row, column in largest)
     return [figure, Note([f"Most often confused: {told}."])] if told else [figure]
 
 
