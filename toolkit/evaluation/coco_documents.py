@@ -99,12 +99,10 @@ def document_images(
     labels = {category: label for label, category in enumerate(category_ids)}
     shared = Document(truth, labels, any("bbox" in entry for entry in results[:1]))
     ids = sorted(each["id"] for each in document["images"])
-    boxes: dict[Any, Found] = {}
-    if with_entries and isinstance(results, BoxResults):
-        boxes = _boxes_by_image(results, ids, labels)
-    images = {image: DocumentImage(shared, boxes=boxes.get(image)) for image in ids}
     if not with_entries:
-        return images
+        return dict.fromkeys(ids, DocumentImage(shared))
+    boxes = _boxes_by_image(results, ids, labels) if isinstance(results, BoxResults) else {}
+    images = {image: DocumentImage(shared, boxes=boxes.get(image)) for image in ids}
     for entry in document["annotations"]:
         if entry["category_id"] in labels:
             images[entry["image_id"]].annotations.append(entry)
