@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import (
     add_data_arguments,
-    add_device_argument,
+    add_measuring_arguments,
     add_plugin_files_argument,
     add_prompts_above_argument,
     add_run_or_predictions,
     add_settings_argument,
     load_plugin_files,
-    natural,
     positive,
     settle_run_or_predictions,
 )
@@ -41,32 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_prompts_above_argument(parser)
     parser.add_argument(
-        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
-    )
-    parser.add_argument(
         "--json",
         action="store_true",
         help='print one JSON object {"metrics": {name: value}, "reports": […]} and nothing else',
     )
-    parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
-    )
-    parser.add_argument(
-        "--workers",
-        type=natural,
-        default=2,
-        metavar="N",
-        help="with RUN: processes that read images; 0 reads them in the main process",
-    )
+    add_measuring_arguments(parser, whose="with RUN: ")
     parser.add_argument(
         "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
-    )
-    add_device_argument(parser)
-    parser.add_argument(
-        "--precision",
-        default="fp32",
-        choices=["fp32", "fp16", "bf16"],
-        help="with RUN: precision of the forward pass",
     )
     add_plugin_files_argument(parser)
     add_settings_argument(

@@ -146,6 +146,51 @@ def _check_plugin(run: str, names: Sequence[str]) -> None:
         )
 
 
+def add_measuring_arguments(
+    parser: argparse.ArgumentParser, *, whose: str = "", whose_images: str | None = None
+) -> None:
+    """What is measured of a dataset, and how: ``--split``, ``--batch-size``, ``--workers``, ``--device`` and
+    ``--precision``.
+
+    Args:
+        parser: of the command.
+        whose: stands before the help of what only predicting needs, where not everything is predicted.
+        whose_images: the same for reading images, where that differs.
+    """
+    reading = whose if whose_images is None else whose_images
+    parser.add_argument(
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=4, metavar="N", help=f"{whose}images at a time"
+    )
+    parser.add_argument(
+        "--workers",
+        type=natural,
+        default=2,
+        metavar="N",
+        help=f"{reading}processes that read images; 0 reads them in the main process",
+    )
+    add_device_argument(parser)
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "fp16", "bf16"],
+        help=f"{whose}precision of the forward pass",
+    )
+
+
+def add_draws_arguments(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """``--resamples``, with its default in words, and ``--seed``."""
+    parser.add_argument(
+        "--resamples",
+        type=positive,
+        metavar="N",
+        help=f"bootstrap draws for the intervals; default: {default}",
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``, which means the same in every command."""
     parser.add_argument(

@@ -8,13 +8,12 @@ from typing import Any
 
 from toolkit.cli.options import (
     add_data_arguments,
-    add_device_argument,
+    add_draws_arguments,
+    add_measuring_arguments,
     add_plugin_files_argument,
     add_run_or_predictions,
     add_settings_argument,
     load_plugin_files,
-    natural,
-    positive,
     settle_run_or_predictions,
 )
 
@@ -25,9 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     add_run_or_predictions(parser)
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
-    parser.add_argument(
-        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
-    )
     parser.add_argument(
         "--compare",
         metavar="RUN2",
@@ -42,30 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " or here for --predictions"
         ),
     )
-    parser.add_argument(
-        "--resamples",
-        type=positive,
-        metavar="N",
-        help="bootstrap draws for the intervals; default: as many as are made in a few seconds",
-    )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
-    parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
-    )
-    parser.add_argument(
-        "--workers",
-        type=natural,
-        default=2,
-        metavar="N",
-        help="processes that read images; 0 reads them in the process itself",
-    )
-    add_device_argument(parser)
-    parser.add_argument(
-        "--precision",
-        default="fp32",
-        choices=["fp32", "fp16", "bf16"],
-        help="with RUN: precision of the forward pass",
-    )
+    add_draws_arguments(parser, default="as many as are made in a few seconds")
+    add_measuring_arguments(parser, whose="with RUN: ", whose_images="")
     add_plugin_files_argument(parser)
     add_settings_argument(parser)
 
