@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_image, read_label_map
+from toolkit.data.images import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.label_images import check_same_size, values_to_label_map
+from toolkit.formats.label_images import labeled_sample, values_to_label_map
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below
 from toolkit.types import Sample
 
@@ -99,10 +100,11 @@ class BrainMri(Dataset):
         """Read one slice with its mask."""
         name = self.ids[index]
         image_path, mask_path = self._files[name]
-        image = read_image(image_path)
-        label_map = values_to_label_map(read_label_map(mask_path), MASK_VALUES, mask_path)
-        check_same_size(label_map, image, mask_path, image_path)
-        return Sample(name, image, label_map, path=str(image_path))
+        return labeled_sample(name, image_path, mask_path, _read_mask)
+
+
+def _read_mask(path: Path) -> Tensor:
+    return values_to_label_map(read_label_map(path), MASK_VALUES, path)
 
 
 def _by_number(name: str) -> tuple[str, int, str]:

@@ -13,7 +13,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_image, read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.label_images import Color, check_same_size, colors_to_label_map, values_to_label_map
+from toolkit.formats.label_images import Color, colors_to_label_map, labeled_sample, values_to_label_map
 from toolkit.formats.pairs import check_pairs, images_below
 from toolkit.types import VOID, Sample
 
@@ -114,10 +114,7 @@ class CamVid(Dataset):
         """Read one frame with its labels."""
         name = self.ids[index]
         image_path, label_path = self._files[name]
-        image = read_image(image_path)
-        label_map = self._read_label_map(label_path)
-        check_same_size(label_map, image, label_path, image_path)
-        return Sample(name, image, label_map, path=str(image_path))
+        return labeled_sample(name, image_path, label_path, self._read_label_map)
 
     def _read_label_map(self, path: Path) -> Tensor:
         if self._colors is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +11,11 @@ from toolkit.data.faults import is_gathering
 from toolkit.data.notes import announce, note
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.coco import CocoFile
-from toolkit.formats.coco_files import LOST, SPLITS, candidates, image_paths, matching, root_and_file
-from toolkit.formats.coco_numbers import CocoNumbered
+from toolkit.formats.coco_files import SPLITS, candidates, image_paths, matching, root_and_file
+from toolkit.formats.coco_numbers import CocoImages
 from toolkit.formats.coco_truth import complete_truth
-from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.regions import Region, RegionDataset, unique_ids
+from toolkit.formats.image_paths import ImagePaths
+from toolkit.formats.regions import Region, RegionDataset
 from toolkit.types import Size
 
 logger = logging.getLogger("toolkit")
@@ -84,47 +83,20 @@ def unread(folder: Path, settings: CocoSettings) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in sorted(there - read)]
 
 
-class Coco(RegionDataset, CocoNumbered):
-    """One split: the images of the annotation file in its order, including those without objects."""
+class Coco(CocoImages, RegionDataset):
+    """One split: the images of the annotation file in its order, those without objects too."""
 
     def __init__(self, file: CocoFile, paths: ImagePaths, settings: CocoSettings) -> None:
+        super().__init__(file.images, paths, file.category_ids)
         self._file = file
-        self._paths = paths
         self._degenerate, self._outside = settings.degenerate, settings.outside
         self.classes = file.classes
         self.keypoint_names = file.keypoint_names if _name_the_same(file) else ()
         self.num_keypoints = len(file.keypoint_names)
-        self._use(range(len(file.images)))
-
-    def _use(self, places: Iterable[int]) -> None:
-        """Use these images of the file, given by their positions in it."""
-        file, self._places = self._file, [*places]
-        images = [file.images[place] for place in self._places]
-        self.ids = unique_ids(portable_names([image.file_name for image in images]))
-        numbers = [image.id for image in images if isinstance(image.id, int)]
-        # As COCO's own; ids that are text cannot be used in results files.
-        if len(numbers) == len(images) and all(isinstance(key, int) for key in file.category_ids):
-            self.coco_category_ids = file.category_ids
-            self.coco_image_ids = dict(zip(self.ids, numbers, strict=True))
-
-    def _name(self, place: int) -> str:
-        return str(self._file.images[place].file_name)
-
-    def require_images(self) -> None:
-        """Check whether the first image exists; if errors are being collected, whether all do, and continue
-        without the missing ones.
-        """
-        there = self._paths.require_all([*map(self._name, self._places)], LOST)
-        if len(there) < len(self._places):
-            self._use([self._places[place] for place in there])
-
-    def image_path(self, index: int) -> Path:
-        """The image."""
-        return self._paths.require(self._name(self._places[index]))
 
     def regions(self, index: int, size: Size) -> list[Region]:
         """The objects of the image."""
-        return self._file.regions(self._places[index], size, self._degenerate, self._outside)
+        return self._file.regions(self.places[index], size, self._degenerate, self._outside)
 
     def coco_document(self) -> dict[str, Any] | None:
         """The completed annotation file; None if the samples have to be read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +10,10 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_image
 from toolkit.data.segments import PANOPTIC, ThingClasses
 from toolkit.errors import DataError
-from toolkit.formats.coco_files import LOST, image_paths, root_and_file
-from toolkit.formats.coco_numbers import CocoNumbered
+from toolkit.formats.coco_files import image_paths, root_and_file
+from toolkit.formats.coco_numbers import CocoImages
 from toolkit.formats.coco_panoptic_file import PanopticFile
-from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.regions import unique_ids
+from toolkit.formats.image_paths import ImagePaths
 from toolkit.types import VOID, Instances, PanopticMap, Sample
 
 PATTERNS = ("annotations/panoptic_{}*.json", "panoptic_{}*.json", "annotations/{}.json", "{}.json")
@@ -59,7 +57,7 @@ def build(folder: Path, split: str, settings: CocoPanopticSettings) -> CocoPanop
     return CocoPanoptic(file, paths, only_things=settings.only == "things")
 
 
-class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
+class CocoPanoptic(CocoImages, Dataset, ThingClasses):
     """One split: the images of the annotation file in its order.
 
     Args:
@@ -72,45 +70,22 @@ class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
     """
 
     def __init__(self, file: PanopticFile, paths: ImagePaths, *, only_things: bool) -> None:
-        self._file, self._paths, self._only_things = file, paths, only_things
+        self._file, self._only_things = file, only_things
         self.classes = file.things if only_things else file.classes
         self.thing_classes = file.things
         if not self.classes:
             what = "of things (isthing: 1)" if only_things else "at all"
             raise DataError(f"{file.path} has no category {what}. Hint: correct the file")
-        self._use(range(len(file.images)))
-
-    def _use(self, places: Iterable[int]) -> None:
-        """Use these images of the file, given by their positions in it."""
-        self._places = [*places]
-        names = [self._name(place) for place in self._places]
-        self.ids = unique_ids(portable_names(names))
-        numbers = [self._file.images[place].id for place in self._places]
-        by_label = {each.label: key for key, each in self._file.categories.items()}
-        keys = [by_label[self._file.classes.index(name)] for name in self.classes]
-        # As COCO's own; ids that are text cannot be used in results files.
-        if all(isinstance(key, int) for key in (*numbers, *keys)):
-            self.coco_category_ids = keys
-            self.coco_image_ids = dict(zip(self.ids, numbers, strict=True))
-
-    def _name(self, place: int) -> str:
-        return str(self._file.images[place].file_name)
-
-    def require_images(self) -> None:
-        """Check whether the first image exists; if errors are being collected, whether all do, and continue
-        without the missing ones.
-        """
-        there = self._paths.require_all([*map(self._name, self._places)], LOST)
-        if len(there) < len(self._places):
-            self._use([self._places[place] for place in there])
+        by_label = {each.label: key for key, each in file.categories.items()}
+        keys = [by_label[file.classes.index(name)] for name in self.classes]
+        super().__init__(file.images, paths, keys)
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its segments, its label map and its things as objects."""
-        place = self._places[index]
-        path = self._paths.require(self._name(place))
+        path = self.image_path(index)
         image = read_image(path)
-        panoptic = self._file.read(self._file.images[place], (int(image.shape[1]), int(image.shape[2])))
         sample = Sample(self.ids[index], image, path=str(path))
+        panoptic = self._file.read(self._file.images[self.places[index]], sample.size)
         if self._only_things:
             return sample.with_(instances=self._as_things(panoptic))
         # a label map holds 255 classes

@@ -10,11 +10,10 @@ from pydantic import Field, model_validator
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
-from toolkit.data.faults import together
-from toolkit.data.images import read_id_map, read_image
+from toolkit.data.images import read_id_map
 from toolkit.data.notes import note
 from toolkit.errors import DataError
-from toolkit.formats.label_images import check_same_size, instances_from_id_map, majority_labels
+from toolkit.formats.label_images import labeled_sample, with_objects
 from toolkit.types import Sample
 
 from . import files
@@ -116,12 +115,8 @@ class MaskFolder(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its labels."""
         item = self._items[index]
-        image, label_map = together(lambda: read_image(item.image), lambda: self._legend.read(item.label))
-        check_same_size(label_map, image, item.label, item.image)
-        sample = Sample(item.id, image, label_map, path=str(item.image))
+        sample = labeled_sample(item.id, item.image, item.label, self._legend.read)
         ids_path = self._instances.get(item.id)
         if ids_path is None:
             return sample
-        ids = read_id_map(ids_path)
-        check_same_size(ids, image, ids_path, item.image)
-        return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, label_map)))
+        return with_objects(sample, read_id_map(ids_path), ids_path)

@@ -10,18 +10,16 @@ from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
-from toolkit.data.faults import fault
 from toolkit.data.images import read_image, read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
-    check_same_size,
     colors_to_label_map,
-    instances_from_id_map,
-    majority_labels,
+    labeled_sample,
     values_to_label_map,
+    with_objects,
 )
-from toolkit.formats.pairs import some
+from toolkit.formats.pairs import REPAIR, complete
 from toolkit.types import VOID, Sample
 
 from .splits import ids_of
@@ -114,35 +112,19 @@ class Msrc(Dataset):
         if not layout.color_coded:
             self.label_values = LabelValues.of_table(self._values, len(self.classes))
         self._colors = {(0, 0, 0): VOID} | {color: index.get(name, VOID) for name, color in COLORS.items()}
-        self._check_complete(split)
-
-    def _check_complete(self, split: str) -> None:
-        for template in (self._layout.image, self._layout.label):
-            folder = (self._root / template).parent
-            present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-            files = {i: Path(template.format(i)).name for i in self.ids}
-            missing = [name for name in files.values() if name not in present]
-            if missing:
-                what = f"{folder} lacks {len(missing)} of the {len(files)} files of split {split!r}"
-                hint = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
-                fault(DataError(f"{what}: {some(missing)}. Hint: {hint}"))
-            self.ids = tuple(i for i in self.ids if files[i] in present)
+        for template in (layout.image, layout.label):
+            self.ids = complete((root / template).parent, Path(template).name, self.ids, REPAIR)
 
     def __getitem__(self, index: int) -> Sample:
         """Read one photo with its labels."""
         name = self.ids[index]
         image_path = self._root / self._layout.image.format(name)
         label_path = self._root / self._layout.label.format(name)
-        image = read_image(image_path)
-        label_map = self._read_label_map(label_path)
-        check_same_size(label_map, image, label_path, image_path)
-        sample = Sample(name, image, label_map, path=str(image_path))
+        sample = labeled_sample(name, image_path, label_path, self._read_label_map)
         ids_path = self._root / "instances" / f"{name}.png"
         if not ids_path.is_file():
             return sample
-        ids = read_label_map(ids_path)
-        check_same_size(ids, image, ids_path, image_path)
-        return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, label_map)))
+        return with_objects(sample, read_label_map(ids_path), ids_path)
 
     def _read_label_map(self, path: Path) -> Tensor:
         if self._layout.color_coded:

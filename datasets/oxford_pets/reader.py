@@ -10,11 +10,10 @@ from pydantic import Field
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
-from toolkit.data.faults import fault
-from toolkit.data.images import read_image, read_label_map
+from toolkit.data.images import read_label_map
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.label_images import check_same_size, values_to_label_map
-from toolkit.formats.pairs import hashed_split, listed, read_lines
+from toolkit.formats.label_images import labeled_sample, values_to_label_map
+from toolkit.formats.pairs import complete, hashed_split, read_lines
 from toolkit.types import VOID, Sample
 
 BREEDS = (
@@ -140,32 +139,22 @@ class Pets(Dataset):
         self.classes = ("background", *self._pets)
         self._images, self._trimaps = folder / "images", folder / "annotations" / "trimaps"
         self._border = settings.border
-        self.ids = _complete(self._trimaps, ".png", _complete(self._images, ".jpg", names))
+        self.ids = complete(self._images, "{}.jpg", names, _REPAIR)
+        self.ids = complete(self._trimaps, "{}.png", self.ids, _REPAIR)
 
     def __getitem__(self, index: int) -> Sample:
         """Read one photo with its trimap."""
         name = self.ids[index]
         image_path, label_path = self._images / f"{name}.jpg", self._trimaps / f"{name}.png"
-        image = read_image(image_path)
         pet = self._label(_breed(name))
         border = {"void": VOID, "pet": pet, "background": 0}[self._border]
-        label_map = values_to_label_map(
-            read_label_map(label_path), {PET: pet, BACKGROUND: 0, BORDER: border}, label_path
+        table = {PET: pet, BACKGROUND: 0, BORDER: border}
+        return labeled_sample(
+            name, image_path, label_path, lambda path: values_to_label_map(read_label_map(path), table, path)
         )
-        check_same_size(label_map, image, label_path, image_path)
-        return Sample(name, image, label_map, path=str(image_path))
 
     def _label(self, breed: str) -> int:
         """The class index of an animal of this breed."""
         if self._pets is BREEDS:
             return 1 + BREEDS.index(breed)
         return 1 if len(self._pets) == 1 or breed[0].isupper() else 2
-
-
-def _complete(folder: Path, suffix: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names whose file exists."""
-    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    missing = [f"{name}{suffix}" for name in names if f"{name}{suffix}" not in present]
-    if missing:
-        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {_REPAIR}"))
-    return tuple(name for name in names if f"{name}{suffix}" in present)

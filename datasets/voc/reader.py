@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
-from toolkit.data.faults import fault, together
-from toolkit.data.images import read_image, read_label_map
+from toolkit.data.images import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import (
     check_same_size,
     instances_from_id_map,
+    labeled_sample,
     majority_labels,
     values_to_label_map,
 )
-from toolkit.formats.pairs import listed, read_lines
+from toolkit.formats.pairs import REPAIR, complete, read_lines
 from toolkit.types import VOID, Sample
 from toolkit.visualization.palettes import default_palette
 
@@ -116,35 +117,26 @@ class Voc(Dataset):
             255: VOID
         }
         self.label_values = LabelValues.of_table(self._values, len(names) - first, 255)
-        for kind, suffix in (("JPEGImages", ".jpg"), (labels, ".png")):
-            self.ids = _complete(root / kind, suffix, self.ids)
+        for kind, pattern in (("JPEGImages", "{}.jpg"), (labels, "{}.png")):
+            self.ids = complete(root / kind, pattern, self.ids, REPAIR)
 
     def __getitem__(self, index: int) -> Sample:
         """Read one photo with its labels."""
         name = self.ids[index]
         image_path = self._root / "JPEGImages" / f"{name}.jpg"
         label_path = self._root / self._labels / f"{name}.png"
-        image, values = together(lambda: read_image(image_path), lambda: read_label_map(label_path))
-        label_map = values_to_label_map(values, self._values, label_path)
-        check_same_size(label_map, image, label_path, image_path)
-        sample = Sample(name, image, label_map, path=str(image_path))
+        sample = labeled_sample(name, image_path, label_path, self._read_label_map)
         ids_path = self._root / "SegmentationObject" / f"{name}.png"
         if not ids_path.is_file():
             return sample
-        ids = read_label_map(ids_path)
-        check_same_size(ids, image, ids_path, image_path)
-        of_objects = torch.where(
-            (values == 0) | (ids == 255), VOID, label_map
-        )  # the border between objects belongs to none of them
+        ids, label_map = read_label_map(ids_path), sample.label_map
+        assert label_map is not None  # as just read
+        check_same_size(ids, sample.image, ids_path, image_path)
+        # the border between objects is of none of them
+        nothing = (label_map == self._values[0]) | (ids == 255)
+        of_objects = torch.where(nothing, VOID, label_map)
         ids = torch.where(ids == 255, 0, ids)
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, of_objects)))
 
-
-def _complete(folder: Path, suffix: str, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids whose file exists."""
-    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
-    if missing:
-        hint = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
-        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {hint}"))
-    return tuple(name for name in ids if f"{name}{suffix}" in present)
+    def _read_label_map(self, path: Path) -> Tensor:
+        return values_to_label_map(read_label_map(path), self._values, path)

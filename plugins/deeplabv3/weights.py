@@ -14,7 +14,7 @@ from torchvision.models import MobileNet_V3_Large_Weights, segmentation
 from toolkit.checkpoints import LoadReport, read_foreign
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
-from toolkit.models.encoder_weights import load_encoder_weights
+from toolkit.models.encoder_weights import load_encoder_weights, require_normalization
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel
 from toolkit.models.weight_names import names_in_files, unwrapped
 from toolkit.models.weights import take_tensors
@@ -70,7 +70,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
     if not is_file:
         if name != "imagenet":
             raise UsageError(f"the encoder {MOBILENET!r} has no weights {name!r}; it has: imagenet, and none")
-        _check_normalization(model, name)
+        require_normalization(model, IMAGENET_MEAN, IMAGENET_STD, f"weights={name}")
         tensors = read_foreign(fetch(MobileNet_V3_Large_Weights.IMAGENET1K_V1.url))
     tensors = {key.replace("features.", "backbone.", 1): value for key, value in tensors.items()}
     return _take(model, tensors, name)
@@ -83,7 +83,7 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
             f" {network.encoder_name!r}. Hint: model.encoder=resnet50, or weights=imagenet"
         )
     published, reach = PUBLISHED[network.encoder_name]
-    _check_normalization(model, COCO)
+    require_normalization(model, IMAGENET_MEAN, IMAGENET_STD, f"weights={COCO}")
     _check_reach(network, reach)
     categories = ("background", *published.meta["categories"][1:])
     tensors = read_foreign(fetch(published.url))
@@ -105,16 +105,6 @@ def _take(
         )
     own = {key if key.startswith("network.") else f"network.{key}": value for key, value in tensors.items()}
     return take_tensors(model, own, source, classes=classes)
-
-
-def _check_normalization(model: SemanticModel, name: str) -> None:
-    if (model.mean, model.std) != (IMAGENET_MEAN, IMAGENET_STD):
-        wanted = " ".join(
-            f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
-        )
-        raise UsageError(
-            f"weights={name} were trained with a different image normalization. Hint: add {wanted}"
-        )
 
 
 def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:

@@ -12,6 +12,18 @@ from .layers import Conv2d, fill_he, fill_uniform
 from .settings import BoxHeadSettings, KeypointHeadSettings, MaskHeadSettings
 
 
+def _add_convolutions(
+    head: nn.Sequential, name: str, channels: int, settings: BoxHeadSettings | MaskHeadSettings
+) -> int:
+    """Add the convolutions of a head, numbered from 1; the channels of its features."""
+    for i in range(1, settings.num_conv + 1):
+        conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
+        fill_he(conv)
+        head.add_module(f"{name}{i}", conv)
+        channels = settings.conv_dim
+    return channels
+
+
 class BoxHead(nn.Sequential):
     """Convolutions, then fully connected layers: features of regions ``[R, C, s, s]`` to
     ``[R, out_features]``.
@@ -19,11 +31,7 @@ class BoxHead(nn.Sequential):
 
     def __init__(self, channels: int, settings: BoxHeadSettings) -> None:
         super().__init__()
-        for i in range(1, settings.num_conv + 1):
-            conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
-            fill_he(conv)
-            self.add_module(f"conv{i}", conv)
-            channels = settings.conv_dim
+        channels = _add_convolutions(self, "conv", channels, settings)
         self.out_features = channels * settings.pooler_resolution**2
         for i in range(1, settings.num_fc + 1):
             layer = nn.Linear(self.out_features, settings.fc_dim)
@@ -65,11 +73,7 @@ class MaskHead(nn.Sequential):
 
     def __init__(self, channels: int, class_count: int, settings: MaskHeadSettings) -> None:
         super().__init__()
-        for i in range(1, settings.num_conv + 1):
-            conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
-            fill_he(conv)
-            self.add_module(f"mask_fcn{i}", conv)
-            channels = settings.conv_dim
+        channels = _add_convolutions(self, "mask_fcn", channels, settings)
         self.deconv = nn.ConvTranspose2d(channels, settings.conv_dim, 2, stride=2)
         fill_he(self.deconv)
         self.add_module("deconv_relu", nn.ReLU(inplace=True))

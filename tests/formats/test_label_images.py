@@ -4,12 +4,17 @@ file.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolkit.data.faults import gathering
+from toolkit.data.images import read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     MAX_IDS,
@@ -17,8 +22,10 @@ from toolkit.formats.label_images import (
     colors_to_label_map,
     id_map_from_instances,
     instances_from_id_map,
+    labeled_sample,
     majority_labels,
     values_to_label_map,
+    with_objects,
 )
 from toolkit.types import VOID, Instances, Masks
 
@@ -176,3 +183,43 @@ def test_there_and_back(ids: torch.Tensor) -> None:
 def test_boxes_alone_cannot_be_drawn() -> None:
     with pytest.raises(DataError, match="no masks"):
         id_map_from_instances(Instances.empty((3, 4)))
+
+
+def two_files(folder: Path, ids: np.ndarray | None = None) -> tuple[Path, Path]:
+    image, label = folder / "a.png", folder / "label.png"
+    cv2.imwrite(str(image), np.full((3, 4, 3), 90, np.uint8))
+    cv2.imwrite(str(label), np.array([[0, 1, 1, 1]] * 3, np.uint8) if ids is None else ids)
+    return image, label
+
+
+def test_a_photo_and_its_label_map_are_a_sample(tmp_path: Path) -> None:
+    image, label = two_files(tmp_path)
+    sample = labeled_sample("x", image, label, read_label_map)
+    assert (sample.id, sample.size, sample.path) == ("x", (3, 4), str(image))
+    assert sample.label_map is not None
+    assert sample.label_map[0].tolist() == [0, 1, 1, 1]
+
+
+def test_where_faults_are_gathered_both_files_are_tried(tmp_path: Path) -> None:
+    image, label = tmp_path / "a.png", tmp_path / "label.png"
+    for path in (image, label):
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a\.png"):
+        labeled_sample("x", image, label, read_label_map)
+    with gathering() as faults, pytest.raises(DataError, match=r"a\.png"):
+        labeled_sample("x", image, label, read_label_map)
+    assert [label.name in str(each) for each in faults] == [True]
+
+
+def test_objects_have_the_class_of_most_of_their_pixels(tmp_path: Path) -> None:
+    sample = labeled_sample("x", *two_files(tmp_path), read_label_map)
+    ids = torch.tensor([[7, 7, 7, 0]] * 3)
+    objects = with_objects(sample, ids, tmp_path / "ids.png").instances
+    assert objects is not None
+    assert objects.labels.tolist() == [1]
+    assert objects.boxes_xyxy.tolist() == [[0, 0, 3, 3]]
+    none = with_objects(sample, torch.zeros(3, 4, dtype=torch.int64), tmp_path / "ids.png").instances
+    assert none is not None
+    assert len(none) == 0
+    with pytest.raises(DataError, match=r"ids\.png has 3 x 4 pixels, but its image .*a\.png has 4 x 3"):
+        with_objects(sample, ids.T, tmp_path / "ids.png")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.data.faults import gathering
 from toolkit.data.notes import noting
 from toolkit.errors import DataError
-from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
+from toolkit.formats.pairs import check_pairs, complete, hashed_split, images_below, listed, read_lines
 
 
 def touch(*paths: Path) -> None:
@@ -91,3 +92,19 @@ def test_splits_by_hash_keep_their_parts_and_stay() -> None:
     )
     assert {hashed_split(name, {}, rest="all") for name in names} == {"all"}
     assert {hashed_split(name, {"val": 0.0}) for name in names} == {"train"}
+
+
+def test_a_published_split_is_complete(tmp_path: Path) -> None:
+    names = [f"i{n}" for n in range(8)]
+    with pytest.raises(DataError, match=r"missing in .*absent: 8 \(i0_GT\.bmp, .* and 3 more\)\. Hint: look"):
+        complete(tmp_path / "absent", "{}_GT.bmp", names, "look")
+    for name in names[1:]:
+        (tmp_path / f"{name}_GT.bmp").touch()
+    with gathering() as faults:
+        assert complete(tmp_path, "{}_GT.bmp", names, "look") == tuple(names[1:])
+    assert [str(each) for each in faults] == [
+        f"files of the split missing in {tmp_path}: 1 (i0_GT.bmp). Hint: look"
+    ]
+    (tmp_path / "i0_GT.bmp").touch()
+    assert complete(tmp_path, "{}_GT.bmp", names, "look") == tuple(names)
+    assert complete(tmp_path, "{}_GT.bmp", [], "look") == ()

@@ -76,7 +76,7 @@ BAD_PREDICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "objects of another image": (
         {"instances": Instances.empty((5, 4))},
-        "Prediction 'a'.instances are of an image of (5, 4), not (4, 5)",
+        "Prediction 'a'.instances are of an image of (5, 4), but the image has (4, 5)",
     ),
 }
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from toolkit.cli.options import (
     add_data_arguments,
-    add_device_argument,
+    add_draws_arguments,
+    add_measuring_arguments,
     add_plugin_files_argument,
     is_setting,
     load_plugin_files,
-    natural,
-    positive,
 )
 from toolkit.runtime.text import print_whole
 
@@ -34,9 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of runs, or checkpoint files; the others are compared with the first",
     )
     add_data_arguments(parser, default="the data that the runs were trained on")
-    parser.add_argument(
-        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument(
         "--out",
@@ -44,25 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a picture with images, ground truth and the predictions of each run",
     )
-    parser.add_argument(
-        "--resamples",
-        type=positive,
-        metavar="N",
-        help="bootstrap draws for the intervals; default: 1000, or 200 with coco",
-    )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
-    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per batch")
-    parser.add_argument(
-        "--workers",
-        type=natural,
-        default=2,
-        metavar="N",
-        help="processes that read images; 0 reads them in the main process",
-    )
-    add_device_argument(parser)
-    parser.add_argument(
-        "--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass"
-    )
+    add_draws_arguments(parser, default="1000, or 200 with coco")
+    add_measuring_arguments(parser)
     add_plugin_files_argument(parser)
     what = "settings of data.options and evaluators, such as void=0 or evaluators.iou={}"
     parser.add_argument("settings", nargs="*", metavar="key=value", help=what)

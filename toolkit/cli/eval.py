@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import (
     add_data_arguments,
-    add_device_argument,
+    add_measuring_arguments,
     add_plugin_files_argument,
     add_prompts_to_measure,
     add_run_or_predictions,
@@ -18,7 +18,6 @@ from toolkit.cli.options import (
     computing_of,
     data_choice,
     load_plugin_files,
-    natural,
     positive,
     prompting_of,
     settle_run_or_predictions,
@@ -37,32 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, default="the data that RUN was trained on")
     add_prompts_to_measure(parser)
     parser.add_argument(
-        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
-    )
-    parser.add_argument(
         "--json",
         action="store_true",
         help='print one JSON object {"metrics": {name: value}, "reports": […]} and nothing else',
     )
-    parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images per batch"
-    )
-    parser.add_argument(
-        "--workers",
-        type=natural,
-        default=2,
-        metavar="N",
-        help="with RUN: processes that read images; 0 reads them in the main process",
-    )
+    add_measuring_arguments(parser, whose="with RUN: ")
     parser.add_argument(
         "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
-    )
-    add_device_argument(parser)
-    parser.add_argument(
-        "--precision",
-        default="fp32",
-        choices=["fp32", "fp16", "bf16"],
-        help="with RUN: precision of the forward pass",
     )
     add_plugin_files_argument(parser)
     add_settings_argument(

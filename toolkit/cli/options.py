@@ -197,6 +197,50 @@ def _check_plugin(run: str, names: Sequence[str]) -> None:
         )
 
 
+def add_measuring_arguments(
+    parser: argparse.ArgumentParser, *, whose: str = "", whose_images: str | None = None
+) -> None:
+    """Add ``--split``, ``--batch-size``, ``--workers``, ``--device`` and ``--precision``.
+
+    Args:
+        parser: the parser of the command.
+        whose: prefix of the help of options that only matter for prediction, such as ``"with RUN: "``.
+        whose_images: prefix for reading images, if it is a different one.
+    """
+    reading = whose if whose_images is None else whose_images
+    parser.add_argument(
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=4, metavar="N", help=f"{whose}images per batch"
+    )
+    parser.add_argument(
+        "--workers",
+        type=natural,
+        default=2,
+        metavar="N",
+        help=f"{reading}processes that read images; 0 reads them in the main process",
+    )
+    add_device_argument(parser)
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "fp16", "bf16"],
+        help=f"{whose}precision of the forward pass",
+    )
+
+
+def add_draws_arguments(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """``--resamples``, with its default in words, and ``--seed``."""
+    parser.add_argument(
+        "--resamples",
+        type=positive,
+        metavar="N",
+        help=f"bootstrap draws for the intervals; default: {default}",
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``, which has the same meaning in every command."""
     parser.add_argument(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from toolkit.cli.options import (
     add_data_arguments,
-    add_device_argument,
+    add_draws_arguments,
+    add_measuring_arguments,
     add_plugin_files_argument,
     add_prompts_to_measure,
     add_run_or_predictions,
@@ -15,8 +16,6 @@ from toolkit.cli.options import (
     computing_of,
     data_choice,
     load_plugin_files,
-    natural,
-    positive,
     prompting_of,
     settle_run_or_predictions,
 )
@@ -29,9 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments to the parser."""
     add_run_or_predictions(parser)
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
-    parser.add_argument(
-        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
-    )
     add_prompts_to_measure(parser)
     parser.add_argument(
         "--compare",
@@ -47,13 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " report.html in RUN, or in the current folder for --predictions"
         ),
     )
-    parser.add_argument(
-        "--resamples",
-        type=positive,
-        metavar="N",
-        help="bootstrap draws for the intervals; default: as many as are made in a few seconds",
-    )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
+    add_draws_arguments(parser, default="as many as are made in a few seconds")
     parser.add_argument(
         "--no-copies",
         action="store_true",
@@ -62,23 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " for up to ten seconds"
         ),
     )
-    parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images per batch"
-    )
-    parser.add_argument(
-        "--workers",
-        type=natural,
-        default=2,
-        metavar="N",
-        help="processes that read images; 0 reads them in the main process",
-    )
-    add_device_argument(parser)
-    parser.add_argument(
-        "--precision",
-        default="fp32",
-        choices=["fp32", "fp16", "bf16"],
-        help="with RUN: precision of the forward pass",
-    )
+    add_measuring_arguments(parser, whose="with RUN: ", whose_images="")
     add_plugin_files_argument(parser)
     add_settings_argument(parser)
 

@@ -62,7 +62,41 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
     return painted.T.contiguous()
 
 
-class ObjectsAsClasses(Dataset):
+class WithBackground(Dataset):
+    """A dataset whose classes have a background, which stands for all pixels outside of objects.
+
+    Args:
+        dataset: whose samples are converted. If its classes have no background, one is added as the first
+            class.
+        hint: what to choose where there are too many classes.
+
+    Raises:
+        DataError: when there are more classes than a label map can hold.
+    """
+
+    def __init__(self, dataset: Dataset, hint: str) -> None:
+        self._dataset = dataset
+        self.ids = dataset.ids
+        self._shift = int(BACKGROUND not in dataset.classes)
+        self.classes = (BACKGROUND, *dataset.classes) if self._shift else tuple(dataset.classes)
+        if len(self.classes) > VOID:
+            raise DataError(
+                f"a label map can hold {VOID} classes, including the background, but there are"
+                f" {len(self.classes)}. Hint: {hint}"
+            )
+        if dataset.palette is not None:
+            self.palette = ((0, 0, 0), *dataset.palette) if self._shift else dataset.palette
+
+    def _shifted(self, instances: Instances) -> Instances:
+        """Objects of the dataset with the indexes of these classes."""
+        return replace(instances, labels=instances.labels + self._shift)
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the underlying dataset."""
+        return self._dataset.fingerprint()
+
+
+class ObjectsAsClasses(WithBackground):
     """The objects of each image are painted into a label map; everything else is background.
 
     Args:
@@ -74,18 +108,7 @@ class ObjectsAsClasses(Dataset):
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self.ids = dataset.ids
-        has_background = BACKGROUND in dataset.classes
-        self.classes = tuple(dataset.classes) if has_background else (BACKGROUND, *dataset.classes)
-        if len(self.classes) > VOID:
-            raise DataError(
-                f"a label map can hold {VOID} classes, including the background, but there are"
-                f" {len(self.classes)}. Hint: choose an instance segmentation plugin"
-            )
-        if dataset.palette is not None:
-            self.palette = dataset.palette if has_background else ((0, 0, 0), *dataset.palette)
-        self._shift = 0 if has_background else 1
+        super().__init__(dataset, "choose an instance segmentation plugin")
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``, with a label map instead of its objects.
@@ -96,15 +119,10 @@ class ObjectsAsClasses(Dataset):
         sample = self._dataset[index]
         if sample.instances is None:
             raise DataError(f"{sample.path or sample.id} has no objects to make a label map from")
-        shifted = replace(sample.instances, labels=sample.instances.labels + self._shift)
         try:
-            label_map = instances_to_label_map(shifted, self.classes)
+            label_map = instances_to_label_map(self._shifted(sample.instances), self.classes)
         except InvalidDataError as error:
             raise DataError(
                 f"{sample.path or sample.id}: {error}. Hint: choose an instance segmentation plugin"
             ) from error
         return sample.with_(label_map=label_map, instances=None)
-
-    def fingerprint(self) -> str:
-        """The fingerprint of the underlying dataset."""
-        return self._dataset.fingerprint()

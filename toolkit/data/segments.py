@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toolkit.data.dataset import Dataset
+from toolkit.data.painting import WithBackground
 from toolkit.errors import DataError
 from toolkit.types import BACKGROUND, VOID, Instances, PanopticMap, Sample, Segment, Size
 
@@ -37,7 +37,7 @@ def thing_classes_of(dataset: Dataset) -> frozenset[str]:
     return frozenset(dataset.classes if known is None else known.thing_classes) - {BACKGROUND}
 
 
-class AsPanoptic(Dataset, ThingClasses):
+class AsPanoptic(WithBackground, ThingClasses):
     """Objects become things; the rest of the label map, or background if there is none, becomes stuff.
 
     Pixels that have a thing class in the label map but belong to no object are void. Where
@@ -52,18 +52,8 @@ class AsPanoptic(Dataset, ThingClasses):
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self.ids = dataset.ids
-        self._shift = int(BACKGROUND not in dataset.classes)
-        self.classes = (BACKGROUND, *dataset.classes) if self._shift else tuple(dataset.classes)
+        super().__init__(dataset, "choose a dataset of panoptic segmentation")
         self.thing_classes = thing_classes_of(dataset)
-        if len(self.classes) > VOID:
-            raise DataError(
-                f"a label map can hold {VOID} classes, including the background, but there are"
-                f" {len(self.classes)}. Hint: choose a dataset of panoptic segmentation"
-            )
-        if dataset.palette is not None:
-            self.palette = ((0, 0, 0), *dataset.palette) if self._shift else dataset.palette
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``, with segments, a label map and objects.
@@ -75,7 +65,7 @@ class AsPanoptic(Dataset, ThingClasses):
         where = sample.path or sample.id
         if sample.instances is None:
             raise DataError(f"{where} has no objects to make segments from. Hint: choose another dataset")
-        objects = replace(sample.instances, labels=sample.instances.labels + self._shift)
+        objects = self._shifted(sample.instances)
         if objects.masks is None and len(objects):
             raise DataError(
                 f"{where}: segments need masks, but its {len(objects)} objects have only boxes. Hint: choose"
@@ -99,10 +89,6 @@ class AsPanoptic(Dataset, ThingClasses):
     def require_images(self) -> None:
         """Check that the images of the dataset exist."""
         self._dataset.require_images()
-
-    def fingerprint(self) -> str:
-        """The fingerprint of the dataset."""
-        return self._dataset.fingerprint()
 
 
 def things_as_segments(objects: Instances) -> PanopticMap:

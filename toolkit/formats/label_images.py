@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.data.faults import together
+from toolkit.data.images import read_image
 from toolkit.errors import DataError
-from toolkit.types import VOID, Instances, Masks
+from toolkit.types import VOID, Instances, Masks, Sample
 from toolkit.wording import counted
 
 Color = tuple[int, int, int]
@@ -97,6 +99,42 @@ def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_
             f" {image_h}. Hint: export the label image at the size of the photo (width x height; check"
             " whether one of them was rotated)"
         )
+
+
+def labeled_sample(
+    sample_id: str, image_path: Path, label_path: Path, read: Callable[[Path], Tensor]
+) -> Sample:
+    """A photo with its label map.
+
+    Args:
+        sample_id: of the sample.
+        image_path: the photo.
+        label_path: its label image.
+        read: makes a label map, uint8 ``[H, W]``, of the label image.
+
+    Raises:
+        DataError: when either cannot be read, or they are of different sizes. Where faults are gathered, both
+            are tried.
+    """
+    image, label_map = together(lambda: read_image(image_path), lambda: read(label_path))
+    check_same_size(label_map, image, label_path, image_path)
+    return Sample(sample_id, image, label_map, path=str(image_path))
+
+
+def with_objects(sample: Sample, ids: Tensor, ids_path: Path) -> Sample:
+    """A sample with the objects of an object id image, each of the class that most of its pixels have.
+
+    Args:
+        sample: with its label map and its path.
+        ids: integers of any width, ``[H, W]``; 0 is no object.
+        ids_path: where they come from, for messages.
+
+    Raises:
+        DataError: when the object id image has another size.
+    """
+    assert sample.label_map is not None  # the caller has read it
+    check_same_size(ids, sample.image, ids_path, str(sample.path))
+    return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, sample.label_map)))
 
 
 def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:

@@ -17,6 +17,9 @@ from toolkit.data.notes import note
 from toolkit.errors import DataError
 from toolkit.reading import files
 
+REPAIR = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
+"""What to do where files of a published split are missing."""
+
 
 def images_below(
     folder: Path, ending: str = "", *, hint: str = "check the folder that is named"
@@ -97,6 +100,25 @@ def check_pairs(
         problems.append(listed(f"label images without an image in {image_folder}", sorted(labels - images)))
     if problems:
         fault(DataError("\n".join([*problems, f"Hint: {hint}"])))
+
+
+def complete(folder: Path, pattern: str, names: Sequence[str], hint: str) -> tuple[str, ...]:
+    """The names of a published split whose files are there; what is missing is a fault.
+
+    Args:
+        folder: of the files.
+        pattern: what the file of a name is called, such as ``{}.png``.
+        names: of the split.
+        hint: what to do where some are missing.
+
+    Raises:
+        DataError: when files are missing.
+    """
+    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    missing = [file for file in map(pattern.format, names) if file not in present]
+    if missing:
+        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {hint}"))
+    return tuple(name for name in names if pattern.format(name) in present)
 
 
 def listed(what: str, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ They are downloaded from the Hugging Face Hub, as the libraries do, or read from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -277,12 +278,25 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
             f"the weights {name!r} of {encoder!r} expect images in BGR order, which is not supported. Hint:"
             " choose another encoder"
         )
+    require_normalization(model, mean, std, f"the weights {name!r} of {encoder!r}")
+
+
+def require_normalization(
+    model: SemanticModel, mean: Sequence[float], std: Sequence[float], weights: str
+) -> None:
+    """Check that a model normalizes images as its weights need it: they are useless otherwise.
+
+    Args:
+        model: that takes the weights.
+        mean, std: that they were trained with, of values from 0 to 1.
+        weights: what they are, for the message.
+
+    Raises:
+        UsageError: when the model does it differently; says which settings to give.
+    """
     if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
         wanted = " ".join(
             f"model.{key}=[{', '.join(f'{v:.6g}' for v in values)}]"
             for key, values in (("mean", mean), ("std", std))
         )
-        raise UsageError(
-            f"the weights {name!r} of {encoder!r} were trained with a different image normalization. Hint:"
-            f" add {wanted}"
-        )
+        raise UsageError(f"{weights} were trained with a different image normalization. Hint: add {wanted}")

@@ -189,13 +189,13 @@ def truth_is_not_looked_at(case: ModelCase) -> None:
         case.predict(model, samples),
         case.predict(model, [unlabeled(sample) for sample in samples]),
     )
-    for sample, one, other in zip(samples, with_labels, without, strict=True):
+    _expect_the_same(with_labels, without, "when its labels are removed", "predict from the image only")
+
+
+def _expect_the_same(first: Sequence[Prediction], second: Sequence[Prediction], when: str, hint: str) -> None:
+    for one, other in zip(first, second, strict=True):
         what = difference(one, other, exact=True)
-        expect(
-            not what,
-            f"the prediction for {sample.id!r} changes when its labels are removed: {what}. Hint: predict"
-            " from the image only",
-        )
+        expect(not what, f"the prediction for {one.sample_id!r} changes {when}: {what}. Hint: {hint}")
 
 
 def no_objects(case: ModelCase) -> None:
@@ -250,13 +250,7 @@ def predicting_is_repeatable(case: ModelCase) -> None:
     model, samples = case.build(), case.unlabeled()
     with evaluating(model):
         first, second = model.predict(samples), model.predict(samples)
-    for sample, one, other in zip(samples, first, second, strict=True):
-        what = difference(one, other, exact=True)
-        expect(
-            not what,
-            f"the prediction for {sample.id!r} changes from one call to the next: {what}. Hint: predict must"
-            " not be random",
-        )
+    _expect_the_same(first, second, "from one call to the next", "predict must not be random")
 
 
 def prompts_are_answered(case: ModelCase) -> None:

@@ -63,6 +63,18 @@ def _check_extras(owner: str, extras: object, size: Size) -> None:
         )
 
 
+def _check_contents(name: str, owner: Sample | Prediction) -> None:
+    """What both have must be of the size of the image."""
+    _check_extras(name, owner.extras, owner.size)
+    check_label_map(name, owner.label_map, owner.size)
+    check_type(name, "instances", owner.instances, Instances)
+    if owner.instances is not None:
+        check(
+            owner.instances.size == owner.size,
+            f"{name}.instances are of an image of {owner.instances.size}, but the image has {owner.size}",
+        )
+
+
 def _contents(owner: Sample | Prediction) -> list[str]:
     """A short description of the contents of a sample or a prediction, for its repr."""
     words = [] if owner.label_map is None else ["label_map"]
@@ -105,14 +117,7 @@ class Sample(ByValue):
         check(isinstance(self.id, str), f"{owner}: id must be str, not {type(self.id).__name__}")
         check_tensor(owner, "image", self.image, torch.uint8, (3, None, None))
         check(self.image.numel() > 0, f"{owner}.image has no pixels: {describe(self.image)}")
-        check_label_map(owner, self.label_map, self.size)
-        check_type(owner, "instances", self.instances, Instances)
-        if self.instances is not None:
-            check(
-                self.instances.size == self.size,
-                f"{owner}.instances are of an image of {self.instances.size}, but the image has {self.size}",
-            )
-        _check_extras(owner, self.extras, self.size)
+        _check_contents(owner, self)
         check_type(owner, "prompts", self.prompts, Prompts)
 
     @property
@@ -177,14 +182,7 @@ class Prediction(ByValue):
             self.label_map is not None or self.instances is not None or bool(self.extras),
             f"{owner} has neither a label_map nor instances; an image without objects has empty Instances",
         )
-        _check_extras(owner, self.extras, self.size)
-        check_label_map(owner, self.label_map, self.size)
-        check_type(owner, "instances", self.instances, Instances)
-        if self.instances is not None:
-            check(
-                self.instances.size == self.size,
-                f"{owner}.instances are of an image of {self.instances.size}, not {self.size}",
-            )
+        _check_contents(owner, self)
 
     def __repr__(self) -> str:
         parts = [pixels(self.size), *_contents(self)]
