@@ -1,11 +1,10 @@
-"""How long a report of many images takes beyond reading them and their predictions, and how large its page
-is::
+"""Time to write a report on many images, without reading them and their predictions, and size of its page::
 
     PYTHONPATH=. python benchmarks/report_size.py [--images 5000]
 
 The images and their COCO annotations are generated, with about seven ellipses in each. The predictions are
-COCO results: the truth with faults, some missed, moved or of another class, all with a score. Times are those
-of the processor, so that other work on the machine does not count.
+COCO results: the true objects, some of them missed, moved or given another class, each with a score. Times
+are CPU times, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SIZE, CLASSES, MOST_OBJECTS = (240, 320), 20, 13
 
 
 def ellipse(rng: np.random.Generator) -> np.ndarray:
-    """Corners of an ellipse inside of the image, float64 ``[24, 2]``."""
+    """Vertices of an ellipse inside the image, float64 ``[24, 2]``."""
     radii = rng.uniform(8, 40, 2)
     center = rng.uniform(42, np.array(SIZE[::-1]) - 42)
     turns = np.arange(24) * (2 * np.pi / 24)
@@ -40,7 +39,7 @@ def ellipse(rng: np.random.Generator) -> np.ndarray:
 
 
 def entry(corners: np.ndarray, image: int, category: int) -> dict[str, Any]:
-    """What an annotation and a result have in common."""
+    """The fields that an annotation and a result share."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     return {
         "image_id": image,
@@ -51,7 +50,7 @@ def entry(corners: np.ndarray, image: int, category: int) -> dict[str, Any]:
 
 
 def write_set(folder: Path, images: int) -> tuple[int, int]:
-    """Write images, ``instances.json`` and ``results.json``; how many objects and detections there are."""
+    """Write images, ``instances.json`` and ``results.json``; return the numbers of objects and detections."""
     rng = np.random.default_rng(0)
     (folder / "images").mkdir()
     records, annotations, results = [], [], []
@@ -83,7 +82,7 @@ def write_set(folder: Path, images: int) -> tuple[int, int]:
 
 
 def main() -> int:
-    """Print what was measured as JSON; 0 when it is within the limits."""
+    """Print the measurements as JSON; return 0 if they are within the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--out", type=Path, help="the page to write; a temporary file when left out")
