@@ -14,26 +14,26 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist l
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null || { \
 		found=$$($(PYTHON) --version 2>/dev/null || echo "not found"); \
 		echo "error: $(PYTHON) is $$found; expected Python 3.11.4 or newer." \
-			"Hint: give the command of a newer one, such as: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+			"Hint: name a newer Python, for example: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation 'sam2>=1.1'  # builds with the torch that is there now
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation 'sam2>=1.1'  # builds against the torch that was just installed
 	touch $@
 
-demo: .venv/installed  ## train, evaluate and infer on generated images; figures go to runs/demo/summary.json
+demo: .venv/installed  ## train, evaluate and infer on generated images; metrics are written to runs/demo/summary.json
 	$(BIN)/toolkit demo --out runs/demo
 
 test: .venv/installed  ## the test suite
 	$(PYTEST) -m 'not slow'
 
-slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
+slow: .venv/installed  ## the slow tests that `make test` leaves out, such as the tests for a GPU on a CPU
 	$(PYTEST) -m slow
 
-kill: .venv/installed  ## training, inference, conversion and export, killed at each change to their folders, and resumed; some of them with KILLS=40
+kill: .venv/installed  ## kill training, inference, conversion and export before each change to their folders, and resume them; KILLS=40 limits the changes
 	TOOLKIT_KILLS=$(KILLS) $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
 
-fuzz: .venv/installed  ## changes valid files of every format at random and reads them, for MINUTES=10
+fuzz: .venv/installed  ## read randomly modified files of every format, for MINUTES=10
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)
 
 check: .venv/installed  ## format, lint, declared dependencies and types
@@ -42,27 +42,27 @@ check: .venv/installed  ## format, lint, declared dependencies and types
 	$(BIN)/deptry .
 	$(BIN)/mypy
 
-format: .venv/installed  ## put the code into shape
+format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/installed  ## the docs site, in build/site; a warning is an error
+docs: .venv/installed  ## build the docs site in build/site; warnings are errors
 	$(BIN)/pip install --quiet --editable '.[dev,docs]'
 	$(BIN)/python docs/site.py build/site-source
 	$(BIN)/sphinx-build -W --keep-going -q -c docs build/site-source build/site
 	@echo "open build/site/index.html"
 
-bench: .venv/installed  ## every benchmark: ratios against a named peer; fails at the end where a target is missed
+bench: .venv/installed  ## all benchmarks, each against another implementation; fails at the end if a target is missed
 	$(BIN)/pip install --quiet --editable '.[dev,bench]'
 	missed=0; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || missed=1; done; exit $$missed
 
-gpu: .venv/installed  ## the tests and benchmarks for a CUDA GPU; without one, only says so
-	$(BIN)/pytest -m gpu -rs -W default  # what torch warns about on a card is shown, and stops nothing
+gpu: .venv/installed  ## the tests and benchmarks for a CUDA GPU; without one, it only says so
+	$(BIN)/pytest -m gpu -rs -W default  # torch's warnings on a GPU are shown, but do not fail a test
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
 		missed=0; for name in $(GPU_BENCHMARKS); do \
 			echo "== $$name"; $(BIN)/python benchmarks/$$name.py --device cuda || missed=1; \
 		done; exit $$missed; \
-	else echo "benchmarks not run: they need a CUDA GPU; torch sees none"; fi
+	else echo "benchmarks not run: they need a CUDA GPU, and torch finds none"; fi
 
 clean:
 	rm -rf .venv build dist *.egg-info runs/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Maps the folders of the checkout into the one package that is installed; everything else is in
+"""Maps the folders of the checkout to the one package that is installed; everything else is in
 pyproject.toml.
 
 ``plugins/``, ``datasets/`` and ``configs/`` are top-level folders so that they are easy to find, but must not

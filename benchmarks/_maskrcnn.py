@@ -1,5 +1,5 @@
-"""Detectron2's Mask R-CNN R50-FPN and ours with the same weights, and an image on which they find about as
-many objects as trained ones do.
+"""Detectron2's Mask R-CNN R50-FPN and ours with the same weights, and an image in which they find about as
+many objects as trained models do.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached, where there is one."""
+        """Whether the target is reached; true if there is none."""
         return self.target is None or self.ratio >= self.target
 
 

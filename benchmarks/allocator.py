@@ -78,7 +78,7 @@ CASES: dict[str, Callable[[], Callable[[], object]]] = {
 
 
 def serve(case: str, keeps: bool, connection: Connection) -> None:
-    """A process that does the work of a case on request."""
+    """Run in a process of its own: do the work of a case each time the connection asks for it."""
     if keeps and not keep_freed_memory():
         connection.send(
             "skipped: the setting has no effect here (not the GNU C library, or the environment sets it)"

@@ -130,7 +130,7 @@ def entries(name: int, instances: Instances, masks: bool) -> list[dict[str, Any]
 def write(
     samples: list[Sample], predictions: list[Prediction], folder: Path, masks: bool
 ) -> tuple[Path, Path]:
-    """The same as two JSON files, truth and results."""
+    """The same data as two JSON files: truth and results."""
     truth: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for number, (sample, prediction) in enumerate(zip(samples, predictions, strict=True), start=1):
@@ -178,8 +178,8 @@ def by_pycocotools(truth: Path, results: Path, kind: str) -> np.ndarray:
 
 
 class ReferenceBoundaryEval(COCOeval):  # type: ignore[misc]
-    """pycocotools with the overlap of Cheng et al. 2021, worked out as their API does: the boundary of every
-    mask, in the whole image, before anything is compared.
+    """pycocotools with the overlap of Cheng et al. 2021, computed as their API does: the boundary of every
+    mask in the whole image, before anything is compared.
     """
 
     def _prepare(self) -> None:

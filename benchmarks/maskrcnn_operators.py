@@ -34,7 +34,8 @@ def network(operators: OperatorSettings) -> MaskRCNN:
 @torch.no_grad()
 def calibrate(model: MaskRCNN, image: Sample) -> None:
     """Give a network of plain operators weights with which activations neither vanish nor explode, and which
-    find much: norms get the statistics of the image, the last layers are scaled until their outputs vary.
+    find many objects: norms get the statistics of the image, and the last layers are scaled until their
+    outputs vary.
     """
     model.eval()
 
@@ -68,7 +69,9 @@ def calibrate(model: MaskRCNN, image: Sample) -> None:
 
 
 def scale(layer: nn.Module, watched: nn.Module, output_std: float, model: MaskRCNN, image: Sample) -> None:
-    """Bring a layer's outputs to a standard deviation; ``watched`` is the layer, or gives what it sees."""
+    """Scale a layer so that its outputs have a given standard deviation; ``watched`` is the layer itself, or
+    the one whose output it reads.
+    """
     outputs: list[Tensor] = []
     weight = layer.weight
     assert isinstance(weight, Tensor)

@@ -31,7 +31,7 @@ from toolkit.types import BACKGROUND, Instances, Masks, Sample
 KINDS = ("missing", "class", "shifted", "twice", "spurious")
 REGION_KINDS = ("missing", "class", "spurious")
 LEAST_AREA = 300
-"""Pixels of an object that a fault is planted in; nobody notices one in a sliver behind another object."""
+"""Smallest area in pixels of an object that gets a fault; nobody notices one in a sliver behind another."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class PlantedRegions(Dataset):
 
 
 def shifted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """A mask moved so far that a third to two thirds of it overlap; None where it does not fit."""
+    """A mask moved so far that its IoU with the original is 1/3 to 2/3; None if no such place was found."""
     for _ in range(50):
         dy, dx = rng.integers(-20, 21, 2)
         moved = np.roll(mask, (dy, dx), axis=(0, 1))
@@ -167,7 +167,7 @@ def shifted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
 
 
 def empty_place(taken: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
-    """A square without objects; None where none was found."""
+    """A square without objects; None if none was found."""
     side = min(taken.shape) // 5
     for _ in range(50):
         y, x = (int(rng.integers(0, length - side)) for length in taken.shape)
@@ -184,7 +184,7 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def main() -> int:
-    """Print what was found as JSON; 0 when enough was."""
+    """Print what was found as JSON; return 0 if enough faults were found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, help="a run on shapes; trained when left out")
     parser.add_argument("--semantic", action="store_true", help="plant faults in label maps, for a U-Net")

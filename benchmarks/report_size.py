@@ -1,12 +1,11 @@
-"""How long a report of many images takes beyond reading them and their predictions, and how large its page
-is::
+"""Time to write a report on many images, without reading them and their predictions, and size of its page::
 
     PYTHONPATH=. python benchmarks/report_size.py [--images 5000] [--others 5000]
 
 The images and their COCO annotations are generated, with about seven ellipses in each. The predictions are
-COCO results: the truth with faults, some missed, moved or of another class, all with a score. With
-``--others`` there is a split of so many other images, in which the report looks for images that are nearly
-the same. Times are those of the processor, so that other work on the machine does not count.
+COCO results: the true objects, some of them missed, moved or given another class, each with a score. With
+``--others`` there is a split of that many other images, in which the report looks for near-duplicates. Times
+are CPU times, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ SIZE, CLASSES, MOST_OBJECTS = (240, 320), 20, 13
 
 
 def ellipse(rng: np.random.Generator) -> np.ndarray:
-    """Corners of an ellipse inside of the image, float64 ``[24, 2]``."""
+    """Vertices of an ellipse inside the image, float64 ``[24, 2]``."""
     radii = rng.uniform(8, 40, 2)
     center = rng.uniform(42, np.array(SIZE[::-1]) - 42)
     turns = np.arange(24) * (2 * np.pi / 24)
@@ -42,7 +41,7 @@ def ellipse(rng: np.random.Generator) -> np.ndarray:
 
 
 def entry(corners: np.ndarray, image: int, category: int) -> dict[str, Any]:
-    """What an annotation and a result have in common."""
+    """The fields that an annotation and a result share."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     return {
         "image_id": image,
@@ -53,7 +52,7 @@ def entry(corners: np.ndarray, image: int, category: int) -> dict[str, Any]:
 
 
 def write_set(folder: Path, split: str, images: int, seed: int) -> tuple[int, int]:
-    """Write images, their annotations and results for them; how many objects and detections there are."""
+    """Write images, annotations and results; return the numbers of objects and detections."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(exist_ok=True)
     records, annotations, results = [], [], []
@@ -85,7 +84,7 @@ def write_set(folder: Path, split: str, images: int, seed: int) -> tuple[int, in
 
 
 def main() -> int:
-    """Print what was measured as JSON; 0 when it is within the limits."""
+    """Print the measurements as JSON; return 0 if they are within the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--others", type=int, default=0, help="images of another split")

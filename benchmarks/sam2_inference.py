@@ -63,8 +63,8 @@ def write_prompts(path: Path, boxes: dict[str, list[list[float]]]) -> None:
 
 
 def network() -> Any:
-    """SAM 2.1 tiny with random weights whose masks are smooth: the fine features of the photo count for
-    little.
+    """SAM 2.1 tiny with random weights that predict smooth masks: the fine features of the photo have little
+    influence.
     """
     from toolkit.plugins.sam2.upstream import build_network
 

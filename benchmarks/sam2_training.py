@@ -154,7 +154,7 @@ def against_recipe(
     dtype: torch.dtype | None,
     rounds: int,
 ) -> Comparison:
-    """Time an epoch of each, in turn; the first, in which ours encodes the images, does not count."""
+    """Time epochs of both alternately; the first one, in which ours encodes the images, is not counted."""
     torch.manual_seed(0)
     from toolkit.plugins.sam2.upstream import build_network
 

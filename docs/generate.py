@@ -64,7 +64,7 @@ def _title(group: Group) -> str:
 
 
 def _about(group: Group) -> str:
-    """What its settings are for."""
+    """One line on what the settings of a section are for."""
     if not group.section:
         return "The model, its data and its start weights."
     if group.section == "evaluators":
@@ -73,7 +73,7 @@ def _about(group: Group) -> str:
 
 
 def _is_own(group: Group) -> bool:
-    """Whether it is the toolkit's, and not of something that happens to be installed."""
+    """Whether a section belongs to the toolkit, not to a package that happens to be installed."""
     found: dict[str, registry.Registry[Any]] = {
         "data.options": registry.datasets(),
         "model": registry.plugins(),

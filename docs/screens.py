@@ -44,7 +44,7 @@ BEFORE = {
     "infer": "toolkit data export shapes --split test --limit 8 --out photos size=64",
     "compare": f"{TRAIN} model.width=24 --out runs/wider",
 }
-"""What has to be run before a command, once."""
+"""Commands to run once before others: name of the later command -> command to run first."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def into_file(command: Sequence[str], folder: Path) -> list[str]:
 
 
 def _environment(**others: str) -> dict[str, str]:
-    """That of this process, with the `toolkit` of this checkout first in the path."""
+    """The environment of this process, with this checkout's `toolkit` first in `PATH`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     kept = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     return {**kept, "PATH": path, **others}
@@ -114,7 +114,7 @@ def _scrolled_off(screen: pyte.HistoryScreen) -> list[str]:
 
 
 def _text(display: Sequence[str]) -> list[str]:
-    """The lines without spaces at their ends and without empty lines below."""
+    """The lines without trailing spaces and without empty lines at the end."""
     return "\n".join(line.rstrip() for line in display).rstrip().split("\n")
 
 
@@ -141,7 +141,7 @@ def _section(name: str, folder: Path) -> Iterator[str]:
 
 
 def _forget(folder: Path, name: str) -> None:
-    """Remove the run of a former capture, so that the next one can be written."""
+    """Move away the run of an earlier capture, so that the next one can be written."""
     if name == "train" and (folder / "runs" / "unet-shapes").exists():
         (folder / "runs" / "unet-shapes").rename(folder / f"old-{len(list(folder.iterdir()))}")
 

@@ -77,7 +77,7 @@ CHANGES: dict[Callable[[Path], None], str] = {
     two_swapped: "the image or the labels of",
     class_renamed: "the classes were sky, grass, cow and are now sky, meadow, cow",
     classes_in_another_order: "the classes were sky, grass, cow and are now grass, sky, cow",
-    one_less: "the split, which now has 5 images, contains other images",
+    one_less: "the split, which now has 5 images, contains different images",
 }
 
 

@@ -457,7 +457,7 @@ def test_a_state_that_a_stranger_may_have_made(tiny: str, stepped: Path, tmp_pat
 def test_a_state_that_is_something_else(tiny: str, stepped: Path, tmp_path: Path, state: Any) -> None:
     run = Path(shutil.copytree(stepped, tmp_path / "run"))
     torch.save(state, run / "resume.pt")
-    with pytest.raises(CheckpointError, match=r"resume.pt: expected an object.*Hint: begin a new run"):
+    with pytest.raises(CheckpointError, match=r"resume.pt: expected an object.*Hint: start a new run"):
         run_tiny(tiny, run, "train.steps=4", "train.ema=0.5", resume=True)
 
 
@@ -475,6 +475,6 @@ def test_a_run_whose_state_got_lost_is_not_begun_anew_over_its_weights(
     if left == "damaged weights":
         (run / "last.safetensors").write_bytes(b"x")
     before = {path.name: path.read_bytes() for path in run.glob("*.safetensors")}
-    with pytest.raises(UsageError, match=r"its state, resume.pt, is not. Hint: begin a new run from them"):
+    with pytest.raises(UsageError, match=r"its state, resume.pt, is missing. Hint: start a new run from"):
         run_tiny(tiny, run, "train.steps=2", "train.ema=0.5", resume=True)
     assert {path.name: path.read_bytes() for path in run.glob("*.safetensors")} == before

@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_refused() -> None:
     refused(lambda: PanopticMap(numbers([1]), [SKY]), "must be a tuple of Segment")  # type: ignore[arg-type]
     refused(lambda: PanopticMap(numbers([1]), (Segment(-1, True),)), "label is below 0")
     refused(lambda: PanopticMap(numbers([1]), (Segment(0, True, score=math.nan),)), "score is nan")
-    with pytest.raises(InvalidDataError, match="a label map holds class indexes up to 254, not 255"):
+    with pytest.raises(InvalidDataError, match="a label map can hold class indexes up to 254, not 255"):
         PanopticMap(numbers([1]), (Segment(255, False),)).label_map()
 
 
