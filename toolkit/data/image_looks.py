@@ -60,7 +60,8 @@ def look_of(image: Tensor) -> Look:
     ]
     small = np.stack(colors, axis=-1)
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    spread = small.max(2).astype(np.float32) - small.min(2)
+    lowest, highest = cv2.min(cv2.min(*colors[:2]), colors[2]), cv2.max(cv2.max(*colors[:2]), colors[2])
+    spread = highest.astype(np.float32) - lowest
     edges = np.abs(cv2.Laplacian(gray, cv2.CV_32F)).mean()
     features = (
         float(gray.mean()),
