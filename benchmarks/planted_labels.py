@@ -191,7 +191,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1, help="sets of faults")
     parser.add_argument("--each", type=int, default=4, help="faults of each kind in a set")
     parser.add_argument("--first", type=int, default=40, help="suspects that are looked through")
-    parser.add_argument("--least", type=int, default=18, help="faults that must be among them")
+    parser.add_argument("--least", type=float, default=0.9, help="share of the faults that must be found")
     parser.add_argument("--out", type=Path, help="the report to write; a temporary file when left out")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +228,7 @@ def main() -> int:
                     }
                 )
             )
-            enough = enough and len(found) >= args.least
+            enough = enough and len(found) >= args.least * len(planted.faults)
     return 0 if enough else 1
 
 

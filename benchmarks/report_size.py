@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ import numpy as np
 
 from toolkit.data.loader import EvaluationLoader
 from toolkit.evaluation.driver import Subject, predict_batches
+from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.requests import DataChoice
 from toolkit.evaluation.runs import open_predictions
 from toolkit.models.recorded import RecordedModel
+from toolkit.reporting import measuring, observer
 from toolkit.reporting.measuring import ReportOptions, report_predictions
 
 MOST_SECONDS, MOST_MEGABYTES = 30.0, 10.0
@@ -83,6 +86,20 @@ def write_set(folder: Path, split: str, images: int, seed: int) -> tuple[int, in
     return len(annotations), len(results)
 
 
+def timed(owner: Any, name: str, spent: dict[str, float], what: str) -> None:
+    """Let a function add what it takes to ``spent[what]``."""
+    function: Callable[..., Any] = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[what] = spent.get(what, 0.0) + time.process_time() - began
+
+    setattr(owner, name, call)
+
+
 def main() -> int:
     """Print the measurements as JSON; return 0 if they are within the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -108,15 +125,23 @@ def main() -> int:
         for _ in predict_batches([Subject(RecordedModel(found.files))], loader):
             pass
         reading = time.process_time() - began
+        spent: dict[str, float] = {}
+        timed(ImageStates, "spreads", spent, "seconds of intervals")
+        for module, function in (
+            (observer, "look_of"),
+            (measuring, "other_splits"),
+            (measuring, "find_copies"),
+        ):
+            timed(module, function, spent, "seconds of near-duplicates")
         began = time.process_time()
         page = args.out or folder / "report.html"
         written = report_predictions(path, choice, options=ReportOptions(out=page))
         beyond = time.process_time() - began - reading
         megabytes = written.path.stat().st_size / 1e6
     compared = written.document["data"]["copies"]["compared"]
-    found = {"images": args.images, "others": compared, "objects": objects, "detections": detections}
-    measured = {"seconds of reading": reading, "seconds beyond": beyond, "megabytes": megabytes}
-    print(json.dumps(found | {key: round(value, 1) for key, value in measured.items()}))
+    counts = {"images": args.images, "others": compared, "objects": objects, "detections": detections}
+    measured = {"seconds of reading": reading, "seconds beyond": beyond, **spent, "megabytes": megabytes}
+    print(json.dumps(counts | {key: round(value, 1) for key, value in measured.items()}))
     return 0 if beyond <= MOST_SECONDS and megabytes <= MOST_MEGABYTES else 1
 
 

@@ -28,7 +28,8 @@ from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.protocols import PLAIN, Measurement
 from toolkit.evaluation.report import Report
 from toolkit.models.contract import Model, TrainableModel
-from toolkit.types import Instances, Masks, Prediction, Sample
+from toolkit.models.semantic import SemanticModel
+from toolkit.types import CONFIDENCE, Instances, Masks, Prediction, Sample
 
 CLASSES = ("a", "b", "c", "never seen")
 
@@ -379,3 +380,14 @@ def test_two_processes_measure_like_one(tmp_path: Path) -> None:
         for both in (first, second):
             assert both[0] == one[0]
             assert both[1] == pytest.approx(one[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(("limit", "given"), [(None, True), (2 * 12 * 16, True), (2 * 12 * 16 - 1, False)])
+def test_images_with_too_many_numbers_have_no_probabilities(limit: int | None, given: bool) -> None:
+    model = SemanticModel(nn.Conv2d(3, 2, 1), ("a", "b"))
+    small, large = (Sample(str(n), torch.zeros((3, 12, n), dtype=torch.uint8)) for n in (8, 16))
+    subject = Subject(model, with_confidence=True, confidence_limit=limit)
+    found = [batch.predictions[PLAIN] for batch in predict_batches([subject], [[small], [small, large]])]
+    assert [CONFIDENCE in each.extras for batch in found for each in batch] == [True, given, given]
+    plain = next(predict_batches([Subject(model, confidence_limit=limit)], [[small]]))
+    assert CONFIDENCE not in plain.predictions[PLAIN][0].extras

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from support import bright_boxes, bright_detector
 
 import toolkit
@@ -167,3 +168,20 @@ def test_answers_to_prompts_are_compared_with_the_detector_that_gave_them(tmp_pa
         answers, data="bright", prompts=f"from:{detector}", prompts_above=0.95, device="cpu", progress=False
     )
     assert written.document["errors"]["counts"] == {"missed": 4, "right": 0}
+
+
+def test_suspected_regions_say_how_sure_a_model_with_probabilities_is(tiny: str, tmp_path: Path) -> None:
+    registry.add_path(tiny)
+    plugin, classes = registry.plugins().get("unet"), ("ground", "square")
+    settings = plugin.resolve(plugin.settings)(encoder="original_padded", width=8)
+    torch.manual_seed(0)
+    model = plugin.resolve(plugin.build)(settings, classes)
+    values = settings.model_dump(mode="json")
+    manifest = CheckpointManifest("unet", "semantic", classes, model=values, plugin_version=plugin.version)
+    save_checkpoint(tmp_path / BEST, model.state_dict(), manifest)
+    choice = DataChoice("squares", overrides={"evaluators.iou": {}})
+    suspects = report_run(tmp_path, choice, CPU, options=ReportOptions(resamples=1)).document["suspects"]
+    assert suspects
+    for each in suspects:
+        assert 0.5 <= each["probability"] < 0.99
+        assert "with probability 0." in each["says"]

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=(
             "do not look for near-duplicates, for which the other splits of the dataset are opened, and read"
-            " for up to ten seconds"
+            " for up to five seconds"
         ),
     )
     add_measuring_arguments(parser, whose="with RUN: ", whose_images="")

@@ -54,12 +54,17 @@ def look_of(image: Tensor) -> Look:
     Args:
         image: uint8 ``[3, H, W]``, RGB.
     """
-    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    height, width = pixels.shape[:2]
-    # large enough for the statistics, and the same for all, so that sharpness can be compared
-    small = cv2.resize(pixels, (4 * SIDE, 4 * SIDE), interpolation=cv2.INTER_AREA)
+    height, width = image.shape[1:]
+    # large enough for the statistics, and the same for all, so that sharpness can be compared; by color, as
+    # the colors lie one after the other in memory
+    colors = [
+        cv2.resize(plane, (4 * SIDE, 4 * SIDE), interpolation=cv2.INTER_AREA)
+        for plane in np.ascontiguousarray(image.numpy())
+    ]
+    small = np.stack(colors, axis=-1)
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    spread = small.max(2).astype(np.float32) - small.min(2)
+    lowest, highest = cv2.min(cv2.min(*colors[:2]), colors[2]), cv2.max(cv2.max(*colors[:2]), colors[2])
+    spread = highest.astype(np.float32) - lowest
     edges = np.abs(cv2.Laplacian(gray, cv2.CV_32F)).mean()
     features = (
         float(gray.mean()),

@@ -40,6 +40,8 @@ class Subject:
         with_loss: whether losses are computed too, which needs a trainable model and labels.
         with_confidence: whether predictions should have ``toolkit.types.CONFIDENCE``, if the model provides
             it.
+        confidence_limit: number of pixels of an image times classes above which it is left out, because
+            computing it takes memory for that many numbers; None for no limit.
     """
 
     model: Model
@@ -47,6 +49,13 @@ class Subject:
     autocast: AbstractContextManager[Any] | None = None
     with_loss: bool = False
     with_confidence: bool = False
+    confidence_limit: int | None = None
+
+    def wants_confidence(self, samples: Sequence[Sample]) -> bool:
+        """Whether the predictions of a batch should have it."""
+        numbers = max((sample.size[0] * sample.size[1] for sample in samples), default=0)
+        fits = self.confidence_limit is None or numbers * len(self.model.classes) <= self.confidence_limit
+        return self.with_confidence and fits
 
 
 @dataclass(frozen=True)
@@ -254,7 +263,7 @@ def _forward(
     owner = owner_of(model)
     losses: Any = {}
     learner = model if subject.with_loss and isinstance(model, TrainableModel) else None
-    probabilistic = model.capability(Probabilistic) if subject.with_confidence else None
+    probabilistic = model.capability(Probabilistic) if subject.wants_confidence(samples) else None
     if isinstance(model, Promptable):
         by_protocol = predict_protocols(model, samples)
         losses = learner.loss(samples) if learner else {}

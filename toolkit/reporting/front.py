@@ -59,7 +59,7 @@ def report(
         resamples: bootstrap draws for the intervals; as many as are made in a few seconds when None.
         seed: fixes the draws.
         copies: whether to look for near-duplicates, also in the other splits of the dataset, which are read
-            for up to ten seconds.
+            for up to five seconds.
         progress: whether to count images on standard error.
 
     Raises:

@@ -42,6 +42,9 @@ from toolkit.reporting.written import WrittenReport, page_path, write_report
 from toolkit.runtime.fabric import make_fabric
 from toolkit.visualization.drawing import DRAW_ABOVE
 
+MOST_NUMBERS = 200_000_000
+"""Pixels of an image, times classes, up to which its probabilities are asked for: 0.8 GB."""
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -125,8 +128,10 @@ def report_run(
         measurements = plan_measurements(each.model, evaluators, each.manifest.start_weights)
         alignment = alignment_for(each.model, dataset, f"the model in {each.path}")
         subject = Subject(each.model.to(fabric.device), alignment, fabric.autocast())
-        # the page says how sure the model is of what it sees, where it can
-        subject = measured_by(replace(subject, with_confidence=each is found), measurements)
+        subject = measured_by(subject, measurements)
+        if each is found and not subject.with_confidence:
+            # the page says how sure the model is of what it sees, where it can
+            subject = replace(subject, with_confidence=True, confidence_limit=MOST_NUMBERS)
         observer = Observer(tuple(dataset.classes), with_looks=options.copies) if each is found else None
         name = _short_name(each.path, paths)
         states = ImageStates(measurements, dataset)

@@ -28,7 +28,7 @@ from toolkit.evaluation.requests import OpenedSplit
 from toolkit.reporting.thumbnails import side_by_side
 from toolkit.wording import counted
 
-SECONDS = 10.0
+SECONDS = 5.0
 """How long the images of all other splits may be read."""
 CHUNK = 64
 """Images that are read between two looks at the clock."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from toolkit.reporting.cases import Box
@@ -115,13 +116,13 @@ def _drawn(
     palette: Palette,
 ) -> Picture:
     x0, y0, x1, y1 = part
-    image = sample.image[:, y0:y1, x0:x1].contiguous()
+    image = sample.image[:, y0:y1, x0:x1]
     scale = SIDE / max(image.shape[1:])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[2] * scale))
     image = scale_image(image, size)
     # a prediction has to have something
     instances = Instances.empty(sample.size) if labeled.instances is None else labeled.instances
-    label_map = None if labeled.label_map is None else labeled.label_map[y0:y1, x0:x1].contiguous()
+    label_map = None if labeled.label_map is None else labeled.label_map[y0:y1, x0:x1]
     shown = Prediction(sample.id, (y1 - y0, x1 - x0), label_map, cropped(instances, part))
     picture = overlay(image, scale_labeled(shown, size), classes, palette, letter_height=LETTERS)
     if box is not None:
@@ -147,8 +148,8 @@ def cropped(instances: Instances, part: tuple[int, int, int, int]) -> Instances:
     masks = None
     if kept.masks is not None:
         # one at a time, since all of them may not fit into memory
-        codes = [kept.masks[[i]].dense()[:, y0:y1, x0:x1] for i in range(len(kept))]
-        masks = Masks.joined(size, [Masks.from_dense(code) for code in codes])
+        parts = [coco_mask.decode(code)[y0:y1, x0:x1] for code in kept.masks.to_coco()]
+        masks = Masks.joined(size, [Masks.from_dense(part[None]) for part in parts])
     return replace(
         kept, size=size, boxes_xyxy=boxes[inside], masks=masks, keypoints=None, areas=None, ids=None
     )
