@@ -56,6 +56,7 @@ def segmented(args: argparse.Namespace, seed: int, start: list[str], out: Path) 
         "model.upsampling=nearest",
         "model.width=8",
         f"data.options.size={args.size}",
+        f"data.options.train={args.images}",
         f"train.steps={args.steps}",
         f"train.eval_every={args.steps}",
         f"train.seed={seed}",
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8, help="of the classifier")
     parser.add_argument("--steps", type=int, default=120, help="of the U-Net")
+    parser.add_argument("--images", type=int, default=320, help="that the U-Net learns from")
     parser.add_argument("--size", type=int, default=96, help="of the generated images, in pixels")
     parser.add_argument("--crops", type=int, default=64, help="to which crops are resized, in pixels")
     parser.add_argument("--workers", type=int, default=0)

@@ -109,12 +109,12 @@ def _take_from_checkpoint(
             f"{whose} with the encoder {theirs!r}; expected {encoder!r}, as in this model. Hint:"
             f" {_same_encoder(theirs)}"
         )
-    for key, own in (("mean", model.mean), ("std", model.std)):
+    for key, used in (("mean", model.mean), ("std", model.std)):
         learned = settings.get(key)
-        if isinstance(learned, (list, tuple)) and list(learned) != list(own):
+        if isinstance(learned, (list, tuple)) and list(learned) != list(used):
             raise UsageError(
-                f"{whose}, which was trained with {key} {list(learned)} of the images, not {list(own)}. Hint:"
-                f" add model.{key}={list(learned)}"
+                f"{whose}, which was trained with {key} {list(learned)} of the images, not {list(used)}."
+                f" Hint: add model.{key}={list(learned)}"
             )
     found = _read(path, part, encoder, depth)
     # timm fills an encoder and leaves random values where the file has none
@@ -138,7 +138,7 @@ def _take_from_checkpoint(
 def _content(value: Tensor) -> tuple[tuple[int, ...], bytes]:
     """Shape and numbers, to recognize a tensor whatever it is called."""
     numbers = value.detach().cpu().contiguous().double().numpy()
-    return tuple(value.shape), hashlib.sha256(numbers).digest()
+    return tuple(value.shape), hashlib.sha256(numbers.tobytes()).digest()
 
 
 def _bare_name(encoder: str) -> str:
