@@ -62,4 +62,5 @@ def _pattern(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:
     rows, columns = np.mgrid[:32, :32]
     wave = np.sin((rows if label < 5 else columns) * rng.uniform(0.5, 0.9) + rng.uniform(0, 6))
     image = color[:, None, None] * (0.7 + 0.3 * wave) + rng.normal(0, 15, (3, 32, 32))
-    return image.clip(0, 255).astype(np.uint8).reshape(-1)
+    values: NDArray[np.uint8] = image.clip(0, 255).astype(np.uint8).reshape(-1)
+    return values

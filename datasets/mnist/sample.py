@@ -54,6 +54,7 @@ def _digit(rng: np.random.Generator, label: int) -> NDArray[np.uint8]:
     cv2.putText(canvas, str(label), (5, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, int(rng.integers(1, 4)))
     center = (SIZE / 2, SIZE / 2)
     move = cv2.getRotationMatrix2D(center, float(rng.uniform(-15, 15)), float(rng.uniform(0.8, 1.15)))
-    move[:, 2] += rng.uniform(-2, 2, 2)
+    move = move + np.array([[0, 0, rng.uniform(-2, 2)], [0, 0, rng.uniform(-2, 2)]])
     turned = cv2.warpAffine(canvas, move, (SIZE, SIZE)).astype(int) + rng.integers(0, 20, (SIZE, SIZE))
-    return turned.clip(0, 255).astype(np.uint8)
+    digit: NDArray[np.uint8] = turned.clip(0, 255).astype(np.uint8)
+    return digit

@@ -18,19 +18,19 @@ class SimpleSettings(Settings):
     then a hidden layer and the classes.
     """
 
-    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64), min_length=1)
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(16, 32, 64), min_length=1)
     """Channels of each convolution."""
-    kernel: int = Field(3, ge=1)
+    kernel: int = Field(default=3, ge=1)
     """Height and width of the convolutions' kernels."""
-    stride: int = Field(1, ge=1)
+    stride: int = Field(default=1, ge=1)
     """Stride of the convolutions."""
-    padding: int | None = Field(None, ge=0)
+    padding: int | None = Field(default=None, ge=0)
     """Zeros around the image for each convolution; `null` means half of the kernel, which keeps the size."""
-    pool: int = Field(2, ge=1)
+    pool: int = Field(default=2, ge=1)
     """Height and width of the windows of max pooling."""
-    pool_stride: int | None = Field(None, ge=1)
+    pool_stride: int | None = Field(default=None, ge=1)
     """Stride of max pooling; `null` means that of its windows."""
-    hidden: int = Field(128, ge=1)
+    hidden: int = Field(default=128, ge=1)
     """Values in the hidden layer."""
 
 

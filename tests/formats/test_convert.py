@@ -261,6 +261,9 @@ def test_what_has_no_place(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'a' has a label map but no objects. Hint: use --to masks"):
         convert(semantic, "coco", tmp_path)
     assert torch.equal(convert(semantic, "masks", tmp_path / "m")[0][0].label_map, semantic[0].label_map)
+    of_another_task = Given([Sample("a", semantic[0].image, extras={"count": 3})])
+    with pytest.raises(DataError, match="'a' has neither objects nor a label map, which are all that these"):
+        convert(of_another_task, "coco", tmp_path)
     classes = tuple(f"c{i}" for i in range(255))
     with pytest.raises(DataError, match="can hold 255 classes, including the background, not 256"):
         convert(

@@ -156,6 +156,11 @@ def regions_of(sample: Sample) -> list[Region]:
         DataError: when the sample has no instances.
     """
     instances = sample.instances
+    if instances is None and sample.label_map is None:
+        raise DataError(
+            f"sample {sample.id!r} has neither objects nor a label map, which are all that these formats"
+            " hold. Hint: convert a dataset for another task (toolkit data list)"
+        )
     if instances is None:
         raise DataError(
             f"sample {sample.id!r} has a label map but no objects. Hint: use --to masks, the only format"

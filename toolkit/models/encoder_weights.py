@@ -6,6 +6,7 @@ They are downloaded from the Hugging Face Hub, as the libraries do, or read from
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,21 +110,36 @@ def _take_from_checkpoint(
             f"{whose} with the encoder {theirs!r}; expected {encoder!r}, as in this model. Hint:"
             f" {_same_encoder(theirs)}"
         )
-    for key, own in (("mean", model.mean), ("std", model.std)):
+    for key, used in (("mean", model.mean), ("std", model.std)):
         learned = settings.get(key)
-        if isinstance(learned, (list, tuple)) and list(learned) != list(own):
+        if isinstance(learned, (list, tuple)) and list(learned) != list(used):
             raise UsageError(
-                f"{whose}, which was trained with {key} {list(learned)} of the images, not {list(own)}. Hint:"
-                f" add model.{key}={list(learned)}"
+                f"{whose}, which was trained with {key} {list(learned)} of the images, not {list(used)}."
+                f" Hint: add model.{key}={list(learned)}"
             )
-    report = _take(model, part, encoder, _read(path, part, encoder, depth), str(path))
-    if report.missing or report.mismatched:
+    found = _read(path, part, encoder, depth)
+    # timm fills an encoder and leaves random values where the file has none
+    theirs_by_content = {_content(value) for value in read_foreign(path).values()}
+    found = {key: value for key, value in found.items() if _content(value) in theirs_by_content}
+    own = part.state_dict()
+    wrong = [
+        key
+        for key, value in own.items()
+        if not key.endswith(COUNT) and (key not in found or found[key].shape != value.shape)
+    ]
+    if wrong:
         raise CheckpointError(
-            f"{whose}, whose encoder is not {encoder!r} as in this model:"
-            f" {len(report.missing) + len(report.mismatched)} of its {len(part.state_dict())} tensors are"
-            " missing or of another shape. Hint: set model.… as it was when these weights were trained"
+            f"{whose}, whose encoder is not {encoder!r} as in this model: {len(wrong)} of its {len(own)}"
+            f" tensors are missing or of another shape, such as {wrong[0]}. Hint: set model.… as it was when"
+            " these weights were trained"
         )
-    return report
+    return _take(model, part, encoder, found, str(path))
+
+
+def _content(value: Tensor) -> tuple[tuple[int, ...], bytes]:
+    """Shape and numbers, to recognize a tensor whatever it is called."""
+    numbers = value.detach().cpu().contiguous().double().numpy()
+    return tuple(value.shape), hashlib.sha256(numbers.tobytes()).digest()
 
 
 def _bare_name(encoder: str) -> str:
