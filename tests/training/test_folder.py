@@ -10,6 +10,7 @@ import pytest
 
 from toolkit.cli import main
 from toolkit.config import RunSettings, resolve
+from toolkit.config.tree import read_yaml
 from toolkit.errors import ConfigError, UsageError
 from toolkit.runtime.locks import LOCK_FILE, locked
 from toolkit.training.folder import (
@@ -19,6 +20,7 @@ from toolkit.training.folder import (
     config_of_run,
 )
 from toolkit.training.log import read_metrics
+from toolkit.training.loop import train
 from toolkit.training.state import RESUME_FILE
 
 LEFT = (
@@ -324,3 +326,19 @@ def test_settings_that_a_run_kept_in_another_form_are_an_error(tiny: str, tmp_pa
     fill(tmp_path, CONFIG_FILE, config=f"plugin: tiny\n{wrong}\n")
     with pytest.raises(ConfigError, match=rf"{CONFIG_FILE}.*{wrong.partition(':')[0]}: expected"):
         as_before(tmp_path, settings(tiny, "train.steps=null"))
+
+
+def test_the_settings_that_a_run_kept_are_read_once(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings(tiny, "train.steps=1", "train.workers=0", "train.device=cpu")
+    train(given, tmp_path / "run")
+    reads: list[Path] = []
+
+    def counting(path: Path) -> Any:
+        reads.append(path)
+        return read_yaml(path)
+
+    monkeypatch.setattr("toolkit.training.folder.read_yaml", counting)
+    assert train(given, tmp_path / "run", resume=True).finished
+    assert reads == [tmp_path / "run" / CONFIG_FILE]

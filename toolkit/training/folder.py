@@ -87,8 +87,27 @@ def config_of_run(run: Path) -> Path:
     return path
 
 
-def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
+def kept_settings(run: Path) -> Tree:
+    """The settings that a run was started with, as saved in its folder.
+
+    Raises:
+        UsageError: when there are none, so that there is nothing to resume.
+        ConfigError: when they cannot be read.
+    """
+    path = config_of_run(run)
+    tree: Tree = forget_text(read_yaml(path))
+    check_sections(tree, str(path))
+    return tree
+
+
+def check_folder(run: Path, settings: RunSettings, resume: bool, before: Tree | None = None) -> None:
     """Check that a new run overwrites nothing, and that a resumed one exists and has compatible settings.
+
+    Args:
+        run: the folder.
+        settings: settings of the run.
+        resume: whether to resume it.
+        before: its ``kept_settings``, if they have been read already.
 
     Raises:
         UsageError: says which command or settings to change, or that another process is at work there.
@@ -108,13 +127,11 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             f"{run} cannot be resumed: it has weights, but its state, {RESUME_FILE}, is missing. Hint:"
             f" start a new run from them, with weights={run} and another --out"
         )
-    before, now = (
-        _comparable(_read(config_of_run(run), settings)),
-        _comparable(settings.model_dump(mode="json")),
-    )
-    changed = [key for key in now | before if before.get(key) != now.get(key) and not may_change(key)]
+    kept = _typed(kept_settings(run) if before is None else before, settings)
+    old, now = _comparable(kept), _comparable(settings.model_dump(mode="json"))
+    changed = [key for key in now | old if old.get(key) != now.get(key) and not may_change(key)]
     if changed:
-        shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
+        shown = "; ".join(f"{key} was {old.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
         raise UsageError(
             f"{run} cannot be resumed with other settings: {shown}. Hint: leave these out, or start a new"
             " run with another --out"
@@ -130,17 +147,15 @@ def _has_learned(run: Path) -> bool:
     return any(manifest is not None and manifest.step > 0 for manifest in saved)
 
 
-def as_before(run: Path, settings: RunSettings) -> RunSettings:
+def as_before(run: Path, settings: RunSettings, before: Tree | None = None) -> RunSettings:
     """Settings in which everything left to the toolkit is as when the run was started: its length and batch
-    size, if the settings give none, and its start weights.
+    size, if the settings give none, and its start weights; arguments as for ``check_folder``.
 
     Raises:
         UsageError: when there is nothing to resume.
         ConfigError: when a value saved by the run is not a valid setting.
     """
-    config = config_of_run(run)
-    before: Tree = forget_text(read_yaml(config))
-    check_sections(before, str(config))
+    before = kept_settings(run) if before is None else before
     known: Tree = {}
     if settings.weights == AUTO and "weights" in before:
         known["weights"] = before["weights"]
@@ -151,7 +166,8 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
         known.setdefault("train", {})["batch_size"] = length["batch_size"]
     if not known:
         return settings
-    settings = validate(type(settings), merge(settings.model_dump(mode="json"), known), source=str(config))
+    given = settings.model_dump(mode="json")
+    settings = validate(type(settings), merge(given, known), source=str(run / CONFIG_FILE))
     return settings
 
 
@@ -163,9 +179,8 @@ def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
+def _typed(tree: Tree, settings: RunSettings) -> Mapping[str, Any]:
     """The settings of a run; settings that its version of the toolkit did not have get their defaults."""
-    tree: Tree = forget_text(read_yaml(config))
     try:
         return type(settings).model_validate(tree).model_dump(mode="json")
     except ValidationError:  # of another plugin or dataset, for example

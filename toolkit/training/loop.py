@@ -27,7 +27,7 @@ from toolkit.runtime.locks import locked
 from toolkit.runtime.processes import check_meeting_point, failing_together, share_buffers
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS
-from toolkit.training.folder import CONFIG_FILE, as_before, check_folder
+from toolkit.training.folder import CONFIG_FILE, as_before, check_folder, kept_settings
 from toolkit.training.gradients import measure_update
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.label_file import label_lines
@@ -74,8 +74,9 @@ def train(
         ToolkitError: whatever is wrong with plugin, data, weights or disk.
     """
     run = Path(run)
+    before = kept_settings(run) if resume else None
     if resume:
-        settings = as_before(run, settings)
+        settings = as_before(run, settings, before)
     options = settings.train
     fabric = make_fabric(
         accelerator=options.device,
@@ -84,7 +85,7 @@ def train(
         num_nodes=options.num_nodes,
     )
     if is_first_process():
-        check_folder(run, settings, resume)
+        check_folder(run, settings, resume, before)
         check_meeting_point(options.devices * options.num_nodes)
     fabric.launch()
     with ExitStack() as stack:
