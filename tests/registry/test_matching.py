@@ -21,15 +21,27 @@ LEARNS_FROM = {
     "instance": {"instance"},
     "promptable": {"promptable"},
     "panoptic": {"panoptic", "instance"},  # objects are segments of things
+    "classification": {"classification"},
 }
 MEASURED_BY = {
     "semantic": {"iou"},
     "instance": {"iou", "coco"},
     "promptable": {"iou", "coco", "objects"},
     "panoptic": {"iou", "coco", "pq"},
+    "classification": {"accuracy"},
 }
-NEEDS = {"semantic": "label_map", "instance": "instances", "promptable": "instances"}
-PREDICTS = {"semantic": "label_map", "instance": "instances", "promptable": "answers or instances"}
+NEEDS = {
+    "semantic": "label_map",
+    "instance": "instances",
+    "promptable": "instances",
+    "classification": "class_probabilities",
+}
+PREDICTS = {
+    "semantic": "label_map",
+    "instance": "instances",
+    "promptable": "answers or instances",
+    "classification": "class_probabilities",
+}
 NAMES = sorted(plugin.name for plugin in registry.plugins())
 
 
