@@ -15,7 +15,9 @@ from support.commands import run_command, train_words
 from support.small_settings import MODELS
 from torch import Tensor, nn
 
+from toolkit import registry
 from toolkit.config import TrainSettings, resolve
+from toolkit.data.dataset import draw_sample
 from toolkit.errors import ConfigError, TrainingError, UsageError
 from toolkit.models.building import build_model
 from toolkit.models.parts import top_parts
@@ -160,13 +162,12 @@ def test_every_plugin_can_be_frozen_and_unfrozen(name: str, tmp_path: Path) -> N
     if missing := case.manifest.missing_requirements():
         pytest.skip(f"needs {', '.join(missing)}")
     fixed = {"steps": 3, "batch_size": 2, "workers": 0, "device": "cpu", "lr": 1e-3}
-    tree = {
-        "model": case.settings,
-        "weights": "none",
-        "data": {"options": {"size": 64, "train": 4, "val": 1}},
-        "train": fixed,
-    }
-    settings = resolve(plugin=name, data="shapes", overrides=tree)
+    data, section = "shapes", {"options": {"size": 64, "train": 4, "val": 1}}
+    if registry.task_of(case.manifest).name == "classification":
+        draw_sample(registry.datasets().get("image-folder"), tmp_path / "images")
+        data, section = "image-folder", {"dir": str(tmp_path / "images")}
+    tree = {"model": case.settings, "weights": "none", "data": section, "train": fixed}
+    settings = resolve(plugin=name, data=data, overrides=tree)
     dataset = open_splits(settings, case.task).train
     seed_everything(settings.train.seed, "model")
     start = build_model(case.manifest, settings.model, dataset.classes)
@@ -177,7 +178,7 @@ def test_every_plugin_can_be_frozen_and_unfrozen(name: str, tmp_path: Path) -> N
     assert inside < set(before)
     for folder, more in (("frozen", {}), ("unfrozen", {"unfreeze_at": 1})):
         words = {**tree, "train": {**fixed, "freeze": part, **more}}
-        train(resolve(plugin=name, data="shapes", overrides=words), tmp_path / folder)
+        train(resolve(plugin=name, data=data, overrides=words), tmp_path / folder)
     still, moved = (
         changed(before, weights(tmp_path / "frozen")),
         changed(before, weights(tmp_path / "unfrozen")),
