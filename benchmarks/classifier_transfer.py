@@ -22,7 +22,6 @@ from scipy import stats
 
 import toolkit
 from toolkit import registry
-from toolkit.data.dataset import draw_sample
 from toolkit.training.log import read_metrics
 
 START = {
@@ -102,20 +101,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--encoder", default="test_resnet", help="a model of timm")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=8, help="of the classifier")
-    parser.add_argument("--steps", type=int, default=120, help="of the U-Net")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5])
+    parser.add_argument("--epochs", type=int, default=6, help="of the classifier")
+    parser.add_argument("--steps", type=int, default=60, help="of the U-Net")
     parser.add_argument("--images", type=int, default=320, help="that the U-Net learns from")
-    parser.add_argument("--size", type=int, default=96, help="of the generated images, in pixels")
-    parser.add_argument("--crops", type=int, default=64, help="to which crops are resized, in pixels")
+    parser.add_argument("--size", type=int, default=64, help="of the generated images, in pixels")
+    parser.add_argument("--crops", type=int, default=32, help="to which crops are resized, in pixels")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     figures: dict[str, list[float]] = {name: [] for name in START}
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        draw_sample(registry.datasets().get("image-folder"), root / "crops")
-        for seed in range(args.seeds):
+        draw = registry.datasets().get("image-folder")
+        draw.resolve(draw.sample)(root / "crops", size=args.size)
+        for seed in args.seeds:
             classifier = root / f"classifier-{seed}"
             top1 = pretrained(args, seed, root / "crops", classifier)
             for name, start in START.items():

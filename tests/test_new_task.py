@@ -98,7 +98,7 @@ def test_comparing_says_which_way_is_better(
     assert "mae (lower is better)" in capsys.readouterr().out
 
 
-def test_it_infers_writes_and_draws(run: Path, tmp_path: Path) -> None:
+def test_it_infers_writes_and_draws(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     dataset = (
@@ -111,6 +111,7 @@ def test_it_infers_writes_and_draws(run: Path, tmp_path: Path) -> None:
     assert (
         main(["infer", str(run), str(photos), "--out", str(out), "--plugin", DEPTH, "--device", "cpu"]) == 0
     )
+    assert "eval --predictions" not in capsys.readouterr().out, "which does not read this"
     found = np.load(out / "depth" / "1.npy")
     expected = load(run, device="cpu").predict(str(photos / "1.png")).extras["depth"].values
     np.testing.assert_array_equal(found, expected.numpy())

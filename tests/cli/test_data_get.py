@@ -73,7 +73,7 @@ def test_sets_that_cannot_be_fetched_say_where_to_go(capsys: pytest.CaptureFixtu
         assert part in message
 
 
-@pytest.mark.parametrize("name", ["masks", "yolo", "labelme"])
+@pytest.mark.parametrize("name", ["masks", "yolo", "labelme", "image-folder"])
 def test_sets_that_users_bring_have_nothing_to_fetch(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "get", name]) == 1
     message = capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     first, found, _, measure = printed.out.splitlines()
     assert measure == f"  toolkit eval --predictions {tmp_path / 'out'} --data masks --data-dir FOLDER"
     assert first.endswith(f"results in {tmp_path / 'out'}")
-    assert re.fullmatch(r"found: \d+ % (ground|square)(, (\d+|< 1) % (ground|square))?", found)
+    assert re.fullmatch(r"found: \d+% (ground|square)(, (\d+|< 1)% (ground|square))?", found)
     assert printed.err == ""
     expected = [
         "about.json",

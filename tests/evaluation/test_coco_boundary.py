@@ -37,7 +37,7 @@ def test_boundaries_are_what_erosion_takes_away() -> None:
             for mask, code in zip(instances.masks.dense().numpy(), instances.masks.to_coco(), strict=True):
                 assert (
                     coco_mask.decode(boundary(code)) == naive_boundary(mask, 4)
-                ).all()  # 2 % of a diagonal of 200
+                ).all()  # 2% of a diagonal of 200
 
 
 class NaiveBoundaryEval(COCOeval):

@@ -56,6 +56,7 @@ FAMILIES = {
     "deeplabv3": Family("deeplabv3", "shapes", MODELS["deeplabv3"].settings, SHAPES),
     "deeplabv3plus": Family("deeplabv3plus", "shapes", MODELS["deeplabv3plus"].settings, SHAPES),
     "maskrcnn": Family("maskrcnn", "shapes", MODELS["maskrcnn"].settings, SHAPES),
+    "classifier": Family("classifier", "image-folder", MODELS["classifier"].settings, lr=0.01),
     "sam2": Family("sam2", "labpics", {**MODELS["sam2"].settings, "corrections": 0}, lr=0.001),
 }
 STEPS = 40
@@ -74,7 +75,8 @@ def _drawn(name: str, parent: Path) -> Path:
     folder = parent / name
     folder.mkdir()
     manifest = registry.datasets().get(name)
-    manifest.resolve(manifest.sample)(folder, train=8, test=4, size=64)
+    held_out = "test" if "test" in manifest.splits else manifest.val_split
+    manifest.resolve(manifest.sample)(folder, train=8, size=64, **{held_out: 4})
     return folder
 
 

@@ -156,19 +156,32 @@ def run(args: argparse.Namespace) -> int:
         frames=frames,
         resume=args.resume,
     )
-    for line in _closing(args, summary, out, has_classes=predictor.model.capability(Promptable) is None):
+    has_classes = predictor.model.capability(Promptable) is None
+    for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
     return 3 if summary.failed else 0
 
 
-def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_classes: bool) -> Iterator[str]:
+def _in_files(predictor: Predictor) -> bool:
+    """Whether results are label maps or objects, which `toolkit eval --predictions` reads; a task of a plugin
+    may have others.
+    """
+    from toolkit import registry
+    from toolkit.types import FIELDS
+
+    task = predictor.about.get("task")
+    known = [each for each in registry.tasks() if each.name == task]
+    return all(set(FIELDS) & set(each.predicts) for each in known)
+
+
+def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurable: bool) -> Iterator[str]:
     """The commands that come next: try skipped images again, and evaluate the results."""
     from toolkit.cli.next_steps import FOLDER, next_lines, plugin_options
 
     if summary.failed:
         again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
         yield from next_lines(again, title="To try the skipped images again:")
-    if summary.done and has_classes:
+    if summary.done and measurable:
         data = "masks" if summary.found.pixels else "coco"
         measure = ["eval", "--predictions", str(out), "--data", data, "--data-dir", FOLDER]
         yield from next_lines(measure, title="To evaluate the results, if you have labels:")
