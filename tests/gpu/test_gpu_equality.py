@@ -29,11 +29,11 @@ from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 pytestmark = pytest.mark.usefixtures("plain_fp32")
 
-LOSS = {"semantic": 1e-4, "instance": 0.02, "promptable": 0.01}
+LOSS = {"semantic": 1e-4, "classification": 1e-4, "instance": 0.02, "promptable": 0.01}
 """How far the loss on a GPU may be from that on the CPU, relative to it, by task. Where it rests on choices,
 rounding can turn one: of two proposals that are as good, or of the pixel that a correction clicks on."""
 
-GRADIENT = {"semantic": 1e-3, "instance": 0.1, "promptable": 0.1}
+GRADIENT = {"semantic": 1e-3, "classification": 1e-3, "instance": 0.1, "promptable": 0.1}
 """Likewise the norm of the difference of the gradients, relative to the norm of the gradient."""
 
 FIGURE = 0.01
