@@ -65,7 +65,7 @@ def test_a_models_own_prediction_becomes_one() -> None:
     assert found.palette == class_palette(model.classes)
     assert found.plot().size == (50, 40)
     bare = ImagePrediction.of(Prediction("a", (40, 50), torch.zeros(40, 50).byte()), sample, classes=())
-    assert repr(bare) == "ImagePrediction('a', 40x50, 100 % 0)"
+    assert repr(bare) == "ImagePrediction('a', 40x50, 100% 0)"
     bare.plot()
     with pytest.raises(
         InvalidDataError, match=r"Prediction\('b', 4x4, label_map\) is not of the image of Sample"
@@ -81,7 +81,7 @@ def test_its_repr_is_a_line(photo: Path) -> None:
     black = np.zeros((4, 6, 3), np.uint8)
     assert repr(objects(black)) == "ImagePrediction('image', 4x6, 0 instances)"
     assert repr(objects(photo, draw_above=0.9)).endswith("2 instances: none to be drawn; 2 below 0.9)")
-    assert repr(semantic(black + 255)) == "ImagePrediction('image', 4x6, 100 % bright)"
+    assert repr(semantic(black + 255)) == "ImagePrediction('image', 4x6, 100% bright)"
     assert len(repr([objects(photo)] * 3)) < 500
 
 

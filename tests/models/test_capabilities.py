@@ -36,6 +36,7 @@ from toolkit.models.prompted import PromptedModel
 WINDOWED = Path(__file__).resolve().parents[1] / "support" / "windowed.py"
 ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Probabilistic, Promptable, Trackable)
 DECLARED = {
+    "classifier": {Inspectable},
     "unet": {Tileable, Inspectable, Probabilistic},
     "deeplabv3": {Tileable, Inspectable, Probabilistic},
     "deeplabv3plus": {Tileable, Inspectable, Probabilistic},

@@ -16,7 +16,7 @@ READS_ITSELF = {
     "toolkit.data.checks": "hashes photos that have been read",
     "toolkit.formats.convert": "copies photos that have been read",
     "toolkit.training.data_record": "hashes photos that have been read",
-    "toolkit.checkpoints": "hashes a checkpoint that has been opened",
+    "toolkit.checkpoints.files": "hashes a checkpoint that has been opened",
     "toolkit.runtime.torch_files": "looks at the first byte of a file that was checked",
     "toolkit.runtime.weight_files": "looks at the first bytes of files that check_file has let through",
     "toolkit.plugins.maskrcnn.interop.weights": "looks at the first bytes of files that were checked",
