@@ -101,7 +101,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--encoder", default="test_resnet", help="a model of timm")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--epochs", type=int, default=6, help="of the classifier")
     parser.add_argument("--steps", type=int, default=60, help="of the U-Net")
     parser.add_argument("--images", type=int, default=320, help="that the U-Net learns from")
