@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 
 import pytest
 
-from toolkit.wording import counted, in_words, quoted, some
+from toolkit.config.tree import parse_words
+from toolkit.wording import counted, in_words, list_setting, quoted, some
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,18 @@ def test_the_first_of_several_names(count: int, most: int, words: str) -> None:
     assert some([str(n) for n in range(count)], most, separator="; ") == words.replace(", ", "; ").replace(
         "1;200", "1,200"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        (["cat", "dog"], "'classes=[cat,dog]'"),
+        (["1", "é_2-a"], "'classes=[1,é_2-a]'"),
+        (["black dog", "a,b", "it's", 'x"]'], None),
+        ([], "'classes=[]'"),
+    ],
+)
+def test_settings_that_are_lists_survive_a_shell(values: list[str], word: str | None) -> None:
+    found = list_setting("classes", values)
+    assert word in (found, None)
+    assert [str(value) for value in parse_words(shlex.split(found))["classes"]] == values

@@ -4,8 +4,10 @@ module may use it.
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import re
 import shlex
 from collections.abc import Iterable
 
@@ -43,6 +45,14 @@ def quoted(path: str | os.PathLike[str]) -> str:
     """A path in a sentence: in quotes if it contains spaces, so that it can be pasted into a command."""
     text = os.fspath(path)
     return shlex.quote(text) if any(character.isspace() for character in text) else text
+
+
+def list_setting(key: str, values: Iterable[str]) -> str:
+    """A setting that is a list of names, as it can be pasted into any shell: ``'classes=[cat,"black dog"]'``."""
+    items = (
+        each if re.fullmatch(r"[\w-]+", each) else json.dumps(each, ensure_ascii=False) for each in values
+    )
+    return shlex.quote(f"{key}=[{','.join(items)}]")
 
 
 def some(names: Iterable[str], most: int = 5, *, separator: str = ", ") -> str:

@@ -107,7 +107,7 @@ class Mnist(Dataset):
             raise DataError(
                 f"{self._files[1]} has the label {int(labels.max())}; expected 0 to {len(self.classes) - 1}"
                 " for"
-                f" {len(self.classes)} classes. Hint: name all of them with data.options.classes=[…]"
+                f" {len(self.classes)} classes. Hint: name all of them with 'data.options.classes=[…]'"
             )
         return images, labels
 

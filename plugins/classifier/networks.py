@@ -118,7 +118,7 @@ def vgg16_network(classes: int, size: Size, *, norm: Norm = "none", dropout: flo
     if min(size) < 32:
         raise ConfigError(
             f"model.size: vgg16 halves images five times, so {size[0]} × {size[1]} pixels are too few. Hint:"
-            " set model.size to 32 × 32 or more, such as model.size=[32,32]"
+            " set model.size to 32 × 32 or more, such as 'model.size=[32,32]'"
         )
     network: nn.Module = (vgg16 if norm == "none" else vgg16_bn)(num_classes=classes, dropout=dropout)
     replace_batch_norms(network, norm)

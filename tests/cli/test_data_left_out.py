@@ -123,9 +123,9 @@ def test_faults_of_all_splits_and_between_them_are_told_at_once(
     assert code == 1
     faults = [line for line in lines if ": error: " in line]
     expected = [
-        ("train", "not there: 1 (lost-train.png)"),
+        ("train", "that do not exist: 1 (lost-train.png)"),
         ("train", "reaches 62, outside the image of 26 x 20 pixels: 1 of 2 points"),
-        ("val", "not there: 1 (lost-val.png)"),
+        ("val", "that do not exist: 1 (lost-val.png)"),
         ("val", "reaches 62"),
         ("val", "its classes are in a different order than those of train: pan, pot; not pot, pan"),
         ("val", "1 photo is also in train, so the splits are not independent: same"),

@@ -25,8 +25,7 @@ def test_it_says_where_the_report_is(ground: Path, capsys: pytest.CaptureFixture
     words = ["report", "--predictions", str(ground), "--data", "shapes", "--out", str(out), "--workers", "0"]
     assert main([*words, "--resamples", "30", "val=3", "data.options.size=32", "evaluators.iou={}"]) == 0
     assert (
-        capsys.readouterr().out
-        == f"The report is {out}; the same figures are in {out.with_suffix('.json')}\n"
+        capsys.readouterr().out == f"The report is {out}; the same content is in {out.with_suffix('.json')}\n"
     )
     document = json.loads(out.with_suffix(".json").read_text())
     assert document["data"]["images"] == 3

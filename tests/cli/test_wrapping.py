@@ -33,11 +33,11 @@ def test_commands_paths_and_output_for_programs_are_never_broken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "a folder with spaces and a name that is too long for a line of the terminal"
-    words = ["data", "sample", "labpics", "--data-dir", str(folder)]
+    words = ["data", "sample", "mnist", "--data-dir", str(folder)]
     code, shown = on_terminal(words, monkeypatch)
     assert code == 0
     assert f"'{folder}'\n" in shown
-    assert f"Check them with:\n  toolkit data check labpics --data-dir '{folder}'\n" in shown
+    assert f"Check them with:\n  toolkit data check mnist --data-dir '{folder}'\n" in shown
     words = ["summary", "unet", "--json", "encoder=original", "width=4", "--size", "64x64"]
     code, shown = on_terminal(words, monkeypatch, columns=40)
     assert code == 0

@@ -37,7 +37,7 @@ def test_labels_of_another_task_are_not_counted() -> None:
     train.instances = torch.zeros(2, dtype=torch.int64)
     assert told(train=train) == []
     train.without_instances = 20
-    assert told(train=train)[0][1].startswith("classes with fewer than 10 examples to learn from: 2 (a: 0; b")
+    assert told(train=train)[0][1].startswith("classes with fewer than 10 training examples: 2 (a: 0; b")
 
 
 def test_copies_within_a_split() -> None:

@@ -223,7 +223,7 @@ def test_classes_that_nobody_asked_for_are_not_merged(tmp_path: Path) -> None:
     assert len(balloons(tmp_path)[0].instances) == 3
     put(tmp_path / "train", [region(TRIANGLE, kind=1), region(TRIANGLE, kind=2)])
     with pytest.raises(
-        DataError, match=r"'kind' with 2 values \(1, 2\), .* set attribute=kind classes=\[1,2\]"
+        DataError, match=r"'kind' with 2 values \(1, 2\), .* set attribute=kind 'classes=\[1,2\]'"
     ):
         balloons(tmp_path)
     assert balloons(tmp_path, attribute="kind", classes=["1", "2"])[0].instances.labels.tolist() == [0, 1]

@@ -158,7 +158,7 @@ def test_what_makes_no_pair_is_refused() -> None:
     boxes = Instances(SIZE, torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([1]), scores=torch.ones(1))
     with pytest.raises(UsageError, match="predicts no masks of objects"):
         PanopticPair(semantic, Given(("cup", "box"), None, boxes)).predict([IMAGE])
-    with pytest.raises(UsageError, match=r"nothing is stuff. Hint: name the things with things=\[NAME"):
+    with pytest.raises(UsageError, match=r"nothing is stuff. Hint: name the things with 'things=\[NAME"):
         PanopticPair(Given(("cup",), SKY, None), Given(("cup",), None, None))
     with pytest.raises(UsageError, match="things names mug, but the classes of the two runs are background"):
         PanopticPair(semantic, detector, PanopticSettings(things=("mug",)))

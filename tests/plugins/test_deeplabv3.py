@@ -28,7 +28,11 @@ from toolkit.types import VOID, Sample
 CLASSES = ("ground", "tree", "sky")
 SMALL = {"encoder": "tu-test_resnet", "channels": 8, "atrous_rates": (1, 2, 3)}
 PLUGINS = ("deeplabv3", "deeplabv3plus")
-TORCHVISION = [("resnet50", 8), ("resnet101", 8), ("mobilenet_v3_large", 16)]
+TORCHVISION = [
+    ("resnet50", 8),
+    pytest.param("resnet101", 8, marks=pytest.mark.slow),
+    ("mobilenet_v3_large", 16),
+]
 
 
 def small(plugin: str = "deeplabv3", **options: Any) -> SemanticModel:

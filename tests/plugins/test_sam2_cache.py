@@ -100,7 +100,8 @@ def mirrored(sample: Sample) -> Sample:
     ("steps", "precision", "settings"),
     [
         pytest.param(50, "fp16", {"trainable": "decoder"}, marks=pytest.mark.slow),
-        (50, "fp32", {"trainable": "decoder"}),
+        pytest.param(50, "fp32", {"trainable": "decoder"}, marks=pytest.mark.slow),
+        (20, "fp32", {"trainable": "decoder"}),
         (15, "fp16", {"trainable": "decoder+neck"}),
         (10, "fp32", {"trainable": "decoder", "preset": "sam2", "corrections": 1}),
     ],

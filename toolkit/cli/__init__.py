@@ -29,7 +29,7 @@ COMMANDS = {
     "train": "train a model on a dataset",
     "eval": "evaluate a run, or predictions from any source, on a dataset",
     "compare": "evaluate runs on the same images, side by side, with confidence intervals",
-    "report": "write a page with a run's figures, its errors, and the labels that may be wrong",
+    "report": "write a page with a run's metrics, its errors, and the labels that may be wrong",
     "infer": "run a trained model over images and folders",
     "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to evaluate",
     "track": "track objects through a video with a promptable model",

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def add_run_or_predictions(parser: argparse.ArgumentParser) -> None:
     """The arguments for what to evaluate: ``RUN``, or ``--predictions PATH`` with ``--label-values``."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
-    what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
+    what = (
+        "instead of RUN: a folder that `toolkit infer` wrote, a folder of label images, a predictions.json, a"
+        " list of COCO results, or COCO panoptic results"
+    )
     parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
     parser.add_argument(
         "--label-values",

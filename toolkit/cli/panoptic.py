@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=(
             "images and folders to predict, as for `toolkit infer`; without any, the pair is evaluated on a"
             " dataset; key=value changes a setting: score_threshold=0.5, overlap_threshold=0.5,"
-            " stuff_area=4096 (pixels), things=[NAME,…]"
+            " stuff_area=4096 (pixels), 'things=[NAME,…]'"
         ),
     )
     parser.add_argument(

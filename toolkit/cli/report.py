@@ -21,7 +21,7 @@ from toolkit.cli.options import (
 )
 from toolkit.wording import quoted
 
-SUMMARY = "write a page with a run's figures, its errors, and the labels that may be wrong"
+SUMMARY = "write a page with a run's metrics, its errors, and the labels that may be wrong"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=(
-            "the page to write, .html; the same figures are written next to it as .json; default:"
+            "the page to write, .html; the same content is written next to it as .json; default:"
             " report.html in RUN, or in the current folder for --predictions"
         ),
     )
@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_measuring_arguments(parser, whose="with RUN: ", whose_images="")
     add_plugin_files_argument(parser)
-    add_settings_argument(parser)
+    add_settings_argument(
+        parser,
+        "settings of the model, the dataset and the evaluators, such as evaluators.iou={} or void=0",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,5 +86,5 @@ def run(args: argparse.Namespace) -> int:
         written = report_predictions(
             args.predictions, choice, label_values=args.label_values, computing=computing, options=options
         )
-    print(f"The report is {quoted(written.path)}; the same figures are in {quoted(written.json_path)}")
+    print(f"The report is {quoted(written.path)}; the same content is in {quoted(written.json_path)}")
     return 0

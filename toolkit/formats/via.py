@@ -24,7 +24,7 @@ from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, 
 from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
 from toolkit.types import Size
-from toolkit.wording import some
+from toolkit.wording import list_setting, some
 
 SHAPES = ("polygon", "polyline", "rect", "circle", "ellipse")
 VIA_3 = frozenset({"project", "file", "metadata", "view"})
@@ -172,7 +172,7 @@ def _label(attributes: Mapping[str, Any], where: str, options: ViaOptions) -> in
     if value not in options.classes:
         raise DataError(
             f"{where} has {value!r} as its attribute {options.attribute!r}, which is not a class; expected"
-            f" one of {', '.join(options.classes)}. Hint: correct it, or name the classes with classes=[…]"
+            f" one of {', '.join(options.classes)}. Hint: correct it, or name the classes with 'classes=[…]'"
         )
     return options.classes.index(value)
 
@@ -216,13 +216,13 @@ def check_one_class(images: Sequence[ViaImage], path: Path, name: str) -> None:
                     values.setdefault(attribute, {})[text] = None
     for attribute, found in values.items():
         if len(found) > 1:
-            shown = [*found][:5]
+            all_classes = list_setting("classes", found)
             fault(
                 DataError(
                     f"{path}: regions have the attribute {attribute!r} with {len(found)} values"
                     f" ({some(found)}), but all would be read as {name!r}."
-                    f" Hint: set attribute={attribute} classes=[{','.join(shown)}], or name the one class"
-                    " that all regions have, such as classes=[thing]"
+                    f" Hint: set attribute={attribute} {all_classes}, or name the one class that all regions"
+                    f" have, such as {list_setting('classes', ['thing'])}"
                 )
             )
             return

@@ -90,7 +90,7 @@ class PanopticPair(Model):
         if set(self.classes) <= set(self.things):
             raise UsageError(
                 "every class of the semantic run is one of things, so nothing is stuff. Hint: name the things"
-                " with things=[NAME,…], or give the semantic run first"
+                " with 'things=[NAME,…]', or give the semantic run first"
             )
         self._labels = [self.classes.index(name) for name in instance.classes]
         self.draw_above = self.settings.score_threshold

@@ -66,7 +66,7 @@ def opening_lines(
     length = f"{number} {'epoch' if number == '1' else 'epochs'}"
     yield f"{counted(steps, 'step')} of {counted(options.images_per_step, 'image')}: {length}"
     if settings.weights == "none" and (frozen := count_frozen(model)):
-        yield f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
+        yield f"{frozen:,} parameters are frozen at random values: set weights=… or 'train.freeze=[]'"
     if options.scaled_lr() != options.lr:
         yield (
             f"Learning rate scaled from {options.lr:g} (batch {options.lr_batch_size}) to"

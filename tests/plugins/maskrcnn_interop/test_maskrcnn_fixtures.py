@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  #
 
 FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "maskrcnn"
 ENGINES: dict[str, type[Engine]] = {"torchvision": MaskRCNN, "detectron2": Detectron2Engine}
+TRAINED = [pytest.param(name, marks=pytest.mark.slow) if name == "gn_r50" else name for name in CASES]
 
 
 @cache
@@ -188,7 +189,7 @@ def test_features_and_proposals_are_those_of_detectron2(name: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", TRAINED)
 def test_losses_gradients_and_steps_of_sgd_are_those_of_detectron2(name: str, engine: str) -> None:
     expected = part(wanted(name)[1], "step", "gradient", "change")
     given = training(make(name, engine), CASES[name])
