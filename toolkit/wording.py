@@ -48,10 +48,10 @@ def quoted(path: str | os.PathLike[str]) -> str:
 
 
 def list_setting(key: str, values: Iterable[str]) -> str:
-    """A setting that is a list of names, as it can be pasted into any shell: ``'classes=[cat,"black dog"]'``."""
-    items = (
-        each if re.fullmatch(r"[\w-]+", each) else json.dumps(each, ensure_ascii=False) for each in values
-    )
+    """A setting that is a list of names, to be pasted into any shell: ``'classes=[cat,"black dog"]'``."""
+    items = [
+        name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False) for name in values
+    ]
     return shlex.quote(f"{key}=[{','.join(items)}]")
 
 
