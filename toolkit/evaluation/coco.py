@@ -133,6 +133,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
     def reset(self) -> None:
         """Forget everything."""
         self._images: dict[str, ImageRecord] = {}
+        self._is_draw = False
 
     def prepare(self, dataset: Dataset) -> None:
         """Learn the order of the images."""
@@ -190,8 +191,11 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             self._images |= state
 
     def merge_repeated(self, states: Sequence[dict[str, ImageRecord]], times: Sequence[int]) -> None:
-        """Replace the state with ``states``, each repeated the given number of times as separate images."""
+        """Replace the state with ``states``, each repeated the given number of times as separate images; the
+        report then has what differs between draws, the metrics.
+        """
         self.reset()
+        self._is_draw = True
         for state, count in zip(states, times, strict=True):
             self._images |= {
                 f"{sample_id}{_COPY}{i}": record for sample_id, record in state.items() for i in range(count)
@@ -321,7 +325,9 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             settings.match_iou, settings.background_iou, settings.confusion_score, settings.max_detections[-1]
         )
         judged = [image.judged(kind, thresholds) for _, image in images]
-        return diagnose(judged, kind, self.classes, thresholds, settings.calibration_bins)
+        return diagnose(
+            judged, kind, self.classes, thresholds, settings.calibration_bins, only_metrics=self._is_draw
+        )
 
 
 def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:

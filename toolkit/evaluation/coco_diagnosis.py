@@ -5,12 +5,13 @@ with what, whether scores mean what they say, and from which score on detections
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from toolkit.evaluation.calibration import Bins
-from toolkit.evaluation.coco_errors import MAIN, MISSED, Detections, break_down
+from toolkit.evaluation.coco_errors import MAIN, MISSED, Detections, break_down, by_label
 from toolkit.evaluation.coco_figures import Figures
 from toolkit.evaluation.coco_matching import NONE, Ints, Judged, Thresholds
 from toolkit.evaluation.coco_thresholds import GRID, best_thresholds, score_curves
@@ -27,7 +28,13 @@ DIAGNOSED = tuple(KINDS)
 
 
 def diagnose(
-    images: Sequence[Judged], kind: str, classes: Sequence[str], thresholds: Thresholds, bins: int
+    images: Sequence[Judged],
+    kind: str,
+    classes: Sequence[str],
+    thresholds: Thresholds,
+    bins: int,
+    *,
+    only_metrics: bool = False,
 ) -> Figures:
     """The figures of all images together.
 
@@ -37,6 +44,7 @@ def diagnose(
         classes: the names of the classes.
         thresholds: that were used.
         bins: of the reliability diagram.
+        only_metrics: whether to leave out everything else, which takes longer.
     """
     detections = Detections.of(images, len(classes))
     breakdown = break_down(detections)
@@ -53,6 +61,8 @@ def diagnose(
         "ECE": calibration,
     }
     lower = tuple(name for name in metrics if name != "F1")
+    if only_metrics:
+        return Figures(_named(kind, metrics), {}, {}, lower_is_better=(*_named(kind, dict.fromkeys(lower)),))
     by_score = _curves(detections, classes)
     curves = by_score | ({"reliability": every.curve("detections")} if every else {})
     return Figures(
@@ -93,7 +103,10 @@ def _calibration(detections: Detections, classes: int, bins: int) -> tuple[Bins 
     scores = detections.scores[counted].astype(np.float32).astype(np.float64)
     correct = detections.correct[counted]
     labels = detections.labels[counted]
-    each = [Bins.of(scores[labels == label], correct[labels == label], bins) for label in range(classes)]
+    order = by_label(labels, classes)
+    bounds = np.searchsorted(labels[order], np.arange(classes + 1))
+    parts = [order[start:end] for start, end in pairwise(bounds.tolist())]
+    each = [Bins.of(scores[part], correct[part], bins) for part in parts]
     return Bins.of(scores, correct, bins), [part.error for part in each]
 
 

@@ -125,13 +125,21 @@ def break_down(detections: Detections) -> Breakdown:
     return Breakdown(mean, costs, np.where(has_objects, base, np.nan).tolist(), class_costs, counts)
 
 
+def by_label(labels: Ints, classes: int) -> Ints:
+    """The places of detections, class by class, in their order within each; small numbers are sorted ten
+    times as fast.
+    """
+    small = labels.astype(np.int16) if classes <= np.iinfo(np.int16).max else labels
+    return np.argsort(small, kind="stable")
+
+
 def _precisions(
     detections: Detections, labels: Ints, kept: Bools, right: Bools, objects: Ints
 ) -> tuple[Floats, Bools]:
     """The AP of each class (0 without objects), and which have neither objects nor detections."""
     values, is_empty = np.zeros(len(objects)), np.zeros(len(objects), dtype=np.bool_)
     places = np.flatnonzero(kept)
-    order = places[np.argsort(labels[places], kind="stable")]
+    order = places[by_label(labels[places], len(objects))]
     bounds = np.searchsorted(labels[order], np.arange(len(objects) + 1))
     for label, (start, end) in enumerate(pairwise(bounds.tolist())):
         mine = order[start:end]
