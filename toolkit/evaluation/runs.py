@@ -88,7 +88,7 @@ def evaluate_run(
             json.dump([report.to_dict() for report in reports], file, indent=2)
         pictures = draw_all(reports, file_path, f"{Path(data).stem}, split {split}")
         measured += f"; results: {file_path}" + (
-            f" and, beside it, {', '.join(picture.name for picture in pictures)}" if pictures else ""
+            f" and, next to it, {', '.join(picture.name for picture in pictures)}" if pictures else ""
         )
     logger.info(measured)
     return reports
