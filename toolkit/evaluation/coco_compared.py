@@ -26,9 +26,10 @@ class ComparedImage(ABC):
 
     def judged(self, kind: IoUType, thresholds: Thresholds) -> Judged:
         """The detections that are right, and the errors of the others."""
-        if (kind, thresholds) not in self.known:
-            self.known[kind, thresholds] = judge(*self.sides(kind), thresholds)
-        judged: Judged = self.known[kind, thresholds]
+        key = (kind, thresholds.key)
+        judged: Judged | None = self.known.get(key)
+        if judged is None:
+            judged = self.known[key] = judge(*self.sides(kind), thresholds)
         return judged
 
     def boundary_matches(self, max_detections: tuple[int, ...]) -> ImageMatches:

@@ -8,6 +8,7 @@ object of its class that it overlaps most, among those that are left.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,11 @@ class Thresholds:
     background: float
     confusion: float
     limit: int
+
+    @cached_property
+    def key(self) -> str:
+        """Stands for all of them in a dictionary; text knows its hash, which is asked for once per image."""
+        return repr(self)
 
 
 @dataclass(frozen=True)

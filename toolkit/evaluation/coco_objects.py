@@ -144,11 +144,11 @@ def _column(
 
 def _codes(images: Sequence[ImageRecord], parts: Sequence[Objects]) -> list[Any]:
     """The masks of images as COCO run-length dictionaries."""
-    return [
-        {"size": list(image.size), "counts": code}
-        for image, part in zip(images, parts, strict=True)
-        for code in part.masks or ()
-    ]
+    found: list[Any] = []
+    for image, part in zip(images, parts, strict=True):
+        size = list(image.size)
+        found += [{"size": size, "counts": code} for code in part.masks or ()]
+    return found
 
 
 def _keypoint_annotations(parts: Sequence[Objects]) -> list[dict[str, Any]]:
