@@ -52,3 +52,11 @@ def test_errors_are_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert code == 1
     assert all(len(line) <= 60 or line.lstrip().startswith(("toolkit ", "(")) for line in shown.splitlines())
     assert "\n  " in shown
+
+
+def test_a_terminal_of_unknown_width_breaks_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data", "info", "labpics"]
+    whole = redirected(words, capsys)
+    assert on_terminal(words, monkeypatch, columns=0) == (0, whole)

@@ -102,6 +102,12 @@ class WrappingFormatter(VisibleFormatter):
         return wrapped(super().format(record), self.stream)
 
 
+NARROWEST = 20
+"""Columns of a terminal for which lines are broken. A terminal that nobody sized, such as that of `script` or
+of a container, says 0; the program behind it breaks lines as it likes.
+"""
+
+
 def wrapped(text: str, stream: Any) -> str:
     """Text whose lines are broken at spaces to fit the terminal that a stream writes to; unchanged if the
     stream is not a terminal.
@@ -112,6 +118,8 @@ def wrapped(text: str, stream: Any) -> str:
     try:
         width = os.get_terminal_size(stream.fileno()).columns
     except (AttributeError, OSError, ValueError):
+        return text
+    if width < NARROWEST:
         return text
     return "\n".join(_at_spaces(line, width) for line in text.split("\n"))
 
