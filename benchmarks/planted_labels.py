@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
+from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,16 +47,31 @@ class Fault:
 class Planted(Dataset):
     """A dataset with faults in its labels, at most one in an image."""
 
+    kinds: tuple[str, ...]
+
     def __init__(self, dataset: Dataset, each: int, seed: int) -> None:
         self.classes, self.palette, self.ids = dataset.classes, dataset.palette, dataset.ids
         self._dataset, self.faults = dataset, list[Fault]()
-        self._instances: dict[int, Instances] = {}
         rng = np.random.default_rng(seed)
-        wanted = [kind for kind in KINDS for _ in range(each)]
+        wanted = [kind for kind in self.kinds for _ in range(each)]
         for index in rng.permutation(len(dataset)).tolist():
             if wanted and self._plant(index, wanted[-1], rng):
                 wanted.pop()
         assert not wanted, "there are too few images for so many faults"
+
+    @abstractmethod
+    def _plant(self, index: int, kind: str, rng: np.random.Generator) -> bool:
+        """Plant a fault in an image; False where there is no place for it."""
+
+
+class PlantedObjects(Planted):
+    """Objects with faults."""
+
+    kinds = KINDS
+
+    def __init__(self, dataset: Dataset, each: int, seed: int) -> None:
+        self._instances: dict[int, Instances] = {}
+        super().__init__(dataset, each, seed)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
@@ -103,21 +119,16 @@ class Planted(Dataset):
         return True
 
 
-class PlantedRegions(Dataset):
+class PlantedRegions(Planted):
     """Label maps with faults, at most one in an image: the region of an object has the label of another class
     or of the background, or a square of background has the label of a class.
     """
 
+    kinds = REGION_KINDS
+
     def __init__(self, dataset: Dataset, each: int, seed: int) -> None:
-        self.classes, self.palette, self.ids = dataset.classes, dataset.palette, dataset.ids
-        self._dataset, self.faults = dataset, list[Fault]()
         self._label_maps: dict[int, torch.Tensor] = {}
-        rng = np.random.default_rng(seed)
-        wanted = [kind for kind in REGION_KINDS for _ in range(each)]
-        for index in rng.permutation(len(dataset)).tolist():
-            if wanted and self._plant(index, wanted[-1], rng):
-                wanted.pop()
-        assert not wanted, "there are too few images for so many faults"
+        super().__init__(dataset, each, seed)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
@@ -202,7 +213,7 @@ def main() -> int:
         dataset = open_dataset(registry.datasets().get("shapes"), None, "val")
         enough = True
         for seed in range(args.seeds):
-            planted = (PlantedRegions if args.semantic else Planted)(dataset, args.each, seed)
+            planted = (PlantedRegions if args.semantic else PlantedObjects)(dataset, args.each, seed)
             out = args.out or Path(folder) / "report.html"
             options = ReportOptions(out=out, resamples=1, copies=False)
             written = report_run(run, DataChoice(planted), options=options)

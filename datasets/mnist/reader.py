@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.pairs import hashed_split
+from toolkit.formats.pairs import places_in_split
 from toolkit.reading.files import is_there
 from toolkit.types import Sample
 
@@ -65,18 +65,7 @@ class Mnist(Dataset):
         self._images: NDArray[np.uint8] | None
         self._images, self._labels = self._read()
         every = [f"{part}-{i:05d}" for i in range(len(self._labels))]
-        fractions = {"val": settings.val_fraction}
-        kept = [
-            i
-            for i, name in enumerate(every)
-            if split not in ("train", "val") or hashed_split(name, fractions) == split
-        ]
-        if not kept:
-            raise MissingSplitError(
-                f"none of the {len(every)} images in {self._files[0]} falls into the split {split!r}. Hint:"
-                " set"
-                " another data.options.val_fraction"
-            )
+        kept = places_in_split(every, split, settings.val_fraction, self._files[0])
         self._places = np.array(kept)
         self.ids = tuple(every[i] for i in kept)
 

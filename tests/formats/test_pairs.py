@@ -8,8 +8,16 @@ import pytest
 
 from toolkit.data.faults import gathering
 from toolkit.data.notes import noting
-from toolkit.errors import DataError
-from toolkit.formats.pairs import check_pairs, complete, hashed_split, images_below, listed, read_lines
+from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.pairs import (
+    check_pairs,
+    complete,
+    hashed_split,
+    images_below,
+    listed,
+    places_in_split,
+    read_lines,
+)
 
 
 def touch(*paths: Path) -> None:
@@ -108,3 +116,14 @@ def test_a_published_split_is_complete(tmp_path: Path) -> None:
     (tmp_path / "i0_GT.bmp").touch()
     assert complete(tmp_path, "{}_GT.bmp", names, "look") == tuple(names)
     assert complete(tmp_path, "{}_GT.bmp", [], "look") == ()
+
+
+def test_a_published_training_set_is_divided_and_other_splits_are_whole() -> None:
+    names = [f"train-{i}" for i in range(40)]
+    train, val = (places_in_split(names, split, 0.2, Path("set")) for split in ("train", "val"))
+    assert sorted(train + val) == [*range(40)]
+    assert [hashed_split(names[i], {"val": 0.2}) for i in val] == ["val"] * len(val)
+    assert places_in_split(names, "trainval", 0.2, Path("set")) == [*range(40)]
+    message = r"none of the 1 images in set falls into the split 'val'\. Hint: set another data\.options"
+    with pytest.raises(MissingSplitError, match=message):
+        places_in_split(names[:1], "val", 1e-9, Path("set"))

@@ -14,7 +14,7 @@ from toolkit.data.faults import fault, is_gathering
 from toolkit.data.folders import OTHER_PICTURES, data_files
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.notes import note
-from toolkit.errors import DataError
+from toolkit.errors import DataError, MissingSplitError
 from toolkit.reading import files
 
 REPAIR = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
@@ -161,3 +161,27 @@ def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train")
         if position < bound:
             return split
     return rest
+
+
+def places_in_split(names: Sequence[str], split: str, val_fraction: float, source: Path) -> list[int]:
+    """The positions of the images of a split: ``train`` and ``val`` divide a published training set by
+    ``hashed_split``; any other split has all.
+
+    Args:
+        names: the names of all images of the published set.
+        split: the split.
+        val_fraction: the fraction of ``val``, the setting of this name.
+        source: where the images come from, for the message.
+
+    Raises:
+        MissingSplitError: when the split has none.
+    """
+    divided = split in ("train", "val")
+    fractions = {"val": val_fraction}
+    kept = [i for i, name in enumerate(names) if not divided or hashed_split(name, fractions) == split]
+    if not kept:
+        raise MissingSplitError(
+            f"none of the {len(names)} images in {source} falls into the split {split!r}. Hint: set another"
+            " data.options.val_fraction"
+        )
+    return kept
