@@ -13,7 +13,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import labeled_sample, values_to_label_map
-from toolkit.formats.pairs import complete, hashed_split, read_lines
+from toolkit.formats.pairs import complete, places_in_split, read_lines
 from toolkit.types import VOID, Sample
 
 BREEDS = (
@@ -101,12 +101,7 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
         raise MissingSplitError(f"{path} does not exist. Hint: {_REPAIR}")
     names = _names(path)
     if split in ("train", "val"):
-        names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
-        if not names:
-            raise MissingSplitError(
-                f"no name in {path} falls into the split {split!r}. Hint: set another"
-                " data.options.val_fraction"
-            )
+        names = [names[i] for i in places_in_split(names, split, settings.val_fraction, path)]
     return Pets(folder, names, settings)
 
 

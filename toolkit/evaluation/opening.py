@@ -18,7 +18,6 @@ from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.requests import DataChoice, OpenedSplit, Prompting
 from toolkit.models.building import load_model, manifest_of_run, plugin_of
-from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
 from toolkit.models.prompted import FROM, prompted
 from toolkit.models.simulated_prompts import AUTO
@@ -165,11 +164,6 @@ def prompted_on(dataset: Dataset, model: Model, manifest: CheckpointManifest, pr
     )
     found.expect_images(dataset.ids)
     return found
-
-
-def takes_prompts(model: Model) -> bool:
-    """Whether a model answers prompts."""
-    return model.capability(Promptable) is not None
 
 
 def _common_data(paths: Sequence[Path], manifests: Sequence[CheckpointManifest]) -> str:
