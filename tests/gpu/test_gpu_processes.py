@@ -52,8 +52,10 @@ def test_two_processes_train_and_measure_like_one(
     settings = settings_of(name, device, parent, steps=6, optimizer="sgd", lr=0.001, eval_every=6)
     config = tmp_path / "config.yaml"
     config.write_text(settings.to_yaml(), encoding="utf-8")
+    files = ("--plugin", TINY) if name == "tiny" else ()
     for devices in ("1", "2"):
-        command("train", "--config", str(config), "--out", str(tmp_path / devices), "--devices", devices)
+        out = str(tmp_path / devices)
+        command("train", "--config", str(config), *files, "--out", out, "--devices", devices)
     one, two = (read_metrics(tmp_path / devices) for devices in ("1", "2"))
     assert [line["step"] for line in one] == [line["step"] for line in two]
     assert all(line["loss"] is not None for line in two if "loss" in line)
@@ -72,7 +74,7 @@ def test_two_processes_train_and_measure_like_one(
         json.loads(
             command(
                 *("eval", str(tmp_path / "1"), "--data", settings.data.name),
-                *(("--plugin", TINY) if name == "tiny" else ()),
+                *files,
                 *("--device", device, "--devices", devices, "--json"),
             )
         )
