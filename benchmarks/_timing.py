@@ -9,7 +9,7 @@ import contextlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.console import Console
@@ -62,8 +62,25 @@ class Options:
 
         return f"{text}, on {torch.cuda.get_device_name()}"
 
-    def autocast(self, precision: str) -> contextlib.AbstractContextManager[object]:
-        """The context in which a network computes in ``fp32``, ``bf16`` or ``fp16``."""
+    @contextlib.contextmanager
+    def autocast(self, precision: str) -> Iterator[None]:
+        """The context in which a network computes in ``fp32``, ``tf32``, ``bf16`` or ``fp16``. ``tf32`` is
+        float32 as torch computes convolutions on a GPU unless it is told otherwise: with 10 bits of the
+        mantissa.
+        """
+        import torch
+
+        if precision == "tf32":
+            torch.backends.cudnn.allow_tf32 = True
+            try:
+                yield
+            finally:
+                torch.backends.cudnn.allow_tf32 = False
+            return
+        with self._half(precision):
+            yield
+
+    def _half(self, precision: str) -> contextlib.AbstractContextManager[object]:
         import torch
 
         if precision == "fp32":

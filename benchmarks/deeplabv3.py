@@ -59,7 +59,7 @@ def main() -> int:
         if difference > AGREE[device]:
             raise SystemExit(f"{height}×{width}: the logits differ by {difference:.1e} of the largest")
 
-        for precision in ("fp32",) if device == "cpu" else ("fp32", "bf16", "fp16"):
+        for precision in ("fp32",) if device == "cpu" else ("fp32", "tf32", "bf16", "fp16"):
 
             def ours(sample: Sample = sample, precision: str = precision) -> Tensor:
                 with options.autocast(precision):

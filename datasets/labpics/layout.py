@@ -119,7 +119,7 @@ def objects_from_masks(found: Iterable[tuple[Tensor, int, bool]], size: Size) ->
             codes += Masks.from_dense(mask[None]).counts
             labels.append(label)
             crowds.append(is_crowd)
-    masks = Masks(size, tuple(codes))
+    masks = Masks.encoded(size, codes)
     is_crowd_of = torch.tensor(crowds, dtype=torch.bool) if any(crowds) else None
     return Instances(
         size, masks.boxes_xyxy(), torch.tensor(labels, dtype=torch.int64), masks, is_crowd=is_crowd_of

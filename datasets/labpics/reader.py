@@ -163,7 +163,6 @@ def _join(first: Instances, *others: Instances) -> Instances:
     parts = [part for part in (first, *others) if len(part)]
     if not parts:
         return Instances.empty(first.size, with_masks=True)
-    counts = tuple(code for part in parts for code in (part.masks or Masks(part.size)).counts)
     crowd = torch.cat(
         [
             torch.zeros(len(part), dtype=torch.bool) if part.is_crowd is None else part.is_crowd
@@ -174,6 +173,6 @@ def _join(first: Instances, *others: Instances) -> Instances:
         first.size,
         torch.cat([part.boxes_xyxy for part in parts]),
         torch.cat([part.labels for part in parts]),
-        Masks(first.size, counts),
+        Masks.joined(first.size, [part.masks for part in parts if part.masks is not None]),
         is_crowd=crowd if bool(crowd.any()) else None,
     )

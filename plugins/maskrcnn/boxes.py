@@ -24,17 +24,28 @@ def encode(boxes: Tensor, targets: Tensor, weights: Weights) -> Tensor:
     target_size = targets[:, 2:] - targets[:, :2]
     shift = (targets[:, :2] + 0.5 * target_size - boxes[:, :2] - 0.5 * size) / size
     growth = torch.log(target_size / size)
-    return torch.cat([shift, growth], dim=1) * boxes.new_tensor(weights)
+    return _scaled(torch.cat([shift, growth], dim=1), weights)
 
 
 def decode(boxes: Tensor, deltas: Tensor, weights: Weights) -> Tensor:
     """Boxes ``[N, 4]`` moved by deltas ``[N, K * 4]``, one box per class; float32 ``[N, K * 4]``."""
-    deltas = torch.unflatten(deltas.float(), 1, (-1, 4)) / torch.tensor(weights, device=deltas.device)
+    deltas = torch.unflatten(deltas.float(), 1, (-1, 4))
+    deltas = _scaled(deltas, weights, divide=True)
     size = (boxes[:, 2:] - boxes[:, :2])[:, None]
     center = boxes[:, None, :2] + 0.5 * size
     new_center = deltas[..., :2] * size + center
     new_half = 0.5 * (deltas[..., 2:].clamp(max=MOST_GROWTH).exp() * size)
     return torch.cat([new_center - new_half, new_center + new_half], dim=-1).flatten(1)
+
+
+def _scaled(deltas: Tensor, weights: Weights, *, divide: bool = False) -> Tensor:
+    """Deltas ``[..., 4]`` times the weights, or divided by them. These stay numbers: as a tensor, they would
+    have to travel to a GPU, which waits for that.
+    """
+    if tuple(weights) == (1.0, 1.0, 1.0, 1.0):
+        return deltas
+    each = zip(deltas.unbind(-1), weights, strict=True)
+    return torch.stack([value / weight if divide else value * weight for value, weight in each], dim=-1)
 
 
 def clip(boxes: Tensor, size: Size) -> Tensor:

@@ -47,9 +47,8 @@ def match(
             highest = iou.max(dim=1, keepdim=True).values
             promoted |= ((iou == highest) & (highest > 0)).any(dim=0)
     labels = torch.full_like(index, IGNORED, dtype=torch.int8)
-    labels[best < thresholds[0]] = NEGATIVE
-    labels[best >= thresholds[-1]] = POSITIVE
-    labels[promoted] = POSITIVE
+    labels.masked_fill_(best < thresholds[0], NEGATIVE)
+    labels.masked_fill_((best >= thresholds[-1]) | promoted, POSITIVE)
     return index, labels
 
 
@@ -69,6 +68,9 @@ def subsample(labels: Tensor, num: int, positive_fraction: float, background: in
     negative = torch.nonzero(labels == background).squeeze(1)
     num_positive = min(len(positive), int(num * positive_fraction))
     num_negative = min(len(negative), num - num_positive)
-    chosen_positive = torch.randperm(len(positive))[:num_positive].to(labels.device)
-    chosen_negative = torch.randperm(len(negative))[:num_negative].to(labels.device)
+    chosen = (
+        torch.randperm(len(every))[:count].to(labels.device, non_blocking=True)
+        for every, count in ((positive, num_positive), (negative, num_negative))
+    )
+    chosen_positive, chosen_negative = chosen
     return positive[chosen_positive], negative[chosen_negative]

@@ -98,7 +98,7 @@ class MaskRCNN(Engine):
         padded = padded_size(sizes)
         images = []
         for sample, size in zip(samples, sizes, strict=True):
-            image = resize(sample.image, size).to(self.pixel_mean.device)
+            image = resize(sample.image, size).to(self.pixel_mean.device, non_blocking=True)
             if self.settings.input.format == "BGR":
                 image = image.flip(0)
             images.append(pad_to((image - self.pixel_mean) / self.pixel_std, padded))

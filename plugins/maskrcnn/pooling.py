@@ -41,7 +41,7 @@ def pool_regions(
         ``[sum of N, C, output_size, output_size]`` in the features' dtype, image by image.
     """
     image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(b) for b in boxes])).to(
-        features[0].device
+        features[0].device, non_blocking=True
     )
     flat = torch.cat(list(boxes))
     rois = torch.cat([image[:, None].to(flat.dtype), flat], dim=1)

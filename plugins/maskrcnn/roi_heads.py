@@ -106,8 +106,8 @@ class RoIHeads(nn.Module):
             target.boxes, boxes, (options.iou_threshold,), allow_low_quality=False
         )
         labels = torch.full_like(objects, self.class_count)
-        positive = matched == POSITIVE
-        labels[positive] = target.labels[objects[positive]]
+        if len(target.labels):
+            labels = torch.where(matched == POSITIVE, target.labels[objects], labels)
         chosen = torch.cat(
             matching.subsample(
                 labels, options.batch_size_per_image, options.positive_fraction, self.class_count
@@ -232,7 +232,8 @@ class RoIHeads(nn.Module):
         """The best detections from boxes ``[R, K or 1, 4]`` and probabilities ``[R, K + 1]``."""
         options = self.settings.roi
         finite = torch.isfinite(boxes).flatten(1).all(dim=1) & torch.isfinite(probabilities).all(dim=1)
-        boxes, scores = clip(boxes[finite], size), probabilities[finite, :-1]
+        rows = torch.nonzero(finite).squeeze(1)
+        boxes, scores = clip(boxes[rows], size), probabilities[rows, :-1]
         region, label = torch.nonzero(scores > options.score_thresh_test, as_tuple=True)
         boxes = boxes[region, 0 if boxes.shape[1] == 1 else label]
         scores = scores[region, label]
@@ -260,7 +261,7 @@ def _deltas_to_objects(
     regions: Regions, target: Targets, background: int, weights: tuple[float, float, float, float]
 ) -> Tensor:
     """Deltas ``[P, 4]`` from the positive regions to their objects."""
-    positive = regions.labels != background
+    positive = torch.nonzero(regions.labels != background).squeeze(1)
     return encode(regions.boxes[positive], target.boxes[regions.objects[positive]], weights)
 
 

@@ -13,7 +13,7 @@ from torchvision.ops import batched_nms
 from toolkit.types import Size
 
 from . import matching
-from .anchors import grid_anchors
+from .anchors import cell_anchors, grid_anchors
 from .boxes import are_larger, clip, decode, delta_loss, encode
 from .fpn import STRIDES
 from .layers import Conv2d
@@ -69,11 +69,14 @@ class ProposalGenerator(nn.Module):
         super().__init__()
         self.rpn_head = RPNHead(channels, anchors.per_cell)
         self.anchors, self.settings = anchors, settings
+        for level, (sizes, ratios) in enumerate(anchors.by_level()):
+            self.register_buffer(f"cell_anchors_{level}", cell_anchors(sizes, ratios), persistent=False)
 
     def forward(self, features: Sequence[Tensor]) -> RPNOutput:
         """Anchors and the head's output, for P2 to P6."""
         logits, deltas = self.rpn_head(features)
-        return RPNOutput(grid_anchors(self.anchors, features, STRIDES), logits, deltas)
+        cells = [self.get_buffer(f"cell_anchors_{level}") for level in range(len(STRIDES))]
+        return RPNOutput(grid_anchors(cells, features, STRIDES, self.anchors.offset), logits, deltas)
 
     @torch.no_grad()
     def proposals(self, output: RPNOutput, sizes: Sequence[Size], *, training: bool) -> list[Tensor]:
@@ -114,7 +117,7 @@ class ProposalGenerator(nn.Module):
     def _best(self, boxes: Tensor, scores: Tensor, levels: Tensor, size: Size, count: int) -> Tensor:
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(scores)
         boxes = clip(boxes, size)
-        keep = finite & are_larger(boxes, self.settings.min_size)
+        keep = torch.nonzero(finite & are_larger(boxes, self.settings.min_size)).squeeze(1)
         boxes, scores, levels = boxes[keep], scores[keep], levels[keep]
         return boxes[batched_nms(boxes, scores, levels, self.settings.nms_thresh)[:count]]
 
@@ -157,5 +160,5 @@ class ProposalGenerator(nn.Module):
             matched, options.batch_size_per_image, options.positive_fraction, NEGATIVE
         )
         labels = torch.full_like(matched, IGNORED)
-        labels[positive], labels[negative] = POSITIVE, NEGATIVE
+        labels.index_fill_(0, positive, POSITIVE).index_fill_(0, negative, NEGATIVE)
         return objects, labels

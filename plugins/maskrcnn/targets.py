@@ -17,6 +17,9 @@ from toolkit.types.run_lengths import decode_counts
 from .boxes import are_larger
 from .inputs import nearest_pixels
 
+_DEVICE_PIXELS = 1 << 25
+"""Pixels of masks that a device decodes at once; each takes some six bytes of its memory meanwhile."""
+
 _LEAST_SIDE = 1e-5
 """Boxes with a shorter side, in pixels, are ignored in training."""
 
@@ -82,10 +85,10 @@ def make_targets(
     keypoints = _keypoints(sample, keypoint_count, scale, limit) if keypoint_count else None
     return Targets(
         size,
-        boxes[keep].to(device),
-        instances.labels[keep].to(device),
+        boxes[keep].to(device, non_blocking=True),
+        instances.labels[keep].to(device, non_blocking=True),
         None if masks is None else masks[keep],
-        None if keypoints is None else keypoints[keep].to(device),
+        None if keypoints is None else keypoints[keep].to(device, non_blocking=True),
     )
 
 
@@ -148,8 +151,8 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
     """The crop of each object's mask in its box, as Detectron2 crops a bit mask: RoIAlign, then a threshold
     of 0.5.
 
-    A mask is resized to the network's grid by nearest neighbor, when a box needs it. Only one at a time is
-    ever dense.
+    A mask is resized to the network's grid by nearest neighbor, when a box needs it. On a CPU, only one at a
+    time is ever dense.
 
     Args:
         masks: masks in the sample's own grid.
@@ -159,9 +162,10 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
         side: height and width of a target.
 
     Returns:
-        float32 ``[R, side, side]`` of 0 and 1, on the CPU.
+        float32 ``[R, side, side]`` of 0 and 1, on the boxes' device.
     """
-    objects, boxes = objects.cpu(), boxes.cpu()
+    if boxes.device.type != "cpu":
+        return mask_targets_on_device(masks, objects, boxes, size, side)
     targets = torch.zeros(len(boxes), side, side)
     rows, columns = (nearest_pixels(own, n) for own, n in zip(masks.size, size, strict=True))
     codes = masks.to_coco()
@@ -179,6 +183,26 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
         ]
         frame[y0:y1, x0:x1] = 0
     return (targets >= 0.5).float()
+
+
+def mask_targets_on_device(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:
+    """``mask_targets`` with all masks decoded where the boxes are, some at a time."""
+    rows, columns = (
+        torch.tensor(nearest_pixels(own, n), dtype=torch.int64).to(boxes.device, non_blocking=True)
+        for own, n in zip(masks.size, size, strict=True)
+    )
+    step = max(1, _DEVICE_PIXELS // max(masks.size[0] * masks.size[1], size[0] * size[1]))
+    targets = boxes.new_zeros(len(boxes), side, side)
+    for first in range(0, len(masks), step):
+        some = masks[first : first + step]
+        dense = some.dense(boxes.device)[:, rows][:, :, columns].float()[:, None]
+        belongs = torch.arange(len(boxes), device=boxes.device)
+        if len(some) < len(masks):
+            belongs = torch.nonzero((objects >= first) & (objects < first + step)).squeeze(1)
+        regions = torch.cat([(objects[belongs] - first)[:, None].to(boxes.dtype), boxes[belongs]], dim=1)
+        pooled = roi_align(dense, regions, side, 1.0, sampling_ratio=0, aligned=True)[:, 0]
+        targets[belongs] = (pooled >= 0.5).float()
+    return targets
 
 
 def keypoint_targets(keypoints: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:

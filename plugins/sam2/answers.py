@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
+from torch.nn import functional as F
 
 from toolkit.types import Masks, Size
 
@@ -20,6 +21,9 @@ SINGLE, FIRST, THREE = slice(0, 1), slice(1, 2), slice(1, None)
 """Indexes of the decoder's masks: the single mask, the first of the three for ambiguous prompts, and all
 three.
 """
+
+_DEVICE_PIXELS = 1 << 26
+"""Pixels of masks that a device resizes at once; each takes some ten bytes of its memory meanwhile."""
 
 
 def choose(
@@ -79,12 +83,18 @@ def trained_masks(choice: MaskChoice, *, is_ambiguous: bool) -> list[slice]:
 def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
     """Mask logits ``[P, h, w]`` of a whole image, resized to its own pixels and thresholded.
 
-    The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centers), done by OpenCV, which takes
-    a seventh of the time. Masks are processed one at a time to save memory.
+    The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centers). On a CPU it is done by
+    OpenCV, which takes a seventh of the time, one mask at a time to save memory; elsewhere the device resizes
+    and encodes some at a time.
     """
-    counts = []
-    for mask in logits.float().cpu().numpy():
+    counts: list[bytes] = []
+    if logits.device.type != "cpu":
+        for part in torch.split(logits.float(), max(1, _DEVICE_PIXELS // (size[0] * size[1]))):
+            full = F.interpolate(part[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+            counts += Masks.from_dense(full > threshold).counts
+        return Masks.encoded(size, counts)
+    for mask in logits.float().numpy():
         # [W, H]: run-length encodings run column by column.
         columns = cv2.resize(np.ascontiguousarray(mask.T), size)
         counts.append(coco_mask.encode((columns > threshold).view(np.uint8).T)["counts"])
-    return Masks(size, tuple(counts))
+    return Masks.encoded(size, counts)

@@ -62,7 +62,7 @@ class FeatureCache:
         self._gave_up = False
 
     def read(self, key: str) -> list[Tensor] | None:
-        """The tensors of a key in float32, or None."""
+        """The tensors of a key as stored, or None."""
         path = self._path(key)
         try:
             content = path.read_bytes()
@@ -78,7 +78,7 @@ class FeatureCache:
             return None
         if not all(str(i) in tensors for i in range(len(tensors))):
             return None
-        return [tensors[str(i)].float() for i in range(len(tensors))]
+        return [tensors[str(i)] for i in range(len(tensors))]
 
     def write(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Store tensors, if there is room; returns them as stored."""

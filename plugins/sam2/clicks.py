@@ -46,7 +46,7 @@ def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tenso
         As ``first_clicks``. If there is no error: a random negative click, as SAM 2's authors do, or padding.
     """
     if not is_random:
-        codes = zip(*(Masks.from_dense(masks.cpu()).to_coco() for masks in (truth, found)), strict=True)
+        codes = zip(*(Masks.from_dense(masks).to_coco() for masks in (truth, found)), strict=True)
         clicks = torch.tensor([correction(*pair) for pair in codes], device=truth.device)
         return clicks[:, None, :2].float(), clicks[:, 2:].long()
     wrong = truth ^ found
@@ -58,12 +58,16 @@ def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tenso
 
 def _random_pixels(masks: Tensor) -> Tensor:
     """A uniformly random pixel of each mask; of the whole image for an empty mask. Float32 ``[P, 1, 2]``."""
-    counts = masks.flatten(1).sum(1)
-    which = (torch.rand(len(masks)).to(masks.device) * counts).long().clamp(max=(counts - 1).clamp_min(0))
-    pixels = (
-        (masks.flatten(1).cumsum(1) > which[:, None]).to(torch.uint8).argmax(1)
-    )  # the first one with as many before it
-    return torch.stack([pixels % masks.shape[2], pixels // masks.shape[2]], dim=1)[:, None].float()
+    in_line = masks.sum(2)
+    up_to_line = in_line.cumsum(1)
+    counts, rows = up_to_line[:, -1], torch.arange(len(masks), device=masks.device)
+    drawn = torch.rand(len(masks)).to(masks.device, non_blocking=True)
+    which = (drawn * counts).long().clamp(max=(counts - 1).clamp_min(0))
+    # the first one with as many before it: first its line, then its place there
+    line = (up_to_line > which[:, None]).to(torch.uint8).argmax(1)
+    which = which - (up_to_line - in_line)[rows, line]
+    column = (masks[rows, line].cumsum(1) > which[:, None]).to(torch.uint8).argmax(1)
+    return torch.stack([column, line], dim=1)[:, None].float()
 
 
 def _most_interior(masks: Tensor) -> Tensor:

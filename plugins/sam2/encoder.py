@@ -74,8 +74,8 @@ class Encoder:
                 # read back, so that a run does not depend on the contents of the cache.
                 with torch.no_grad():
                     (computed,) = self._compute(self._inputs([sample], device), kept)
-                tensors = [tensor.float() for tensor in cache.write(key, computed)]
-            found[key] = [tensor.to(device) for tensor in tensors]
+                tensors = cache.write(key, computed)
+            found[key] = [tensor.to(device, non_blocking=True).float() for tensor in tensors]
         return [found[key] for key in keys]
 
     def _shapes(self, kept: Kept) -> list[tuple[int, ...]]:

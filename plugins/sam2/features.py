@@ -42,12 +42,12 @@ def network_input(image: Tensor, size: int, device: torch.device) -> Tensor:
 
     Bilinear with antialiasing; height and width are scaled independently.
     """
-    scaled = image.to(device).float().div_(255)
+    scaled = image.to(device, non_blocking=True).float().div_(255)
     if scaled.shape[1:] != (size, size):
         scaled = F.interpolate(
             scaled[None], (size, size), mode="bilinear", align_corners=False, antialias=True
         )[0]
-    mean, std = (scaled.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1).to(device, non_blocking=True) for values in (MEAN, STD))
     return (scaled - mean) / std
 
 

@@ -65,15 +65,13 @@ class Learner:
         Raises:
             InvalidDataError: when a sample has no masks; names it.
         """
-        truths = [self._truth(sample, is_random) for sample in samples]
+        device = next(network.parameters()).device
+        truths = [self._truth(sample, is_random, device) for sample in samples]
         counts = torch.tensor([len(truth) for truth in truths])
         decoder = ImageDecoder(network, list(features), drawn=self.rough_masks)
-        device = decoder.tokens.device
-        truth, images = (
-            torch.cat(truths).to(device),
-            torch.arange(len(samples)).repeat_interleave(counts).to(device),
-        )
-        weights = (1 / (counts * len(samples))).repeat_interleave(counts).to(device)
+        truth = torch.cat(truths)
+        images = torch.arange(len(samples)).repeat_interleave(counts).to(device, non_blocking=True)
+        weights = (1 / (counts * len(samples))).repeat_interleave(counts).to(device, non_blocking=True)
         has_box = self._has_box(truth, counts, is_random)
         total: Terms = {}
         for use_box in (False, True):
@@ -86,9 +84,9 @@ class Learner:
                     }
         return total
 
-    def _truth(self, sample: Sample, is_random: bool) -> Tensor:
-        """Masks of the training objects in the network's grid, bool ``[P, S, S]``; one empty mask if there is
-        no object.
+    def _truth(self, sample: Sample, is_random: bool, device: torch.device) -> Tensor:
+        """Masks of the training objects in the network's grid, bool ``[P, S, S]`` on ``device``; one empty
+        mask if there is no object.
         """
         objects = sample.instances
         if objects is None or objects.masks is None:
@@ -100,10 +98,10 @@ class Learner:
             usable &= ~objects.is_crowd
         rows = usable.nonzero()[:, 0]
         if not len(rows):
-            return torch.zeros(1, self.image_size, self.image_size, dtype=torch.bool)
+            return torch.zeros(1, self.image_size, self.image_size, dtype=torch.bool, device=device)
         if is_random:
             rows = rows[torch.randperm(len(rows))]
-        return _in_grid(objects.masks[rows[: self.max_objects]], self.image_size)
+        return _in_grid(objects.masks[rows[: self.max_objects]], self.image_size, device)
 
     def _has_box(self, truth: Tensor, counts: Tensor, is_random: bool) -> Tensor:
         """Which objects are prompted by their box, bool ``[P]``; absent objects have none."""
@@ -172,13 +170,14 @@ def where_it_exists(output: DecoderOutput) -> Tensor:
     return torch.where(is_there, output.masks, output.masks.new_tensor(NO_OBJ_SCORE))
 
 
-def _in_grid(masks: Masks, size: int) -> Tensor:
+def _in_grid(masks: Masks, size: int, device: torch.device | None = None) -> Tensor:
     """Masks resized to ``[P, size, size]`` by nearest neighbor; a mask too small for the grid keeps its
     center pixel.
     """
-    dense = masks.dense()
+    dense = masks.dense(device)
     grid = F.interpolate(dense[None].to(torch.uint8), (size, size), mode="nearest-exact")[0].bool()
     for row in (~grid.flatten(1).any(1)).nonzero()[:, 0].tolist():
-        y, x = (dense[row].nonzero().float().mean(0) / torch.tensor(masks.size) * size).long().tolist()
+        center = dense[row].nonzero().float().mean(0).cpu()
+        y, x = (center / torch.tensor(masks.size) * size).long().tolist()
         grid[row, y, x] = True
     return grid

@@ -115,7 +115,7 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable):
     def answer_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Instances, Tensor]:
         """Like ``answer``, with the logits ``[P, S / 4, S / 4]`` of the masks."""
         logits, scores = self.mask_logits(encoded, prompts)
-        masks = to_masks(logits, encoded.size, self.settings.mask_threshold)
+        masks = to_masks(logits.to(self.device), encoded.size, self.settings.mask_threshold)
         labels = torch.zeros(len(prompts), dtype=torch.int64) if prompts.labels is None else prompts.labels
         found = Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores.clamp(0, 1))
         return found, logits

@@ -196,7 +196,7 @@ def _enter(predictor: Any, state: dict[str, Any], index: int, prompt: ObjectProm
 
 def _prediction(frame: Sample, found: Sequence[tuple[int, bytes, float]]) -> Prediction:
     """The objects visible in a frame, each labeled with its number."""
-    masks = Masks(frame.size, tuple(code for _, code, _ in found))
+    masks = Masks.encoded(frame.size, [code for _, code, _ in found])
     every = Instances(
         frame.size,
         masks.boxes_xyxy(),

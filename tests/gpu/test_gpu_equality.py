@@ -120,6 +120,7 @@ def loss_and_gradients(case: ModelCase, device: str, training: bool) -> tuple[fl
     loss = total_loss(model.loss(case.samples()))
     assert loss.device.type == device
     loss.backward()  # type: ignore[no-untyped-call]
+    assert not torch.backends.cudnn.allow_tf32
     gradients = {name: p.grad.double().cpu() for name, p in model.named_parameters() if p.grad is not None}
     return float(loss.detach()), gradients
 

@@ -42,7 +42,8 @@ def random_boxes(count: int, seed: int = 0, size: float = 100, least: float = 1)
 def test_anchors_stand_on_every_cell(offset: float) -> None:
     settings = AnchorSettings(sizes=((32.0, 40.0),), aspect_ratios=((0.5, 1, 2),), offset=offset)
     shapes, strides = [(3, 5), (2, 3), (1, 2), (1, 1), (1, 1)], (4, 8, 16, 32, 64)
-    levels = grid_anchors(settings, [torch.zeros(2, 7, *shape) for shape in shapes], strides)
+    cells = [cell_anchors(*level) for level in settings.by_level()]
+    levels = grid_anchors(cells, [torch.zeros(2, 7, *shape) for shape in shapes], strides, offset)
     for (height, width), stride, anchors in zip(shapes, strides, levels, strict=True):
         expected = []
         for row in range(height):
@@ -64,7 +65,8 @@ def test_anchors_of_a_cell_have_the_area_and_ratio_asked_for() -> None:
 
 def test_each_level_may_have_sizes_of_its_own() -> None:
     settings = AnchorSettings(sizes=((8,), (16,), (32,), (64,), (128,)), aspect_ratios=((1, 2),))
-    levels = grid_anchors(settings, [torch.zeros(1, 1, 1, 1)] * 5, (4, 8, 16, 32, 64))
+    cells = [cell_anchors(*level) for level in settings.by_level()]
+    levels = grid_anchors(cells, [torch.zeros(1, 1, 1, 1)] * 5, (4, 8, 16, 32, 64), settings.offset)
     assert [float(level[0, 2] - level[0, 0]) for level in levels] == [8, 16, 32, 64, 128]
     assert settings.per_cell == 2
 

@@ -5,6 +5,7 @@ arrays.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from toolkit.plugins.maskrcnn.inputs import draw_short_side, network_size, padde
 from toolkit.plugins.maskrcnn.postprocessing import keypoints_from, paste_masks, to_instances
 from toolkit.plugins.maskrcnn.roi_heads import Detections
 from toolkit.plugins.maskrcnn.settings import InputSettings
-from toolkit.plugins.maskrcnn.targets import Targets, keypoint_targets, make_targets, mask_targets
+from toolkit.plugins.maskrcnn.targets import (
+    Targets,
+    keypoint_targets,
+    make_targets,
+    mask_targets,
+    mask_targets_on_device,
+)
 from torch import Tensor
 from torchvision.ops import roi_align
 
@@ -201,9 +208,22 @@ def test_keypoints_outside_count_as_unlabeled() -> None:
 # Masks to learn from
 
 
+def in_small_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
+    """The way of a GPU, three masks or fewer at a time."""
+
+    def cut(*arguments: Any) -> Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr("toolkit.plugins.maskrcnn.targets._DEVICE_PIXELS", 3 * 80 * 120)
+            return mask_targets_on_device(*arguments)
+
+    return cut
+
+
 @pytest.mark.parametrize("size", [(40, 60), (80, 120), (23, 35), (57, 44)])
 @pytest.mark.parametrize("side", [28, 6])
-def test_mask_targets_are_cut_from_whole_masks(size: Size, side: int) -> None:
+def test_mask_targets_are_cut_from_whole_masks(
+    size: Size, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rule written out: the whole mask at the network's size by nearest pixels, RoIAlign, one half."""
     dense = blobs(4, (40, 60))
     generator = torch.Generator().manual_seed(1)
@@ -216,10 +236,11 @@ def test_mask_targets_are_cut_from_whole_masks(size: Size, side: int) -> None:
     expected = roi_align(
         whole, torch.cat([objects[:, None].float(), boxes], 1), side, 1.0, sampling_ratio=0, aligned=True
     )[:, 0]
-    found = mask_targets(Masks.from_dense(dense), objects, boxes, size, side)
     decided = (expected - 0.5).abs() > 1e-4  # where exactly half of a bin is covered, rounding decides
-    assert torch.equal(found[decided], (expected >= 0.5).float()[decided])
     assert float(decided.float().mean()) > 0.95
+    for cut in (mask_targets, mask_targets_on_device, in_small_parts(monkeypatch)):
+        found = cut(Masks.from_dense(dense), objects, boxes, size, side)
+        assert torch.equal(found[decided], (expected >= 0.5).float()[decided])
 
 
 def test_no_mask_targets() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,11 @@ def skip_without_packages(plugin: str) -> None:
 def _drawn(name: str, parent: Path) -> Path:
     """The stand-in that a dataset of files draws of itself."""
     folder = parent / name
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     manifest = registry.datasets().get(name)
-    held_out = "test" if "test" in manifest.splits else manifest.val_split
-    manifest.resolve(manifest.sample)(folder, train=8, size=64, **{held_out: 4})
+    draw = manifest.resolve(manifest.sample)
+    held_out = "test" if "test" in signature(draw).parameters else "val"
+    draw(folder, train=8, size=64, **{held_out: 4})
     return folder
 
 

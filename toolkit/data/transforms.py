@@ -189,7 +189,7 @@ def _moved_rle(masks: Masks, moves: Sequence[Move], size: Size) -> Masks:
     for start in range(0, len(masks), chunk):
         dense = masks[start : start + chunk].dense().to(torch.uint8)
         counts += Masks.from_dense(_moved_masks(dense, moves)).counts
-    return Masks(size, tuple(counts))
+    return Masks.encoded(size, counts)
 
 
 def _moved_boxes(boxes: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:

@@ -188,9 +188,7 @@ class Session:
             self.size,
             torch.cat([answer.boxes_xyxy for answer in answers]),
             torch.tensor([self.classes.index(name) for name, _ in named]),
-            Masks(
-                self.size, tuple(code for answer in answers if answer.masks for code in answer.masks.counts)
-            ),
+            Masks.joined(self.size, [answer.masks for answer in answers if answer.masks is not None]),
             torch.cat(
                 [torch.ones(len(answer)) if answer.scores is None else answer.scores for answer in answers]
             ),

@@ -135,11 +135,12 @@ def with_gradients() -> Iterator[None]:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Context manager for eval mode without gradients; afterwards every module is back in its previous
     mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    training = [module for module in model.modules() if module.training]
+    if training:  # otherwise the walk through all modules would cost more than some layers of a GPU
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module in training:
+            module.training = True

@@ -203,7 +203,6 @@ def _joined(sample: Sample, parts: Sequence[Instances], order: Sequence[str]) ->
     """The answers to all groups of prompts of one image, in the order of their ids if they have any."""
     if len(parts) == 1 and not order:
         return parts[0]
-    counts = tuple(code for part in parts if part.masks for code in part.masks.counts)
     empty = Instances.empty(sample.size, with_masks=True, with_scores=True)
     if not parts:
         return empty
@@ -212,7 +211,7 @@ def _joined(sample: Sample, parts: Sequence[Instances], order: Sequence[str]) ->
         sample.size,
         torch.cat([part.boxes_xyxy for part in parts]),
         torch.cat([part.labels for part in parts]),
-        Masks(sample.size, counts),
+        Masks.joined(sample.size, [part.masks for part in parts if part.masks is not None]),
         torch.cat(scores),
     )
     if not order:

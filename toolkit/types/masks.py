@@ -14,6 +14,7 @@ from torch import Tensor
 from toolkit.errors import InvalidDataError
 from toolkit.types.basics import Size
 from toolkit.types.checking import check, check_size, describe, pixels
+from toolkit.types.device_masks import decode_on, encode_on_device
 from toolkit.types.run_lengths import counts_fault, lengths_fault, polygon_fault
 
 Index: TypeAlias = "slice | Sequence[int] | Sequence[bool] | np.ndarray[Any, Any] | Tensor"
@@ -48,20 +49,27 @@ class Masks:
             check(not fault, f"Masks.counts[{index}] is not of this size: its run lengths {fault}")
 
     @classmethod
-    def _encoded(cls, size: Size, counts: Sequence[bytes]) -> Masks:
-        """Masks from codes that pycocotools has just written or that were checked before."""
+    def encoded(cls, size: Size, counts: Sequence[bytes]) -> Masks:
+        """Masks from codes that this process has written or checked before, without checking them again.
+        Others go to the constructor: a wrong code can crash the process.
+        """
         masks = cls(size)
         object.__setattr__(masks, "counts", tuple(counts))
         return masks
 
     @classmethod
     def from_dense(cls, dense: Tensor | np.ndarray[Any, Any]) -> Masks:
-        """Encode masks of shape ``[N, H, W]`` (bool, or numbers of which 0 is background)."""
+        """Encode masks of shape ``[N, H, W]`` (bool, or numbers of which 0 is background), on the device
+        where they are.
+        """
+        if isinstance(dense, Tensor) and dense.device.type != "cpu":
+            check(dense.dim() == 3, f"masks must be [N, H, W], not {describe(dense)}")
+            return cls.encoded((dense.shape[1], dense.shape[2]), encode_on_device(dense))
         array = dense.numpy() if isinstance(dense, Tensor) else np.asarray(dense)
         check(array.ndim == 3, f"masks must be [N, H, W], not {describe(array)}")
         height, width = array.shape[1:]
         counts = (coco_mask.encode(np.asfortranarray(m != 0, dtype=np.uint8))["counts"] for m in array)
-        return cls._encoded((height, width), tuple(counts))
+        return cls.encoded((height, width), tuple(counts))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[Sequence[float]]], size: Size) -> Masks:
@@ -82,7 +90,7 @@ class Masks:
                 check(not fault, f"a polygon of object {index} {fault}")
             codes = coco_mask.frPyObjects([list(part) for part in parts], *size)
             counts.append(coco_mask.merge(codes)["counts"])
-        return cls._encoded(size, counts)
+        return cls.encoded(size, counts)
 
     @classmethod
     def from_coco(cls, codes: Sequence[Mapping[str, Any]], size: Size) -> Masks:
@@ -92,7 +100,7 @@ class Masks:
             InvalidDataError: when one is of another size, or does not cover exactly the pixels of the image.
         """
         check_size("Masks", size)
-        return cls._encoded(size, [_checked_code(code, size) for code in codes])
+        return cls.encoded(size, [_checked_code(code, size) for code in codes])
 
     @classmethod
     def joined(cls, size: Size, parts: Sequence[Masks]) -> Masks:
@@ -106,7 +114,7 @@ class Masks:
                 part.size == size,
                 f"masks of {pixels(part.size)} cannot be combined with those of {pixels(size)}",
             )
-        return cls._encoded(size, [code for part in parts for code in part.counts])
+        return cls.encoded(size, [code for part in parts for code in part.counts])
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -115,14 +123,18 @@ class Masks:
         return f"Masks({pixels(self.size)}, {len(self)})"
 
     def __getitem__(self, index: Index) -> Masks:
-        return Masks._encoded(self.size, [self.counts[i] for i in positions(index, len(self))])
+        return Masks.encoded(self.size, [self.counts[i] for i in positions(index, len(self))])
 
     def to_coco(self) -> list[dict[str, Any]]:
         """The masks as COCO RLE dictionaries ``{"size": [H, W], "counts": bytes}``."""
         return [{"size": list(self.size), "counts": c} for c in self.counts]
 
-    def dense(self) -> Tensor:
-        """Decode to bool ``[N, H, W]``; this is where memory is spent, so index first."""
+    def dense(self, device: torch.device | None = None) -> Tensor:
+        """Decode to bool ``[N, H, W]``, on the CPU or another device; this is where memory is spent, so index
+        first.
+        """
+        if device is not None and device.type != "cpu":
+            return decode_on(device, self.counts, self.size)
         if not self.counts:
             return torch.zeros((0, *self.size), dtype=torch.bool)
         decoded = coco_mask.decode(self.to_coco())  # [H, W, N] in Fortran order, so the transpose is free

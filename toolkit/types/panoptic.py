@@ -140,7 +140,7 @@ class PanopticMap(ByValue):
         """
         chosen = [self.segments[number - 1] for number in numbers]
         codes = [Masks.from_dense((self.numbers == number)[None]).counts[0] for number in numbers]
-        masks = Masks(self.size, tuple(codes))
+        masks = Masks.encoded(self.size, codes)
         crowds = torch.tensor([segment.is_crowd for segment in chosen], dtype=torch.bool)
         scores = [segment.score for segment in chosen if segment.score is not None]
         scored = bool(chosen) and len(scores) == len(chosen)

@@ -76,7 +76,7 @@ def _scale_masks(masks: Masks, size: Size) -> Masks:
     for code in masks.to_coco():  # pixels are decoded column by column, so transposing copies nothing
         scaled = _nearest(coco_mask.decode(code).T, size[::-1]).T
         counts += Masks.from_dense(scaled[None]).counts
-    return Masks(size, tuple(counts))
+    return Masks.encoded(size, counts)
 
 
 def _nearest(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

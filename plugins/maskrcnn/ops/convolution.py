@@ -48,8 +48,8 @@ def convolve(
         fuses: whether oneDNN's fused convolutions may be used.
         by_winograd: whether Winograd's algorithm may be used.
     """
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined,no-untyped-call]
-        y = _plain(x, conv, norm)  # tools that count operations, export or compile need standard operators
+    if _traces():
+        y = _plain(x, conv, norm)
         y = y if residual is None else y + residual
         return F.relu(y) if relu else y
     sources = _sources(conv, norm)
@@ -74,9 +74,28 @@ def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
     """
     if norm is None:
         return conv.weight, conv.bias
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    shift = norm.bias - norm.running_mean * scale
+    scale, shift = _affine(norm)
     return conv.weight * scale[:, None, None, None], shift if conv.bias is None else shift + conv.bias * scale
+
+
+def _affine(norm: Norm) -> tuple[Tensor, Tensor]:
+    """What a norm multiplies by and adds, each ``[O]``; computed once where it is not trained, because for a
+    GPU these four small operations take as long to start as large ones.
+    """
+
+    def compute() -> tuple[Tensor, Tensor]:
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        return scale, norm.bias - norm.running_mean * scale
+
+    sources = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+    if not isinstance(norm, nn.Module) or needs_gradient(*sources) or _traces():
+        return compute()
+    return derived(norm, sources, None, compute)
+
+
+def _traces() -> bool:
+    """Whether a tool counts operations, exports or compiles, which needs standard operators."""
+    return bool(torch.jit.is_tracing() or torch.compiler.is_compiling())  # type: ignore[attr-defined,no-untyped-call]
 
 
 def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:

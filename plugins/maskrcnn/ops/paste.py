@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from toolkit.types import Masks, Size
+from toolkit.types.run_lengths import encode_counts
 
 _STRIPE = 1 << 20  # pixels interpolated at once
 _CLOSE = 1e-5  # larger than any rounding error of an interpolated probability
@@ -35,7 +35,7 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: flo
         threshold: minimum probability (above 0) of a pixel on the object.
     """
     height, width = size
-    codes = []
+    codes: list[bytes] = []
     for mask, (x0, y0, x1, y1) in zip(probabilities, boxes.tolist(), strict=True):
         left, right = _range(x0, x1, width)
         top, bottom = _range(y0, y1, height)
@@ -46,13 +46,13 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: flo
             on_object = _interpolate(mask, x, _grid(top, bottom, y0, y1), threshold)
             edges.append(_edges(on_object.numpy(), first, top, height))
         codes.append(_encode(np.concatenate(edges), size))
-    return Masks.from_coco(codes, size)
+    return Masks.encoded(size, codes)
 
 
 def sample_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
     """``paste_masks`` using only ``F.grid_sample``, each mask into a separate image."""
     height, width = size
-    codes = []
+    codes: list[bytes] = []
     for mask, (x0, y0, x1, y1) in zip(probabilities, boxes.tolist(), strict=True):
         (left, right), (top, bottom) = _range(x0, x1, width), _range(y0, y1, height)
         dense = torch.zeros(1, height, width, dtype=torch.bool)
@@ -61,8 +61,8 @@ def sample_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: fl
             grid = torch.stack([x, y], dim=-1)[None]
             values = F.grid_sample(mask[None, None], grid, align_corners=False)[0]
             dense[:, top:bottom, left:right] = values >= threshold
-        codes += Masks.from_dense(dense).to_coco()
-    return Masks.from_coco(codes, size)
+        codes += Masks.from_dense(dense).counts
+    return Masks.encoded(size, codes)
 
 
 def _range(low: float, high: float, length: int) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def _edges(on_object: np.ndarray[Any, Any], left: int, top: int, height: int) ->
     return edges
 
 
-def _encode(edges: np.ndarray[Any, Any], size: Size) -> dict[str, Any]:
+def _encode(edges: np.ndarray[Any, Any], size: Size) -> bytes:
     """A run-length encoding from the starts and ends of runs; a run that starts where another ends continues
     it in the next column.
     """
@@ -124,6 +124,5 @@ def _encode(edges: np.ndarray[Any, Any], size: Size) -> dict[str, Any]:
         edges = np.delete(edges, np.concatenate([meets, meets + 1]))
     pixels = size[0] * size[1]
     ends = [] if len(edges) and edges[-1] == pixels else [pixels]
-    counts = np.diff(np.concatenate([[0], edges, ends]).astype(np.int64))
-    code: dict[str, Any] = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
-    return code
+    marks = np.concatenate([[0], edges, ends]).astype(np.int64)
+    return encode_counts(marks[1:] - marks[:-1])

@@ -48,15 +48,21 @@ def roi_align(
     if gathers and features[0].device.type == "cpu":
         pooled: Tensor = _RoIAlign.apply(rois, levels, tuple(strides), output_size, *features)
         return pooled
-    pooled = features[0].new_zeros(len(rois), features[0].shape[1], output_size, output_size)
-    for level, (cells, stride) in enumerate(zip(features, strides, strict=True)):
-        positions = torch.nonzero(levels == level).squeeze(1)
-        # torchvision's kernel for bfloat16 is missing on some devices
-        regions = torchvision.ops.roi_align(
-            cells.float(), rois[positions], output_size, 1 / stride, sampling_ratio=0, aligned=True
-        )
-        pooled = pooled.index_put((positions,), regions.to(cells.dtype))
-    return pooled
+    # by level, then back into their order: a GPU is waited for only once, for the counts
+    order = torch.argsort(levels, stable=True)
+    counts = torch.stack([(levels == level).sum() for level in range(len(features))]).cpu().tolist()
+    pooled = torch.cat(
+        [
+            # torchvision's kernel for bfloat16 is missing on some devices
+            torchvision.ops.roi_align(
+                cells.float(), regions, output_size, 1 / stride, sampling_ratio=0, aligned=True
+            ).to(cells.dtype)
+            for cells, regions, stride in zip(
+                features, torch.split(rois[order], counts), strides, strict=True
+            )
+        ]
+    )
+    return pooled.index_select(0, torch.argsort(order))
 
 
 class _Sums(NamedTuple):
