@@ -74,9 +74,14 @@ def test_a_folder(name: str, precision: str, device: str, parent: Path, tmp_path
     assert [record["status"] for record in records] == ["ok"] * 6
     expected = tmp_path / "here" / "labels"
     infer(name, run, photos, tmp_path / "here", "--device", "cpu")
-    if not expected.exists():  # objects: each photo has a file of them
-        found = [json.loads(path.read_text()) for path in (tmp_path / "there" / "instances").glob("*.json")]
-        assert len(found) == 6
+    if not expected.exists():  # objects, or the class of the photo: a file for each photo
+        here, there = (
+            [json.loads(path.read_text()) for path in sorted((tmp_path / where).glob(f"{kind}/*.json"))]
+            for where in ("here", "there")
+            for kind in ("instances", "classes")
+            if (tmp_path / where / kind).is_dir()
+        )
+        assert len(here) == len(there) == 6
         return
     pairs = [
         [
