@@ -1,4 +1,5 @@
-"""COCO's matching and accumulation for overlaps that hotcoco does not know, such as those along boundaries.
+"""COCO's matching and accumulation for overlaps that hotcoco does not know, such as those along boundaries,
+and for images that are matched once and counted often, as in a bootstrap.
 
 The rules are those of pycocotools. Only pairs that overlap by the lowest threshold are looked at, which is
 exact, since no other pair can match.
@@ -14,7 +15,16 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.evaluation.coco_matching import Bools, Floats, Found, Ints, ranks_within
+from toolkit.evaluation.coco_matching import (
+    Bools,
+    Floats,
+    Found,
+    Ints,
+    best_detections,
+    overlaps_within,
+    ranks_within,
+)
+from toolkit.evaluation.coco_tables import ImageTable, by_label, columns_of
 
 UNMATCHED, MATCHED, IGNORED = range(3)
 
@@ -41,6 +51,35 @@ class ImageMatches:
     states: NDArray[np.int8]
     true_labels: Ints
     counted: Bools
+
+
+def match_table(images: Sequence[ImageMatches], parameters: hotcoco.Params) -> ImageTable:
+    """Images as a table; detections with equal scores are ranked in this order. The states are in the form
+    ``[D, A, T]`` there, and ``counted`` is ``[G, A]``.
+    """
+    ranges, thresholds = len(parameters.area_rng), len(parameters.iou_thrs)
+    numbers = np.zeros(0, dtype=np.int64)
+    detections = columns_of(images, {"labels": numbers, "scores": np.zeros(0), "ranks": numbers})
+    states = [np.zeros((ranges, thresholds, 0), dtype=np.int8), *(image.states for image in images)]
+    counted = [np.zeros((ranges, 0), dtype=np.bool_), *(image.counted for image in images)]
+    return ImageTable(
+        detections | {"states": np.ascontiguousarray(np.concatenate(states, axis=2).transpose(2, 0, 1))},
+        columns_of(images, {"true_labels": numbers})
+        | {"counted": np.ascontiguousarray(np.concatenate(counted, axis=1).T)},
+        np.array([len(image.labels) for image in images], dtype=np.int64),
+        np.array([len(image.true_labels) for image in images], dtype=np.int64),
+    )
+
+
+def match_overlaps(truth: Found, detections: Found, parameters: hotcoco.Params) -> ImageMatches:
+    """Match the boxes or masks of one image.
+
+    Args:
+        truth, detections: with areas.
+        parameters: limits, thresholds and ranges of areas.
+    """
+    detections = best_detections(detections, parameters.max_dets[-1])
+    return match_image(truth, detections, overlaps_within(detections, truth), parameters)
 
 
 def match_image(
@@ -106,11 +145,11 @@ def _match(
         yield row, MATCHED if counted else IGNORED
 
 
-def accumulate(images: Sequence[ImageMatches], classes: int, parameters: hotcoco.Params) -> dict[str, Floats]:
+def accumulate(table: ImageTable, classes: int, parameters: hotcoco.Params) -> dict[str, Floats]:
     """Precision and recall of all images.
 
     Args:
-        images: detections with equal scores are ranked in this order.
+        table: of ``match_table``.
         classes: how many there are; labels are places among them.
         parameters: limits on the number of detections, and levels of recall.
 
@@ -122,35 +161,35 @@ def accumulate(images: Sequence[ImageMatches], classes: int, parameters: hotcoco
     thresholds, areas = len(parameters.iou_thrs), len(parameters.area_rng)
     precision = np.full((thresholds, len(levels), classes, areas, 1), -1.0)
     recall = np.full((thresholds, classes, areas, len(limits)), -1.0)
-    if not images:
-        return {"precision": precision, "recall": recall}
-    true = np.concatenate([image.true_labels for image in images])
-    counted = np.concatenate([image.counted for image in images], axis=1)
-    objects = np.stack([np.bincount(true[row], minlength=classes) for row in counted])
-    labels = np.concatenate([image.labels for image in images])
-    order = np.lexsort((-np.concatenate([image.scores for image in images]), labels))
-    ranks = np.concatenate([image.ranks for image in images])[order]
-    states = np.concatenate([image.states for image in images], axis=2)[:, :, order]
-    bounds = np.searchsorted(labels[order], np.arange(classes + 1)).tolist()
+    true, counted = table.objects["true_labels"], table.objects["counted"]
+    objects = np.stack([np.bincount(true[column], minlength=classes) for column in counted.T])
+    order = np.argsort(-table.detections["scores"], kind="stable")
+    order = order[by_label(table.detections["labels"][order], classes)]
+    bounds = np.searchsorted(table.detections["labels"][order], np.arange(classes + 1)).tolist()
     for label, (start, end) in enumerate(pairwise(bounds)):
+        mine = order[start:end]
+        ranks, states = table.detections["ranks"][mine], table.detections["states"][mine]
         for area in np.flatnonzero(objects[:, label]).tolist():
-            mine, count = states[area, :, start:end], int(objects[area, label])
+            count, seen = int(objects[area, label]), np.ascontiguousarray(states[:, area].T)
+            matched = seen == MATCHED
             for place, limit in enumerate(limits):
-                found = mine[:, ranks[start:end] < limit] == MATCHED
-                recall[:, label, area, place] = found.sum(1) / count
-            precision[:, :, label, area, 0] = _precision(mine, count, levels)
+                recall[:, label, area, place] = matched[:, ranks < limit].sum(1) / count
+            precision[:, :, label, area, 0] = _precision(matched, seen != IGNORED, count, levels)
     return {"precision": precision, "recall": recall}
 
 
-def _precision(states: NDArray[np.int8], objects: int, levels: Floats) -> Floats:
-    """The best precision at or beyond each level of recall, float64 ``[T, R]``."""
-    values = np.zeros((len(states), len(levels)))
-    found = np.cumsum(states == MATCHED, axis=1, dtype=np.float64)
-    wrong = np.cumsum(states == UNMATCHED, axis=1, dtype=np.float64)
-    precisions = found / (found + wrong + np.spacing(1))
-    best = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
-    for place, row in enumerate(best):
-        reached = np.searchsorted(found[place] / objects, levels, side="left")
-        inside = reached < len(row)
-        values[place, inside] = row[reached[inside]]
+def _precision(matched: Bools, counted: Bools, objects: int, levels: Floats) -> Floats:
+    """The best precision at or beyond each level of recall, float64 ``[T, R]``.
+
+    Only detections that are right are looked at: recall rises there alone, and between them precision falls.
+    """
+    values = np.zeros((len(matched), len(levels)))
+    for place, row in enumerate(matched):
+        right = np.flatnonzero(row)
+        found = np.arange(1, len(right) + 1, dtype=np.float64)
+        precisions = found / (np.cumsum(counted[place])[right] + np.spacing(1))
+        best = np.maximum.accumulate(precisions[::-1])[::-1]
+        reached = np.searchsorted(found / objects, levels, side="left")
+        inside = reached < len(best)
+        values[place, inside] = best[reached[inside]]
     return values

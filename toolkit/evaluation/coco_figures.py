@@ -15,7 +15,8 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.evaluation.coco_accumulation import ImageMatches, accumulate
+from toolkit.evaluation.coco_accumulation import accumulate
+from toolkit.evaluation.coco_tables import ImageTable
 from toolkit.evaluation.report import Curve, Matrix, Report
 
 Floats = NDArray[np.float64]
@@ -82,25 +83,35 @@ def sliced(part: Figures, group: str) -> Figures:
     return Figures(chosen, {}, {}, details=details)
 
 
-def boundary_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
-    """The thresholds and limits of masks that are compared along their boundaries: those of masks."""
+def overlap_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
+    """COCO's thresholds, ranges of areas and limits for boxes and masks."""
     parameters = hotcoco.Params("segm")
     parameters.max_dets = list(max_detections)
     return parameters
 
 
-def boundary_figures(
-    images: Sequence[ImageMatches],
+def table_figures(
+    kind: str,
+    table: ImageTable,
     categories: Sequence[tuple[int, str]],
     *,
     max_detections: Sequence[int],
+    only_metrics: bool = False,
 ) -> Figures:
-    """The same metrics for masks compared along their boundaries, from the matches of each image; see
-    ``toolkit.evaluation.coco_boundary``.
+    """The same metrics from the matches of each image: for masks compared along their boundaries (see
+    ``toolkit.evaluation.coco_boundary``), and for images that are matched once and counted often.
+
+    Args:
+        kind: what overlaps.
+        table: of ``toolkit.evaluation.coco_accumulation.match_table``.
+        categories: id and name of each class.
+        max_detections: as for ``figures``.
+        only_metrics: whether to leave out everything else.
     """
-    parameters = boundary_parameters(max_detections)
+    parameters = overlap_parameters(max_detections)
     parameters.cat_ids = [category for category, _ in categories]
-    return _figures("boundary", accumulate(images, len(categories), parameters), parameters, categories)
+    found = accumulate(table, len(categories), parameters)
+    return _figures(kind, found, parameters, categories, only_metrics=only_metrics)
 
 
 def coco_report(
@@ -145,7 +156,12 @@ def coco_report(
 
 
 def _figures(
-    kind: str, found: Mapping[str, Any], parameters: hotcoco.Params, categories: Sequence[tuple[int, str]]
+    kind: str,
+    found: Mapping[str, Any],
+    parameters: hotcoco.Params,
+    categories: Sequence[tuple[int, str]],
+    *,
+    only_metrics: bool = False,
 ) -> Figures:
     row = {category: i for i, category in enumerate(parameters.cat_ids)}
     order = [row[category] for category, _ in categories]
@@ -153,12 +169,13 @@ def _figures(
     recall = _defined(found["recall"])[:, order]  # threshold x class x area x detections
     areas = {label: i for i, label in enumerate(parameters.area_rng_lbl)}
     thresholds = np.asarray(parameters.iou_thrs)
+    values = _metrics(precision, recall, thresholds, areas, parameters.max_dets)
+    metrics = {f"{kind}/{name}": value for name, value in values.items()}
+    if only_metrics:
+        return Figures(metrics, {}, {})
     names = [name for _, name in categories]
     return Figures(
-        {
-            f"{kind}/{name}": value
-            for name, value in _metrics(precision, recall, thresholds, areas, parameters.max_dets).items()
-        },
+        metrics,
         {
             f"{kind}/{name}": values
             for name, values in _per_class(precision, recall, thresholds, parameters.max_dets).items()

@@ -59,7 +59,8 @@ class ImageRecord(ComparedImage):
 
     def _side(self, part: Objects, kind: IoUType) -> Found:
         codes = _codes([self], [part]) if kind == "segm" else None
-        return Found(part.boxes, part.labels, part.scores, part.crowd, codes, part.mask_areas)
+        areas = part.mask_areas if kind == "segm" else part.areas
+        return Found(part.boxes, part.labels, part.scores, part.crowd, codes, areas)
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
@@ -85,6 +86,20 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
         None if instances.masks is None else instances.masks.counts,
         None if instances.keypoints is None else to_indices(instances.keypoints.numpy().astype(np.float64)),
     )
+
+
+def kinds_of(images: Sequence[ImageRecord]) -> list[IoUType]:
+    """What both truth and predictions have; an image without objects is compatible with everything."""
+    every = [each for image in images for each in (image.truth, image.found)]
+
+    def given(attribute: str) -> bool:
+        lacking = any(len(each.labels) and getattr(each, attribute) is None for each in every)
+        return not lacking and any(getattr(each, attribute) is not None for each in every)
+
+    kinds: list[IoUType] = ["bbox"]
+    kinds += ["segm"] if given("masks") else []
+    kinds += ["keypoints"] if given("keypoints") else []
+    return kinds
 
 
 def coco_pair(
