@@ -101,30 +101,61 @@ def match_image(
     thresholds = np.minimum(parameters.iou_thrs, 1 - 1e-10)
     states = np.where(too_different, np.int8(IGNORED), np.int8(UNMATCHED))
     states = np.repeat(states[:, None], len(thresholds), axis=1)
-    pairs, crowd = _pairs(overlaps, float(thresholds.min())), truth.crowd.tolist()
+    rows, columns = np.nonzero(overlaps >= thresholds.min())
+    is_alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    _match_alone(states, rows[is_alone], columns[is_alone], overlaps, outside, thresholds)
+    if not is_alone.all():
+        others = _options(rows[~is_alone], columns[~is_alone], overlaps)
+        _match_in_turn(states, others, truth.crowd, outside, thresholds)
+    labels = detections.labels
+    return ImageMatches(labels, detections.scores, ranks_within(labels), states, truth.labels, ~outside)
+
+
+def _match_alone(
+    states: NDArray[np.int8],
+    rows: Ints,
+    columns: Ints,
+    overlaps: Floats,
+    outside: Bools,
+    thresholds: Floats,
+) -> None:
+    """Match detections with the only objects that they overlap, which overlap no others."""
+    if not len(rows):
+        return
+    reached = overlaps[rows, columns] >= thresholds[:, None]
+    found = np.where(outside[:, columns], np.int8(IGNORED), np.int8(MATCHED))
+    states[:, :, rows] = np.where(reached[None], found[:, None], states[:, :, rows])
+
+
+def _options(rows: Ints, columns: Ints, overlaps: Floats) -> list[tuple[int, list[Pair]]]:
+    """For each detection that may match, the objects that it overlaps."""
+    options: dict[int, list[Pair]] = {}
+    values = overlaps[rows, columns].tolist()
+    for row, value, column in zip(rows.tolist(), values, columns.tolist(), strict=True):
+        options.setdefault(row, []).append((value, column))
+    return list(options.items())
+
+
+def _match_in_turn(
+    states: NDArray[np.int8],
+    pairs: Sequence[tuple[int, list[Pair]]],
+    crowd: Bools,
+    outside: Bools,
+    thresholds: Floats,
+) -> None:
+    """Match detections that compete for objects, or that overlap several, one after the other."""
+    crowds = crowd.tolist()
     known: dict[tuple[bool, ...], list[tuple[int, int, int]]] = {}
-    for area, left_out in enumerate(map(tuple, outside.tolist() if pairs else ())):
+    for area, left_out in enumerate(map(tuple, outside.tolist())):
         # Mostly, several ranges of areas leave out the same objects of an image.
         if left_out not in known:
             known[left_out] = [
                 (place, row, state)
                 for place, threshold in enumerate(thresholds.tolist())
-                for row, state in _match(pairs, threshold, left_out, crowd)
+                for row, state in _match(pairs, threshold, left_out, crowds)
             ]
         for place, row, state in known[left_out]:
             states[area, place, row] = state
-    labels = detections.labels
-    return ImageMatches(labels, detections.scores, ranks_within(labels), states, truth.labels, ~outside)
-
-
-def _pairs(overlaps: Floats, least: float) -> list[tuple[int, list[Pair]]]:
-    """For each detection that may match, the objects that it overlaps."""
-    rows, columns = np.nonzero(overlaps >= least)
-    pairs: dict[int, list[Pair]] = {}
-    values = overlaps[rows, columns].tolist()
-    for row, value, column in zip(rows.tolist(), values, columns.tolist(), strict=True):
-        pairs.setdefault(row, []).append((value, column))
-    return list(pairs.items())
 
 
 def _match(
@@ -183,13 +214,12 @@ def _precision(matched: Bools, counted: Bools, objects: int, levels: Floats) -> 
 
     Only detections that are right are looked at: recall rises there alone, and between them precision falls.
     """
-    values = np.zeros((len(matched), len(levels)))
-    for place, row in enumerate(matched):
-        right = np.flatnonzero(row)
-        found = np.arange(1, len(right) + 1, dtype=np.float64)
-        precisions = found / (np.cumsum(counted[place])[right] + np.spacing(1))
-        best = np.maximum.accumulate(precisions[::-1])[::-1]
-        reached = np.searchsorted(found / objects, levels, side="left")
-        inside = reached < len(best)
-        values[place, inside] = best[reached[inside]]
-    return values
+    hits = matched.sum(1)
+    rows, places = np.nonzero(matched)
+    found = np.arange(len(rows)) - np.repeat(np.cumsum(hits) - hits, hits)
+    precisions = np.zeros((len(matched), max(1, int(hits.max(initial=0)))))
+    precisions[rows, found] = (found + 1) / (np.cumsum(counted, axis=1)[rows, places] + np.spacing(1))
+    best = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
+    needed = np.searchsorted(np.arange(1, objects + 1) / objects, levels, side="left")
+    inside = needed[None] < hits[:, None]
+    return np.where(inside, best[:, np.minimum(needed, best.shape[1] - 1)], 0.0)
