@@ -96,45 +96,46 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         self._drawn_from = None
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
-        where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
         if sample.instances is None:
             raise InvalidDataError(
-                f"{where} has no instances, so the evaluator coco cannot compare a prediction with it"
+                f"{_named(sample)} has no instances, so the evaluator coco cannot compare a prediction with"
+                " it"
             )
         if prediction.instances is None or (
             len(prediction.instances) and prediction.instances.scores is None
         ):
             raise InvalidDataError(
-                f"the prediction for {where} must have instances with scores for the evaluator coco"
+                f"the prediction for {_named(sample)} must have instances with scores for the evaluator coco"
             )
         truth, found = objects(sample.instances, is_truth=True), objects(prediction.instances, is_truth=False)
-        for name, each, part in (
-            ("truth", sample.instances, truth),
-            ("prediction", prediction.instances, found),
-        ):
-            if part.labels.size:
-                self._check(f"the {name} of {where}", each, int(part.labels.max()))
+        self._check("truth", sample, sample.instances, truth.labels)
+        self._check("prediction", sample, prediction.instances, found.labels)
         self._slices.of(sample.id)  # which fails where the table lacks the image
         self._take_draw()
         self._images[sample.id] = ImageRecord(sample.size, truth, found)
 
-    def _check(self, owner: str, instances: Instances, highest: int) -> None:
-        """Check some objects, at least one, of which ``highest`` is the highest label."""
-        wanted = self.settings.iou_types
+    def _check(self, name: str, sample: Sample, instances: Instances, labels: Ints) -> None:
+        """Check the truth or the prediction of a sample."""
+        if not len(labels):
+            return
+        wanted, highest = self.settings.iou_types, int(labels.max())
         if highest >= len(self.classes):
-            raise InvalidDataError(f"{owner} has label {highest}, but there are {len(self.classes)} classes")
+            raise InvalidDataError(
+                f"{_named(sample, name)} has label {highest}, but there are {len(self.classes)} classes"
+            )
         for kind, value in (("segm", instances.masks), ("keypoints", instances.keypoints)):
             if value is None and kind in (wanted or ()):
                 raise InvalidDataError(
-                    f"{owner} has no {'masks' if kind == 'segm' else kind}, but iou_types asks for {kind!r}"
+                    f"{_named(sample, name)} has no {'masks' if kind == 'segm' else kind}, but iou_types"
+                    f" asks for {kind!r}"
                 )
         if instances.keypoints is None or "keypoints" not in (wanted or ("keypoints",)):
             return
         points, sigmas = instances.keypoints.shape[1], self.settings.keypoint_sigmas
         if points != (COCO_KEYPOINTS if sigmas is None else len(sigmas)):
             raise InvalidDataError(
-                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas that many"
-                f" values, not {COCO_KEYPOINTS if sigmas is None else len(sigmas)}"
+                f"{_named(sample, name)} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas"
+                f" that many values, not {COCO_KEYPOINTS if sigmas is None else len(sigmas)}"
             )
 
     def state(self) -> dict[str, ImageRecord]:
@@ -280,6 +281,11 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         thresholds = self.settings.thresholds()
         judged = [image.judged(kind, thresholds) for _, image in images]
         return diagnose(judged, kind, self.classes, thresholds, self.settings.calibration_bins)
+
+
+def _named(sample: Sample, part: str = "") -> str:
+    named = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
+    return f"the {part} of {named}" if part else named
 
 
 def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:

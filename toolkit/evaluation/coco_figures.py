@@ -165,7 +165,7 @@ def _figures(
 ) -> Figures:
     row = {category: i for i, category in enumerate(parameters.cat_ids)}
     order = [row[category] for category, _ in categories]
-    precision = _defined(found["precision"])[:, :, order]  # threshold x recall x class x area x detections
+    precision = _defined(found["precision"][..., -1])[:, :, order]  # threshold x recall x class x area
     recall = _defined(found["recall"])[:, order]  # threshold x class x area x detections
     areas = {label: i for i, label in enumerate(parameters.area_rng_lbl)}
     thresholds = np.asarray(parameters.iou_thrs)
@@ -192,11 +192,11 @@ def _metrics(
 ) -> dict[str, float]:
     """COCO's twelve metrics, or ten for keypoints, which have no small objects."""
     sizes = {label[0]: i for label, i in areas.items() if label != "all"}
-    last, everything = precision[..., -1], areas["all"]
-    metrics = {"AP": _mean(last[:, :, :, everything])}
+    everything = areas["all"]
+    metrics = {"AP": _mean(precision[..., everything])}
     for percent in (50, 75):
-        metrics[f"AP{percent}"] = _mean(last[np.isclose(thresholds, percent / 100)][..., everything])
-    metrics |= {f"AP{letter}": _mean(last[:, :, :, i]) for letter, i in sizes.items()}
+        metrics[f"AP{percent}"] = _mean(precision[np.isclose(thresholds, percent / 100)][..., everything])
+    metrics |= {f"AP{letter}": _mean(precision[..., i]) for letter, i in sizes.items()}
     metrics |= {f"AR{count}": _mean(recall[:, :, everything, m]) for m, count in enumerate(detections)}
     return metrics | {f"AR{letter}": _mean(recall[:, :, i, -1]) for letter, i in sizes.items()}
 
@@ -204,7 +204,7 @@ def _metrics(
 def _per_class(
     precision: Floats, recall: Floats, thresholds: Floats, detections: Sequence[int]
 ) -> dict[str, list[float]]:
-    everything = precision[..., 0, -1]  # threshold x recall x class
+    everything = precision[..., 0]  # threshold x recall x class
     values = {"AP": _means(everything, (0, 1)).tolist()}
     for percent in (50, 75):
         values[f"AP{percent}"] = _means(everything[np.isclose(thresholds, percent / 100)], (0, 1)).tolist()
@@ -217,7 +217,7 @@ def _curves(
     """Precision-recall curves, averaged over the classes for every threshold and per class at IoU 0.5; and AP
     over the threshold.
     """
-    everything = precision[..., 0, -1]  # threshold x recall x class
+    everything = precision[..., 0]  # threshold x recall x class
     by_threshold = {
         f"IoU {t:.2f}": line for t, line in zip(thresholds, _means(everything, (2,)).tolist(), strict=True)
     }
