@@ -30,9 +30,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from toolkit.errors import DataError
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.report import Report
 from toolkit.formats.predictions import PredictionFiles
+from toolkit.reading.json_text import load_json
 from toolkit.types import Instances, Masks, Prediction, Sample
 
 SIZE, CLASSES, OBJECTS, DETECTIONS = (480, 640), 80, 7.2, 100
@@ -157,7 +159,7 @@ def by_toolkit(samples: list[Sample], predictions: list[Prediction], kind: str) 
 
 
 def by_toolkit_from_files(truth: Path, results: Path, kind: str) -> Report:
-    document = json.loads(truth.read_bytes())
+    document = load_json(truth, "annotations", DataError)
     classes, ids = [c["name"] for c in document["categories"]], [c["id"] for c in document["categories"]]
     images = {image["file_name"]: image["id"] for image in document["images"]}
     found = PredictionFiles(results, classes, image_ids=images, category_ids=ids).results

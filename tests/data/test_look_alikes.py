@@ -8,7 +8,7 @@ import pytest
 from look_cases import CHANGES, as_noise, look, scene
 
 from toolkit.data.image_looks import Look
-from toolkit.data.look_alikes import look_alikes
+from toolkit.data.look_alikes import _agree, _may_agree, look_alikes
 
 
 def test_copies_are_found_and_others_are_not() -> None:
@@ -42,6 +42,18 @@ def test_one_object_more_is_another_image() -> None:
 
 def test_noise_is_no_copy_of_noise() -> None:
     assert look_alikes([look(as_noise(seed)) for seed in range(40)]) == []
+
+
+def test_no_copy_is_lost_by_comparing_blocks_first() -> None:
+    rng = np.random.default_rng(0)
+    scenes = np.stack([look(scene(seed)).gray.ravel() for seed in range(20)]).astype(np.float64)
+    noise = rng.normal(0, 1, scenes.shape) * np.linspace(0, 60, 20)[:, None]
+    grays = np.concatenate([scenes, scenes + noise, scenes + noise.mean(0)]).clip(0, 255).astype(np.uint8)
+    one, other = (pair.ravel() for pair in np.meshgrid(np.arange(60), np.arange(60)))
+    same = _agree(grays, one, other)
+    possible = _may_agree(grays, np.zeros(60, np.float32), one, other)
+    assert 60 < same.sum() <= possible.sum() < len(one) / 2
+    assert not (same & ~possible).any()
 
 
 @pytest.mark.parametrize("kind", ["all different", "all in one entry of each table"])

@@ -119,3 +119,20 @@ def test_the_most_frequent_class_of_each_image_is_counted(
     labels = [rng.integers(0, 3, n) for n in rng.integers(0, 6, images)]
     expected = [max([each.tolist().count(label) for label in range(3)]) for each in labels]
     assert coco_limits.most_by_image(labels, 3) == expected
+
+
+@pytest.mark.parametrize("counters", [1, 40, 1 << 20])
+def test_ids_that_are_far_apart_are_counted_likewise(counters: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coco_limits, "MOST_COUNTERS", counters)
+    rng = np.random.default_rng(0)
+    for ids in ([5], [3, 4, 90], [7, 1 << 40, 1 << 52], [1 << 70, 3]):
+        entries = [
+            {"image_id": ids[rng.integers(len(ids))], "category_id": int(rng.integers(1, 4)) * 10}
+            for _ in range(30)
+        ]
+        found = coco_limits.document_densities(entries, entries)
+        counts: dict[int, list[int]] = {}
+        for entry in entries:
+            counts.setdefault(entry["image_id"], []).append(entry["category_id"])
+        expected = sorted(max(map(each.count, each)) for each in counts.values())
+        assert sorted(found.truth) == sorted(found.found) == expected

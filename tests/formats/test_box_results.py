@@ -19,6 +19,8 @@ from toolkit.formats.coco_results import checked_results
 from toolkit.formats.predictions import PredictionFiles
 
 IMAGES, CATEGORIES = {"a": 3, "b": 7, "c": 8}, (2, 5)
+PIECES = (1, 90, 1 << 20)
+"""Bytes that are read at a time: a record, about two, and all."""
 BOX = {"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 4.0]}
 
 entries = st.fixed_dictionaries(
@@ -68,9 +70,11 @@ def outcome(work: Any) -> Any:
         return str(error)
 
 
-@given(found=st.lists(entries, max_size=5))
-def test_valid_boxes_are_read_as_columns_bit_for_bit(found: list[dict[str, Any]]) -> None:
-    columns = columns_of_text(json.dumps(found).encode())
+@given(found=st.lists(entries, max_size=5), piece=st.sampled_from(PIECES), indent=st.sampled_from([None, 1]))
+def test_valid_boxes_are_read_as_columns_bit_for_bit(
+    found: list[dict[str, Any]], piece: int, indent: int | None
+) -> None:
+    columns = columns_of_text(json.dumps(found, indent=indent).encode(), piece)
     assert columns is not None
     assert columns.shape == (len(found), 7)
     expected = [[each["image_id"], *each["bbox"], each["score"], each["category_id"]] for each in found]
@@ -94,6 +98,7 @@ def test_the_two_ways_of_reading_agree_on_odd_files(
     assert by_text == by_entries
 
 
+@pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize(
     "text",
     [
@@ -110,12 +115,19 @@ def test_the_two_ways_of_reading_agree_on_odd_files(
         '[{"image_id": 03, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}]',
         '[{"image_id": 3, "category_id": 2, "score": 1e999, "bbox": [1, 2, 3, 4]}]',
         '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, ' + "9" * 400 + "]}]",
+        '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]},  ]',
+        '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]},',
+        '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}],'
+        '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}]',
+        '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]},,'
+        '{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}]',
+        '[{"image_id": 3, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4], "a},": "b"}]',
         "[" * 10_000,
         "\ufeff" + json.dumps([BOX]),
     ],
 )
-def test_what_is_not_plainly_right_is_left_to_the_general_way(text: str) -> None:
-    assert columns_of_text(text.encode()) is None
+def test_what_is_not_plainly_right_is_left_to_the_general_way(text: str, piece: int) -> None:
+    assert columns_of_text(text.encode(), piece) is None
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class Faulty(Dataset):
         instances = None if self.has("no instances") else Instances((8, 9), box, labels)
         return Sample("x" if self.has("other id") else name, image, label_map, instances)
 
+    def image(self, index: int) -> torch.Tensor:
+        return super().image(index) // (2 if self.has("another image") else 1)
+
     def fingerprint(self) -> str:
         return str(hash("faulty")) if self.has("hash") else super().fingerprint()
 

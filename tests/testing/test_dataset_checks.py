@@ -27,6 +27,7 @@ PLANTED = [
     ("samples_are_valid", "object beyond", "an object of sample 'train-a' .* has label 5 of 2 classes"),
     ("samples_are_valid", "box outside", "a box of sample 'train-a' .* lies outside the image of 9×8 pixels"),
     ("same_sample_each_time", "chance", "sample 'train-a' .* changes from one reading to the next"),
+    ("same_sample_each_time", "another image", "the image of sample 'train-a' .* is another one when it is"),
     ("same_sample_each_time", "new each time", "has different ids when it is opened again"),
     (
         "same_in_another_process",

@@ -64,12 +64,13 @@ def look_of(image: Tensor) -> Look:
     small = np.stack(colors, axis=-1)
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     lowest, highest = cv2.min(cv2.min(*colors[:2]), colors[2]), cv2.max(cv2.max(*colors[:2]), colors[2])
-    spread = highest.astype(np.float32) - lowest
+    saturation = cv2.mean(cv2.subtract(highest, lowest))[0]
     edges = np.abs(cv2.Laplacian(gray, cv2.CV_32F)).mean()
+    mean, deviation = cv2.meanStdDev(gray)
     features = (
-        float(gray.mean()),
-        float(gray.std()),
-        float(spread.mean()),
+        float(mean[0, 0]),
+        float(deviation[0, 0]),
+        float(saturation),
         math.log(float(edges) + 1),
         math.log(width / height),
         math.log(width * height),

@@ -13,12 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.data.image_looks import Look
+from toolkit.data.image_looks import SIDE, Look
 
 MOST_COMPARED = 32
 """Number of images in the same table entry with which each image is compared: those before it in the order of
 the whole hash.
 """
+
+BLOCK = 4
+"""Height and width of the blocks of pixels whose means are compared first, as there are fewer of them."""
+ROUNDING = 0.001
+"""Far more than the float32 of the means can be wrong."""
 
 LEAST_CORRELATION = 0.98
 MOST_APART = 0.6
@@ -40,10 +45,10 @@ def look_alikes(looks: Sequence[Look | None]) -> list[tuple[int, int]]:
     Returns:
         Pairs of positions, the earlier image first, in the order of the later image.
     """
-    used = [i for i, look in enumerate(looks) if look is not None and not look.is_flat]
-    if len(used) < 2:
+    pairs = [(i, look) for i, look in enumerate(looks) if look is not None and not look.is_flat]
+    if len(pairs) < 2:
         return []
-    known = [look for look in looks if look is not None and not look.is_flat]
+    used, known = zip(*pairs, strict=True)
     grays = np.stack([look.gray.ravel() for look in known])
     shapes = np.array([look.features[4] for look in known])
     hashes = np.array([look.hashes for look in known], np.uint64).T
@@ -51,7 +56,9 @@ def look_alikes(looks: Sequence[Look | None]) -> list[tuple[int, int]]:
     # most pairs are in several tables
     lower, higher = np.concatenate(tables, 1)
     one, other = np.divmod(np.unique(lower * len(known) + higher), len(known))
-    same = _agree(grays, shapes, one, other)
+    possible = _may_agree(grays, shapes, one, other)
+    one, other = one[possible], other[possible]
+    same = _agree(grays, one, other)
     groups = _Groups(len(known))
     for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True):
         groups.join(a, b)
@@ -74,12 +81,37 @@ def _neighbors(hashes: NDArray[np.uint64], shift: np.uint64) -> NDArray[np.int64
     return np.concatenate(pairs, 1)
 
 
-def _agree(
+def _may_agree(
     grays: NDArray[np.uint8],
     shapes: NDArray[np.float32],
     one: NDArray[np.int64],
     other: NDArray[np.int64],
     chunk: int = 4096,
+) -> NDArray[np.bool_]:
+    """Which pairs have the same shape and nearly the same means of ``BLOCK`` x ``BLOCK`` pixels. All that
+    agree are among them: the mean square difference of means is at most that of the pixels, which is
+    2 - 2 * ``LEAST_CORRELATION``.
+    """
+    cells = SIDE // BLOCK
+    means = np.concatenate(
+        [
+            _standardized(grays[start : start + chunk])
+            .reshape(-1, cells, BLOCK, cells, BLOCK)
+            .mean((2, 4))
+            .reshape(-1, cells * cells)
+            for start in range(0, len(grays), chunk)
+        ]
+    )
+    possible: NDArray[np.bool_] = np.abs(shapes[one] - shapes[other]) <= SAME_SHAPE
+    most = 2 - 2 * LEAST_CORRELATION + ROUNDING
+    for start in range(0, len(one), chunk):
+        part = slice(start, start + chunk)
+        possible[part] &= np.square(means[one[part]] - means[other[part]]).mean(1) <= most
+    return possible
+
+
+def _agree(
+    grays: NDArray[np.uint8], one: NDArray[np.int64], other: NDArray[np.int64], chunk: int = 4096
 ) -> NDArray[np.bool_]:
     """Whether the images of each pair are nearly the same."""
     same = np.zeros(len(one), bool)
@@ -89,8 +121,7 @@ def _agree(
         first, second = _standardized(grays[a]), _standardized(grays[b])
         correlation = (first * second).mean(1)
         apart = (np.abs(first - second) > MOST_APART).sum(1)
-        similar = (correlation >= LEAST_CORRELATION) & (apart <= allowed)
-        same[start : start + chunk] = similar & (np.abs(shapes[a] - shapes[b]) <= SAME_SHAPE)
+        same[start : start + chunk] = (correlation >= LEAST_CORRELATION) & (apart <= allowed)
     return same
 
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import hotcoco
 import numpy as np
-from pydantic import AfterValidator, Field
 
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.bootstrap import Resampling
+from toolkit.evaluation.coco_accumulation import match_table
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_diagnosis import DIAGNOSED, diagnose
 from toolkit.evaluation.coco_documents import document_images, load_results
+from toolkit.evaluation.coco_draws import DrawnImages, draw_figures
 from toolkit.evaluation.coco_figures import (
     Figures,
     IoUType,
-    boundary_figures,
     coco_report,
     figures,
+    overlap_parameters,
     sliced,
+    table_figures,
 )
 from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes, most_by_image
-from toolkit.evaluation.coco_matching import Thresholds
-from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
+from toolkit.evaluation.coco_matching import Ints
+from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, kinds_of, objects
+from toolkit.evaluation.coco_settings import CocoSettings
 from toolkit.evaluation.report import Report
-from toolkit.evaluation.slices import Slices, SliceSettings, slices_in_words
+from toolkit.evaluation.slices import Slices, slices_in_words
 from toolkit.formats.coco_numbers import coco_numbers
 from toolkit.types import Instances, Prediction, Sample
 
@@ -37,55 +40,6 @@ if TYPE_CHECKING:
 COCO_KEYPOINTS = 17
 
 _COPY = "\0"  # occurs in no path, and so in no sample's id
-
-
-def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
-    if list(values) != sorted(set(values)):
-        raise ValueError("must be in ascending order, without duplicates")
-    return values
-
-
-class CocoSettings(SliceSettings):
-    """Settings of the evaluator ``coco``."""
-
-    iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
-    """What to compare: `bbox`, `segm`, `keypoints`; `null` compares everything that both truth and
-    predictions have.
-    """
-
-    max_detections: Annotated[
-        tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)
-    ] = (1, 10, 100)
-    """The numbers of detections per image for which AR is reported, in ascending order; AP uses the last one.
-    Keypoints use 20, as in COCO.
-    """
-
-    boundary: bool = False
-    """Whether to also compare masks along their boundaries (Boundary IoU, Cheng et al. 2021), reported as
-    `boundary/AP` and so on; slower.
-    """
-
-    keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """The standard deviation of each keypoint relative to the object's size; `null` uses those of COCO's 17
-    keypoints."""
-
-    diagnosis: bool = True
-    """Whether to also report what each kind of error costs (TIDE, Bolya et al. 2020), what is confused with
-    what, how well scores are calibrated, and the best score threshold of each class, for boxes and masks.
-    """
-
-    match_iou: float = Field(0.5, gt=0, le=1)
-    """The IoU from which the diagnosis takes an object as found."""
-
-    background_iou: float = Field(0.1, ge=0, le=1)
-    """The IoU up to which the diagnosis takes a detection as one of background."""
-
-    confusion_score: float = 0.5
-    """Minimum score of the detections in the confusion matrix and in the figures of single images."""
-
-    calibration_bins: int = Field(10, gt=0)
-    """Into how many bins of scores detections are put to compare their scores with the share that is right.
-    """
 
 
 class Coco(Evaluator, Resampling, DocumentEvaluator):
@@ -128,60 +82,65 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         self.classes = tuple(classes)
         self._slices = Slices(settings)
         self._order: dict[str, int] = {}
+        self._drawn_from: DrawnImages | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self._images: dict[str, ImageRecord] = {}
-        self._is_draw = False
+        self._times: Ints | None = None
 
     def prepare(self, dataset: Dataset) -> None:
         """Learn the order of the images."""
         self._order = dict(coco_numbers(dataset).image_ids)
+        self._drawn_from = None
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
-        where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
         if sample.instances is None:
             raise InvalidDataError(
-                f"{where} has no instances, so the evaluator coco cannot compare a prediction with it"
+                f"{_named(sample)} has no instances, so the evaluator coco cannot compare a prediction with"
+                " it"
             )
         if prediction.instances is None or (
             len(prediction.instances) and prediction.instances.scores is None
         ):
             raise InvalidDataError(
-                f"the prediction for {where} must have instances with scores for the evaluator coco"
+                f"the prediction for {_named(sample)} must have instances with scores for the evaluator coco"
             )
         truth, found = objects(sample.instances, is_truth=True), objects(prediction.instances, is_truth=False)
-        for name, each, part in (
-            ("truth", sample.instances, truth),
-            ("prediction", prediction.instances, found),
-        ):
-            if part.labels.size:
-                self._check(f"the {name} of {where}", each, int(part.labels.max()))
+        self._check("truth", sample, sample.instances, truth.labels)
+        self._check("prediction", sample, prediction.instances, found.labels)
         self._slices.of(sample.id)  # which fails where the table lacks the image
+        self._take_draw()
         self._images[sample.id] = ImageRecord(sample.size, truth, found)
 
-    def _check(self, owner: str, instances: Instances, highest: int) -> None:
-        """Check some objects, at least one, of which ``highest`` is the highest label."""
-        wanted = self.settings.iou_types
+    def _check(self, name: str, sample: Sample, instances: Instances, labels: Ints) -> None:
+        """Check the truth or the prediction of a sample."""
+        if not len(labels):
+            return
+        wanted, highest = self.settings.iou_types, int(labels.max())
         if highest >= len(self.classes):
-            raise InvalidDataError(f"{owner} has label {highest}, but there are {len(self.classes)} classes")
+            raise InvalidDataError(
+                f"{_named(sample, name)} has label {highest}, but there are {len(self.classes)} classes"
+            )
         for kind, value in (("segm", instances.masks), ("keypoints", instances.keypoints)):
             if value is None and kind in (wanted or ()):
                 raise InvalidDataError(
-                    f"{owner} has no {'masks' if kind == 'segm' else kind}, but iou_types asks for {kind!r}"
+                    f"{_named(sample, name)} has no {'masks' if kind == 'segm' else kind}, but iou_types"
+                    f" asks for {kind!r}"
                 )
         if instances.keypoints is None or "keypoints" not in (wanted or ("keypoints",)):
             return
         points, sigmas = instances.keypoints.shape[1], self.settings.keypoint_sigmas
         if points != (COCO_KEYPOINTS if sigmas is None else len(sigmas)):
             raise InvalidDataError(
-                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas that many"
-                f" values, not {COCO_KEYPOINTS if sigmas is None else len(sigmas)}"
+                f"{_named(sample, name)} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas"
+                f" that many values, not {COCO_KEYPOINTS if sigmas is None else len(sigmas)}"
             )
 
     def state(self) -> dict[str, ImageRecord]:
         """Boxes, scores and run-length codes of all images so far, by the sample's id."""
+        self._take_draw()
         return dict(self._images)
 
     def merge(self, states: Sequence[dict[str, ImageRecord]]) -> None:
@@ -195,19 +154,32 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         report then has what differs between draws, the metrics.
         """
         self.reset()
-        self._is_draw = True
-        for state, count in zip(states, times, strict=True):
-            self._images |= {
-                f"{sample_id}{_COPY}{i}": record for sample_id, record in state.items() for i in range(count)
-            }
+        if self._drawn_from is None or not self._drawn_from.are_of(states):
+            self._drawn_from = DrawnImages(states, self._order)
+        self._times = self._drawn_from.times(times)
+
+    def _take_draw(self) -> None:
+        """Put the images of a draw, with their copies, among those that were added one by one."""
+        if self._times is None:
+            return
+        assert self._drawn_from is not None
+        for sample_id, record, count in zip(
+            self._drawn_from.ids, self._drawn_from.images, self._times.tolist(), strict=True
+        ):
+            self._images |= {f"{sample_id}{_COPY}{i}": record for i in range(count)}
+        self._times = None
 
     def report(self) -> Report:
         """The metrics so far."""
+        if self._times is not None and self._drawn_from is not None:
+            groups = self._slices.positions(self._drawn_from.ids)
+            parts = draw_figures(self._drawn_from, self._times, self.settings, self.classes, groups)
+            return coco_report(parts, self.classes, (), (), {})
         in_order = sorted(
             self._images, key=lambda key: (self._order.get(key.partition(_COPY)[0], len(self._order)), key)
         )
         images = [self._images[sample_id] for sample_id in in_order]
-        kinds = self._kinds(images)
+        kinds = list(self.settings.iou_types or kinds_of(images))
         densities = Densities(
             most_by_image([image.truth.labels[~image.truth.crowd] for image in images], len(self.classes)),
             most_by_image([image.found.labels for image in images], len(self.classes)),
@@ -254,21 +226,6 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         images = [(names[image], each) for image, each in found.items()]
         return self._report(pairs, images, categories, densities)
 
-    def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
-        """What both truth and predictions have; an image without objects is compatible with everything."""
-        if self.settings.iou_types is not None:
-            return list(self.settings.iou_types)
-        every = [each for image in images for each in (image.truth, image.found)]
-
-        def given(attribute: str) -> bool:
-            lacking = any(len(each.labels) and getattr(each, attribute) is None for each in every)
-            return not lacking and any(getattr(each, attribute) is not None for each in every)
-
-        kinds: list[IoUType] = ["bbox"]
-        kinds += ["segm"] if given("masks") else []
-        kinds += ["keypoints"] if given("keypoints") else []
-        return kinds
-
     def _report(
         self,
         pairs: Mapping[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]],
@@ -283,8 +240,9 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         ]
         first = next(iter(parts[0].per_class.values()))
         if self.settings.boundary and "segm" in pairs:
-            matches = [image.boundary_matches(limits) for _, image in images]
-            parts.append(boundary_figures(matches, categories, max_detections=limits))
+            matches = [image.matches("boundary", limits) for _, image in images]
+            table = match_table(matches, overlap_parameters(limits))
+            parts.append(table_figures("boundary", table, categories, max_detections=limits))
         parts += [
             self._diagnosis(kind, images) for kind in pairs if self.settings.diagnosis and kind in DIAGNOSED
         ]
@@ -320,14 +278,14 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         return coco_report(parts, self.classes, ids, [*notes, *slices_in_words(counts)], counts)
 
     def _diagnosis(self, kind: IoUType, images: Sequence[tuple[str, ComparedImage]]) -> Figures:
-        settings = self.settings
-        thresholds = Thresholds(
-            settings.match_iou, settings.background_iou, settings.confusion_score, settings.max_detections[-1]
-        )
+        thresholds = self.settings.thresholds()
         judged = [image.judged(kind, thresholds) for _, image in images]
-        return diagnose(
-            judged, kind, self.classes, thresholds, settings.calibration_bins, only_metrics=self._is_draw
-        )
+        return diagnose(judged, kind, self.classes, thresholds, self.settings.calibration_bins)
+
+
+def _named(sample: Sample, part: str = "") -> str:
+    named = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
+    return f"the {part} of {named}" if part else named
 
 
 def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:

@@ -23,7 +23,7 @@ from hotcoco import mask
 from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_accumulation import ImageMatches, match_image
-from toolkit.evaluation.coco_matching import Found, best_detections, overlaps_between
+from toolkit.evaluation.coco_matching import Found, best_detections, overlaps_within
 
 DILATION = 0.02
 """Width of a boundary, relative to the diagonal of the image."""
@@ -98,10 +98,7 @@ def match_boundaries(truth: Found, detections: Found, parameters: hotcoco.Params
     """
     detections = best_detections(detections, parameters.max_dets[-1])
     least = min(*parameters.iou_thrs, 1 - 1e-10)
-    along = np.zeros((len(detections.labels), len(truth.labels)))
-    possible = np.flatnonzero(np.isin(detections.labels, truth.labels))
-    along[possible] = overlaps_between(detections[possible], truth)
-    along[detections.labels[:, None] != truth.labels[None]] = 0
+    along = overlaps_within(detections, truth)
     found, true = _edges(detections), _edges(truth)
     for row, column in np.argwhere((along >= least) & ~truth.crowd[None]).tolist():
         along[row, column] = min(along[row, column], found(row).overlap(true(column)))

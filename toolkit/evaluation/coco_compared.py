@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Literal
 
-from toolkit.evaluation.coco_accumulation import ImageMatches
+from toolkit.evaluation.coco_accumulation import ImageMatches, match_overlaps
 from toolkit.evaluation.coco_boundary import match_boundaries
-from toolkit.evaluation.coco_figures import IoUType, boundary_parameters
+from toolkit.evaluation.coco_figures import IoUType, overlap_parameters
 from toolkit.evaluation.coco_matching import Found, Judged, Thresholds, judge
 
 
@@ -22,7 +22,7 @@ class ComparedImage(ABC):
 
     @abstractmethod
     def sides(self, kind: IoUType) -> tuple[Found, Found]:
-        """Objects and detections, with masks and areas if ``kind`` is ``segm``."""
+        """Objects and detections, with masks if ``kind`` is ``segm``, and with areas."""
 
     def judged(self, kind: IoUType, thresholds: Thresholds) -> Judged:
         """The detections that are right, and the errors of the others."""
@@ -32,10 +32,15 @@ class ComparedImage(ABC):
             judged = self.known[key] = judge(*self.sides(kind), thresholds)
         return judged
 
-    def boundary_matches(self, max_detections: tuple[int, ...]) -> ImageMatches:
-        """The masks matched along their boundaries."""
-        if max_detections not in self.known:
-            parameters = boundary_parameters(max_detections)
-            self.known[max_detections] = match_boundaries(*self.sides("segm"), parameters)
-        matches: ImageMatches = self.known[max_detections]
+    def matches(self, kind: IoUType | Literal["boundary"], max_detections: tuple[int, ...]) -> ImageMatches:
+        """The detections that have found an object by COCO's rules, for boxes, for masks, or for masks
+        compared along their boundaries.
+        """
+        key = (kind, max_detections)
+        if key not in self.known:
+            parameters = overlap_parameters(max_detections)
+            sides = self.sides("segm" if kind == "boundary" else kind)
+            match = match_boundaries if kind == "boundary" else match_overlaps
+            self.known[key] = match(*sides, parameters)
+        matches: ImageMatches = self.known[key]
         return matches

@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 
 from toolkit.evaluation.calibration import Bins
-from toolkit.evaluation.coco_errors import MAIN, MISSED, Detections, break_down, by_label
+from toolkit.evaluation.coco_errors import (
+    MAIN,
+    MISSED,
+    Breakdown,
+    Detections,
+    break_down,
+    judged_table,
+)
 from toolkit.evaluation.coco_figures import Figures
-from toolkit.evaluation.coco_matching import NONE, Ints, Judged, Thresholds
-from toolkit.evaluation.coco_thresholds import GRID, best_thresholds, score_curves
+from toolkit.evaluation.coco_matching import NONE, Floats, Ints, Judged, Thresholds
+from toolkit.evaluation.coco_tables import ImageTable, by_label
+from toolkit.evaluation.coco_thresholds import GRID, BestThreshold, best_thresholds, score_curves
 from toolkit.evaluation.coco_words import KINDS, errors_in_words, thresholds_in_words
 from toolkit.evaluation.report import Curve, Matrix
 
@@ -28,13 +36,7 @@ DIAGNOSED = tuple(KINDS)
 
 
 def diagnose(
-    images: Sequence[Judged],
-    kind: str,
-    classes: Sequence[str],
-    thresholds: Thresholds,
-    bins: int,
-    *,
-    only_metrics: bool = False,
+    images: Sequence[Judged], kind: str, classes: Sequence[str], thresholds: Thresholds, bins: int
 ) -> Figures:
     """The figures of all images together.
 
@@ -44,25 +46,20 @@ def diagnose(
         classes: the names of the classes.
         thresholds: that were used.
         bins: of the reliability diagram.
-        only_metrics: whether to leave out everything else, which takes longer.
     """
-    detections = Detections.of(images, len(classes))
+    detections = Detections.of(judged_table(images), len(classes))
     breakdown = break_down(detections)
     best = best_thresholds(detections)
-    every, calibration = _calibration(detections, len(classes), bins)
-    metrics = {f"dAP_{name}": value for name, value in breakdown.costs.items()}
-    metrics |= {"F1": _mean([each.f1 for each in best]), "ECE": every.error if every else float("nan")}
+    every = _calibration(detections, bins)
+    metrics = _metrics(breakdown, best, every)
     per_class = {f"dAP_{name}": values for name, values in breakdown.class_costs.items()}
     per_class |= {
         "F1": [each.f1 for each in best],
         "F1_threshold": [each.threshold for each in best],
         "F1_precision": [each.precision for each in best],
         "F1_recall": [each.recall for each in best],
-        "ECE": calibration,
+        "ECE": _class_errors(detections, len(classes), bins),
     }
-    lower = tuple(name for name in metrics if name != "F1")
-    if only_metrics:
-        return Figures(_named(kind, metrics), {}, {}, lower_is_better=(*_named(kind, dict.fromkeys(lower)),))
     by_score = _curves(detections, classes)
     curves = by_score | ({"reliability": every.curve("detections")} if every else {})
     return Figures(
@@ -71,7 +68,7 @@ def diagnose(
         _named(kind, curves),
         {f"{kind}/confusion": _confusion(images, classes), f"{kind}/errors": _errors(detections, classes)},
         _per_image(images, kind, thresholds.confusion),
-        tuple(_named(kind, dict.fromkeys(lower))),
+        _lower_is_better(kind, metrics),
         tuple(_named(kind, metrics | per_class | by_score)),
         (
             *errors_in_words(kind, breakdown.ap, breakdown.costs, thresholds.match),
@@ -79,6 +76,32 @@ def diagnose(
         ),
         _notes(kind, detections),
     )
+
+
+def diagnose_draw(table: ImageTable, kind: str, classes: int, bins: int) -> Figures:
+    """The metrics alone, of images that a bootstrap has drawn.
+
+    Args:
+        table: of ``toolkit.evaluation.coco_errors.judged_table``.
+        kind, bins: as for ``diagnose``.
+        classes: how many there are.
+    """
+    detections = Detections.of(table, classes)
+    best = best_thresholds(detections)
+    metrics = _metrics(break_down(detections), best, _calibration(detections, bins))
+    return Figures(_named(kind, metrics), {}, {}, lower_is_better=_lower_is_better(kind, metrics))
+
+
+def _metrics(breakdown: Breakdown, best: Sequence[BestThreshold], every: Bins | None) -> dict[str, float]:
+    metrics = {f"dAP_{name}": value for name, value in breakdown.costs.items()}
+    return metrics | {
+        "F1": _mean([each.f1 for each in best]),
+        "ECE": every.error if every else float("nan"),
+    }
+
+
+def _lower_is_better(kind: str, metrics: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(f"{kind}/{name}" for name in metrics if name != "F1")
 
 
 def _named(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,20 +117,30 @@ def _are_probabilities(detections: Detections) -> bool:
     return not len(detections.scores) or (detections.scores[-1] >= 0 and detections.scores[0] <= 1)
 
 
-def _calibration(detections: Detections, classes: int, bins: int) -> tuple[Bins | None, list[float]]:
-    """The bins of all classes, and the error of each; nothing where scores are no probabilities."""
+def _calibration(detections: Detections, bins: int) -> Bins | None:
+    """The bins of all classes; None where scores are no probabilities."""
     if not _are_probabilities(detections):
-        return None, [float("nan")] * classes
+        return None
     counted = ~detections.ignored
-    # 0.35 lies in the same bin whether it came as float32 from a model or as float64 from a file
-    scores = detections.scores[counted].astype(np.float32).astype(np.float64)
-    correct = detections.correct[counted]
+    return Bins.of(_rounded(detections.scores[counted]), detections.correct[counted], bins)
+
+
+def _class_errors(detections: Detections, classes: int, bins: int) -> list[float]:
+    """The calibration error of each class; NaN where scores are no probabilities."""
+    if not _are_probabilities(detections):
+        return [float("nan")] * classes
+    counted = ~detections.ignored
+    scores, correct = _rounded(detections.scores[counted]), detections.correct[counted]
     labels = detections.labels[counted]
     order = by_label(labels, classes)
     bounds = np.searchsorted(labels[order], np.arange(classes + 1))
     parts = [order[start:end] for start, end in pairwise(bounds.tolist())]
-    each = [Bins.of(scores[part], correct[part], bins) for part in parts]
-    return Bins.of(scores, correct, bins), [part.error for part in each]
+    return [Bins.of(scores[part], correct[part], bins).error for part in parts]
+
+
+def _rounded(scores: Floats) -> Floats:
+    """0.35 lies in the same bin whether it came as float32 from a model or as float64 from a file."""
+    return scores.astype(np.float32).astype(np.float64)
 
 
 def _notes(kind: str, detections: Detections) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.evaluation.coco_accumulation import ImageMatches, accumulate
+from toolkit.evaluation.coco_accumulation import accumulate
+from toolkit.evaluation.coco_tables import ImageTable
 from toolkit.evaluation.report import Curve, Matrix, Report
 
 Floats = NDArray[np.float64]
@@ -82,25 +83,35 @@ def sliced(part: Figures, group: str) -> Figures:
     return Figures(chosen, {}, {}, details=details)
 
 
-def boundary_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
-    """The thresholds and limits of masks that are compared along their boundaries: those of masks."""
+def overlap_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
+    """COCO's thresholds, ranges of areas and limits for boxes and masks."""
     parameters = hotcoco.Params("segm")
     parameters.max_dets = list(max_detections)
     return parameters
 
 
-def boundary_figures(
-    images: Sequence[ImageMatches],
+def table_figures(
+    kind: str,
+    table: ImageTable,
     categories: Sequence[tuple[int, str]],
     *,
     max_detections: Sequence[int],
+    only_metrics: bool = False,
 ) -> Figures:
-    """The same metrics for masks compared along their boundaries, from the matches of each image; see
-    ``toolkit.evaluation.coco_boundary``.
+    """The same metrics from the matches of each image: for masks compared along their boundaries (see
+    ``toolkit.evaluation.coco_boundary``), and for images that are matched once and counted often.
+
+    Args:
+        kind: what overlaps.
+        table: of ``toolkit.evaluation.coco_accumulation.match_table``.
+        categories: id and name of each class.
+        max_detections: as for ``figures``.
+        only_metrics: whether to leave out everything else.
     """
-    parameters = boundary_parameters(max_detections)
+    parameters = overlap_parameters(max_detections)
     parameters.cat_ids = [category for category, _ in categories]
-    return _figures("boundary", accumulate(images, len(categories), parameters), parameters, categories)
+    found = accumulate(table, len(categories), parameters)
+    return _figures(kind, found, parameters, categories, only_metrics=only_metrics)
 
 
 def coco_report(
@@ -145,20 +156,26 @@ def coco_report(
 
 
 def _figures(
-    kind: str, found: Mapping[str, Any], parameters: hotcoco.Params, categories: Sequence[tuple[int, str]]
+    kind: str,
+    found: Mapping[str, Any],
+    parameters: hotcoco.Params,
+    categories: Sequence[tuple[int, str]],
+    *,
+    only_metrics: bool = False,
 ) -> Figures:
     row = {category: i for i, category in enumerate(parameters.cat_ids)}
     order = [row[category] for category, _ in categories]
-    precision = _defined(found["precision"])[:, :, order]  # threshold x recall x class x area x detections
+    precision = _defined(found["precision"][..., -1])[:, :, order]  # threshold x recall x class x area
     recall = _defined(found["recall"])[:, order]  # threshold x class x area x detections
     areas = {label: i for i, label in enumerate(parameters.area_rng_lbl)}
     thresholds = np.asarray(parameters.iou_thrs)
+    values = _metrics(precision, recall, thresholds, areas, parameters.max_dets)
+    metrics = {f"{kind}/{name}": value for name, value in values.items()}
+    if only_metrics:
+        return Figures(metrics, {}, {})
     names = [name for _, name in categories]
     return Figures(
-        {
-            f"{kind}/{name}": value
-            for name, value in _metrics(precision, recall, thresholds, areas, parameters.max_dets).items()
-        },
+        metrics,
         {
             f"{kind}/{name}": values
             for name, values in _per_class(precision, recall, thresholds, parameters.max_dets).items()
@@ -175,11 +192,11 @@ def _metrics(
 ) -> dict[str, float]:
     """COCO's twelve metrics, or ten for keypoints, which have no small objects."""
     sizes = {label[0]: i for label, i in areas.items() if label != "all"}
-    last, everything = precision[..., -1], areas["all"]
-    metrics = {"AP": _mean(last[:, :, :, everything])}
+    everything = areas["all"]
+    metrics = {"AP": _mean(precision[..., everything])}
     for percent in (50, 75):
-        metrics[f"AP{percent}"] = _mean(last[np.isclose(thresholds, percent / 100)][..., everything])
-    metrics |= {f"AP{letter}": _mean(last[:, :, :, i]) for letter, i in sizes.items()}
+        metrics[f"AP{percent}"] = _mean(precision[np.isclose(thresholds, percent / 100)][..., everything])
+    metrics |= {f"AP{letter}": _mean(precision[..., i]) for letter, i in sizes.items()}
     metrics |= {f"AR{count}": _mean(recall[:, :, everything, m]) for m, count in enumerate(detections)}
     return metrics | {f"AR{letter}": _mean(recall[:, :, i, -1]) for letter, i in sizes.items()}
 
@@ -187,7 +204,7 @@ def _metrics(
 def _per_class(
     precision: Floats, recall: Floats, thresholds: Floats, detections: Sequence[int]
 ) -> dict[str, list[float]]:
-    everything = precision[..., 0, -1]  # threshold x recall x class
+    everything = precision[..., 0]  # threshold x recall x class
     values = {"AP": _means(everything, (0, 1)).tolist()}
     for percent in (50, 75):
         values[f"AP{percent}"] = _means(everything[np.isclose(thresholds, percent / 100)], (0, 1)).tolist()
@@ -200,7 +217,7 @@ def _curves(
     """Precision-recall curves, averaged over the classes for every threshold and per class at IoU 0.5; and AP
     over the threshold.
     """
-    everything = precision[..., 0, -1]  # threshold x recall x class
+    everything = precision[..., 0]  # threshold x recall x class
     by_threshold = {
         f"IoU {t:.2f}": line for t, line in zip(thresholds, _means(everything, (2,)).tolist(), strict=True)
     }

@@ -14,6 +14,8 @@ from toolkit.formats.box_results import BoxResults
 from toolkit.wording import counted
 
 _COUNTERS = 1 << 20
+MOST_COUNTERS = 1 << 22
+"""Ids and pairs of ids are counted in tables up to this size, and sorted otherwise."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,31 @@ def _ids(entries: Sequence[Mapping[str, Any]]) -> tuple[NDArray[Any], NDArray[An
 def _most_by_image(images: NDArray[Any], classes: NDArray[Any]) -> list[int]:
     if not len(images):
         return []
-    _, images = np.unique(images, return_inverse=True)
-    _, classes = np.unique(classes, return_inverse=True)
-    groups, counts = np.unique(images * (classes.max() + 1) + classes, return_counts=True)
+    images, classes = _numbered(images), _numbered(classes)
+    count = int(classes.max()) + 1
+    keys = images * count + classes
+    if (int(images.max()) + 1) * count <= MOST_COUNTERS:
+        counts = np.bincount(keys, minlength=(int(images.max()) + 1) * count)
+        return counts.reshape(-1, count).max(axis=1).tolist()  # type: ignore[no-any-return]
+    groups, counts = np.unique(keys, return_counts=True)
     most = np.zeros(images.max() + 1, dtype=np.int64)
-    np.maximum.at(most, groups // (classes.max() + 1), counts)
-    return [int(count) for count in most]
+    np.maximum.at(most, groups // count, counts)
+    return most.tolist()  # type: ignore[no-any-return]
+
+
+def _numbered(ids: NDArray[Any]) -> NDArray[np.int64]:
+    """The place of each id among those that occur; with a table, which is faster than sorting, unless ids
+    are far apart.
+    """
+    low, high = int(ids.min()), int(ids.max())
+    if high - low > MOST_COUNTERS:
+        places: NDArray[np.int64] = np.unique(ids, return_inverse=True)[1]
+        return places
+    offsets = (ids - low).astype(np.int64)
+    occurs = np.zeros(high - low + 1, dtype=np.bool_)
+    occurs[offsets] = True
+    numbers: NDArray[np.int64] = np.cumsum(occurs)[offsets] - 1
+    return numbers
 
 
 def limit_notes(densities: Densities, kinds: Iterable[IoUType], limits: Sequence[int]) -> list[str]:

@@ -162,6 +162,16 @@ def overlaps_between(detections: Found, objects: Found) -> Floats:
     return primitives.bbox_iou(detections.boxes, objects.boxes, objects.crowd)
 
 
+def overlaps_within(detections: Found, objects: Found) -> Floats:
+    """As ``overlaps_between``, but 0 between classes."""
+    overlaps = np.zeros((len(detections.labels), len(objects.labels)))
+    possible = np.flatnonzero(np.isin(detections.labels, objects.labels))
+    if len(possible):
+        overlaps[possible] = overlaps_between(detections[possible], objects)
+        overlaps[detections.labels[:, None] != objects.labels[None]] = 0
+    return overlaps
+
+
 def _least(threshold: float) -> float:
     """As pycocotools has it, so that an IoU of 1 can be asked for."""
     return min(threshold, 1 - 1e-10)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import hotcoco
@@ -21,27 +22,65 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of one image: arrays, and masks in run-length codes.
+    """The objects of one image: copies of what the metrics need, which are converted when they are asked for,
+    since most are only needed for all images together.
 
     Attributes:
-        boxes: float64 ``[N, 4]`` as x, y, width, height in pixels.
+        corners: floating ``[N, 4]`` as x0, y0, x1, y1 in pixels.
         labels: int64 ``[N]``, from 0.
-        areas: float64 ``[N]``, the areas that decide whether boxes and keypoints are small or large;
-            ``mask_areas`` for masks.
-        scores: float64 ``[N]``; zeros for truth.
-        crowd: bool ``[N]``.
+        is_truth: whether they are true objects, and no detections.
+        stated_areas: float64 ``[N]``, those that are given; None if none are.
+        sizes_of_masks: float64 ``[N]``, in pixels; None without masks.
+        given_scores: floating ``[N]``; None if there are none.
+        given_crowd: bool ``[N]``; None where nothing is a crowd.
         masks: ``N`` compressed run-length encodings, or None.
         keypoints: float64 ``[N, K, 3]``, as in COCO files, or None.
     """
 
-    boxes: Floats
+    corners: NDArray[np.floating]
     labels: NDArray[np.int64]
-    areas: Floats
-    mask_areas: Floats
-    scores: Floats
-    crowd: NDArray[np.bool_]
+    is_truth: bool
+    stated_areas: Floats | None
+    sizes_of_masks: Floats | None
+    given_scores: NDArray[np.floating] | None
+    given_crowd: NDArray[np.bool_] | None
     masks: tuple[bytes, ...] | None
     keypoints: Floats | None
+
+    @cached_property
+    def boxes(self) -> Floats:
+        """float64 ``[N, 4]`` as x, y, width, height in pixels."""
+        return _boxes(self.corners)
+
+    @cached_property
+    def areas(self) -> Floats:
+        """float64 ``[N]``, the areas that decide whether boxes and keypoints are small or large: those that
+        are given, else of true objects those of the masks, else those of the boxes.
+        """
+        return self.mask_areas if self.is_truth or self.stated_areas is not None else self._box_areas
+
+    @cached_property
+    def mask_areas(self) -> Floats:
+        """float64 ``[N]``, those that decide whether masks are small or large."""
+        if self.stated_areas is not None:
+            return self.stated_areas
+        return self._box_areas if self.sizes_of_masks is None else self.sizes_of_masks
+
+    @property
+    def _box_areas(self) -> Floats:
+        areas: Floats = self.boxes[:, 2] * self.boxes[:, 3]
+        return areas
+
+    @cached_property
+    def scores(self) -> Floats:
+        """float64 ``[N]``; zeros for truth."""
+        given = self.given_scores
+        return np.zeros(len(self.labels)) if given is None else given.astype(np.float64)
+
+    @cached_property
+    def crowd(self) -> NDArray[np.bool_]:
+        """bool ``[N]``."""
+        return np.zeros(len(self.labels), np.bool_) if self.given_crowd is None else self.given_crowd
 
 
 @dataclass(frozen=True)
@@ -59,32 +98,44 @@ class ImageRecord(ComparedImage):
 
     def _side(self, part: Objects, kind: IoUType) -> Found:
         codes = _codes([self], [part]) if kind == "segm" else None
-        return Found(part.boxes, part.labels, part.scores, part.crowd, codes, part.mask_areas)
+        areas = part.mask_areas if kind == "segm" else part.areas
+        return Found(part.boxes, part.labels, part.scores, part.crowd, codes, areas)
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
-    """Copy what the metrics need; an area is the stored one if there is one, else that of the mask (of a
-    detection's box, when boxes are compared).
-    """
-    corners = instances.boxes_xyxy.numpy()
-    boxes = corners.astype(np.float64)
-    boxes[:, 2:] -= corners[:, :2]
-    n = len(boxes)
-    box_areas = boxes[:, 2] * boxes[:, 3]
-    mask_areas = box_areas if instances.masks is None else instances.masks.areas().numpy().astype(np.float64)
-    areas = mask_areas if is_truth else box_areas
-    if instances.areas is not None:
-        areas = mask_areas = instances.areas.numpy().copy()
+    """Copy what the metrics need."""
+    masks, points = instances.masks, instances.keypoints
     return Objects(
-        boxes,
+        instances.boxes_xyxy.numpy().copy(),
         instances.labels.numpy().copy(),
-        areas,
-        mask_areas,
-        np.zeros(n) if instances.scores is None else instances.scores.numpy().astype(np.float64),
-        np.zeros(n, np.bool_) if instances.is_crowd is None else instances.is_crowd.numpy().copy(),
-        None if instances.masks is None else instances.masks.counts,
-        None if instances.keypoints is None else to_indices(instances.keypoints.numpy().astype(np.float64)),
+        is_truth,
+        None if instances.areas is None else instances.areas.numpy().astype(np.float64),
+        None if masks is None else masks.areas().numpy().astype(np.float64),
+        None if instances.scores is None else instances.scores.numpy().copy(),
+        None if instances.is_crowd is None else instances.is_crowd.numpy().copy(),
+        None if masks is None else masks.counts,
+        None if points is None else to_indices(points.numpy().astype(np.float64)),
     )
+
+
+def _boxes(corners: NDArray[np.floating]) -> Floats:
+    boxes = corners.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
+
+
+def kinds_of(images: Sequence[ImageRecord]) -> list[IoUType]:
+    """What both truth and predictions have; an image without objects is compatible with everything."""
+    every = [each for image in images for each in (image.truth, image.found)]
+
+    def given(attribute: str) -> bool:
+        lacking = any(len(each.labels) and getattr(each, attribute) is None for each in every)
+        return not lacking and any(getattr(each, attribute) is not None for each in every)
+
+    kinds: list[IoUType] = ["bbox"]
+    kinds += ["segm"] if given("masks") else []
+    kinds += ["keypoints"] if given("keypoints") else []
+    return kinds
 
 
 def coco_pair(
@@ -101,44 +152,48 @@ def coco_pair(
         with_keypoints = hotcoco.COCO(document)
         return with_keypoints, with_keypoints.load_res(_keypoint_annotations(found))
     codes = (_codes(images, truth), _codes(images, found)) if kind == "segm" else (None, None)
-
-    def areas(each: Objects) -> Floats:
-        return each.mask_areas if kind == "segm" else each.areas
-
-    boxes = _column(truth, lambda each: each.boxes, (0, 4))
+    boxes = _boxes(_column(truth, "corners", (0, 4)))
     gt = hotcoco.COCO.from_arrays(
         entries,
         categories,
         _image_ids(truth),
-        _column(truth, lambda each: each.labels + 1),
+        _column(truth, "labels") + 1,
         boxes,
-        area=_column(truth, areas),
-        iscrowd=_column(truth, lambda each: each.crowd.astype(np.int64)),
+        area=_areas(truth, kind, boxes),
+        iscrowd=_crowd(truth),
         segmentation=codes[0],
     )
-    rows = [
-        _image_ids(found)[:, None],
-        _column(found, lambda each: each.boxes, (0, 4)),
-        _column(found, lambda each: each.scores)[:, None],
-        (_column(found, lambda each: each.labels) + 1)[:, None],
-    ]
-    dt = gt.load_res(
-        np.concatenate(rows, axis=1, dtype=np.float64), segmentation=codes[1]
-    )  # in the form (image, box, score, class)
-    stated = _column(found, areas)
-    if len(stated):
-        dt.update_anns(ids=np.arange(1, len(stated) + 1), area=stated)
+    boxes = _boxes(_column(found, "corners", (0, 4)))
+    rows = np.empty((len(boxes), 7))  # in the form (image, box, score, class)
+    rows[:, 0], rows[:, 1:5] = _image_ids(found), boxes
+    rows[:, 5], rows[:, 6] = _column(found, "given_scores"), _column(found, "labels") + 1
+    dt = gt.load_res(rows, segmentation=codes[1])
+    if len(rows) and not (kind == "bbox" and _have_areas_of_boxes(found)):
+        dt.update_anns(ids=np.arange(1, len(rows) + 1), area=_areas(found, kind, boxes))
     return gt, dt
+
+
+def _areas(parts: Sequence[Objects], kind: IoUType, boxes: Floats) -> Floats:
+    if _have_areas_of_boxes(parts):
+        areas: Floats = boxes[:, 2] * boxes[:, 3]
+        return areas
+    return _column(parts, "mask_areas" if kind == "segm" else "areas")
+
+
+def _have_areas_of_boxes(parts: Sequence[Objects]) -> bool:
+    return all(part.stated_areas is None and part.sizes_of_masks is None for part in parts)
+
+
+def _crowd(parts: Sequence[Objects]) -> NDArray[np.int64]:
+    return _column(parts, "crowd").astype(np.int64)
 
 
 def _image_ids(parts: Sequence[Objects]) -> NDArray[np.int64]:
     return np.repeat(np.arange(1, len(parts) + 1), [len(part.labels) for part in parts])
 
 
-def _column(
-    parts: Sequence[Objects], get: Callable[[Objects], NDArray[Any]], empty: tuple[int, ...] = (0,)
-) -> NDArray[Any]:
-    values = [get(part) for part in parts if len(part.labels)]
+def _column(parts: Sequence[Objects], name: str, empty: tuple[int, ...] = (0,)) -> NDArray[Any]:
+    values = [getattr(part, name) for part in parts if len(part.labels)]
     return np.concatenate(values) if values else np.zeros(empty)
 
 

@@ -77,16 +77,17 @@ class ImageStates:
             wanted = resamples or resamples_of(measurement.evaluator)
             times = draws(len(states), wanted, seed)
             evaluator, report = measurement.evaluator, measurement.report
+            # with the first draw, an evaluator may find out what it needs for all
+            parts = [resampled_metrics(evaluator, states, times[:1], report)]
             began = time.perf_counter()
-            found = resampled_metrics(evaluator, states, times[:1], report)
+            parts.append(resampled_metrics(evaluator, states, times[1:2], report))
             if seconds is not None:
                 one = max(time.perf_counter() - began, 1e-6)
                 count = int(seconds / len(self.measurements) / one)
                 if count < fewest and fewest * one <= PATIENCE * seconds:
                     count = fewest
-                times = times[: max(1, count)]
-            rest = resampled_metrics(evaluator, states, times[1:], report)
-            values |= {
-                name: np.concatenate([first, rest.get(name, np.zeros(0))]) for name, first in found.items()
-            }
+                times = times[: max(2, count)]
+            parts.append(resampled_metrics(evaluator, states, times[2:], report))
+            nothing = np.zeros(0)
+            values |= {name: np.concatenate([part.get(name, nothing) for part in parts]) for name in parts[0]}
         return values

@@ -81,7 +81,7 @@ class Slices:
     def positions(self, names: Sequence[str]) -> dict[str, list[int]]:
         """The positions of the images of each group, in the order of the names of the groups."""
         found: dict[str, list[int]] = {}
-        for place, name in enumerate(names):
+        for place, name in enumerate(names if self._groups else ()):
             for group in self.of(name):
                 found.setdefault(group, []).append(place)
         return dict(sorted(found.items()))

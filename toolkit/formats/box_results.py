@@ -4,6 +4,7 @@ read in a third of the time that general JSON takes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -22,6 +23,8 @@ MOST_EXACT = 1 << 53
 """Whole numbers below this one are exact in float64."""
 
 _CHUNK = 4096
+_PIECE = 1 << 19
+_SEPARATOR = re.compile(rb"[ \t\r\n]*,")
 
 
 class BoxResults(Sequence[dict[str, Any]]):
@@ -66,28 +69,56 @@ class _Row(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(list[_Row])
+_QUOTE = ord('"')
 _QUOTES = 2 * len(_Row.__struct_fields__)
 
 
 @uncollected()
-def columns_of_text(data: bytes) -> Columns | None:
+def columns_of_text(data: bytes, piece: int = _PIECE) -> Columns | None:
     """The columns of JSON text that is a list of boxes, each with an image, a class and a score, and nothing
     else; None means that it must be read as JSON of any form. See ``BoxResults`` for the columns.
+
+    Args:
+        data: the text.
+        piece: about how many bytes to read at a time.
     """
+    parts: list[Columns] = []
     try:
-        rows = _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+        for text in _pieces(data, piece):
+            rows = _decoder.decode(text)
+            # Without other fields and other text, quotation marks are those of the keys: more of them mean
+            # that a key stands twice.
+            if np.count_nonzero(np.frombuffer(text, np.uint8) == _QUOTE) != _QUOTES * len(rows):
+                return None
+            parts.append(_columns_of_rows(rows))
+    except (msgspec.DecodeError, RecursionError, OverflowError):
         return None
-    # Without other fields and other text, quotation marks are those of the keys: more of them mean that a
-    # key stands twice.
-    if data.count(b'"') != _QUOTES * len(rows):
-        return None
+    return np.concatenate(parts)
+
+
+def _pieces(data: bytes, piece: int) -> Iterator[bytes]:
+    """Lists that make up a list of records, split between records: what was read of one piece is gone before
+    the next needs memory. Text that is no list of flat records comes in one piece, or in such that are no
+    JSON.
+    """
+    start = 0
+    while len(data) - start > piece:
+        end = data.find(b"}", start + piece) + 1
+        comma = _SEPARATOR.match(data, end) if end else None
+        if comma is None:
+            break
+        yield (b"[" if start else b"") + data[start:end] + b"]"
+        start = comma.end()
+    rest = data[start:]
+    # a comma after the last record is an error
+    is_whole = not start or rest.lstrip().startswith(b"]")
+    yield (b"" if is_whole else b"[") + rest
+
+
+def _columns_of_rows(rows: list[_Row]) -> Columns:
     boxes = chain.from_iterable(map(attrgetter("bbox"), rows))
-    try:
-        ids = map(attrgetter("image_id"), rows), map(attrgetter("category_id"), rows)
-        return _columns(len(rows), ids[0], map(attrgetter("score"), rows), ids[1], boxes)
-    except OverflowError:
-        return None
+    ids = map(attrgetter("image_id"), rows), map(attrgetter("category_id"), rows)
+    return _columns(len(rows), ids[0], map(attrgetter("score"), rows), ids[1], boxes)
 
 
 def columns_of_entries(results: Sequence[Any]) -> Columns | None:

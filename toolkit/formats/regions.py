@@ -102,16 +102,19 @@ class RegionDataset(Dataset):
         """Height and width of the image in pixels, from its header."""
         return image_size(self.image_path(index))
 
+    def image(self, index: int) -> torch.Tensor:
+        """The image without its objects."""
+        return read_image(self.image_path(index))
+
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its objects."""
-        path = self.image_path(index)
-        image = read_image(path)
+        image = self.image(index)
         size = (int(image.shape[1]), int(image.shape[2]))
         return Sample(
             self.ids[index],
             image,
             instances=to_instances(self.regions(index, size), size, self.num_keypoints),
-            path=str(path),
+            path=str(self.image_path(index)),
         )
 
 

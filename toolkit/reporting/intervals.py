@@ -12,7 +12,7 @@ from toolkit.evaluation.report import Report
 from toolkit.reporting.findings import Reference
 from toolkit.wording import counted
 
-SECONDS = 8.0
+SECONDS = 5.0
 """How long the draws of the intervals of a model may take, unless their number is given."""
 FEWEST_DRAWS = 20
 """With fewer draws than this there are no intervals."""

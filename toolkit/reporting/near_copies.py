@@ -74,7 +74,7 @@ class NearCopies:
         """The pairs that are shown, as URIs by the keys that the entries name."""
         return {
             f"copy:{place}": side_by_side(
-                [self.dataset[each.position].image, self._split(each.first_split)[each.first].image]
+                [self.dataset.image(each.position), self._split(each.first_split).image(each.first)]
             )
             for place, each in enumerate(self.found[:MOST_SHOWN])
         }
@@ -182,7 +182,7 @@ def _looks_at(dataset: Dataset, until: float, clock: Callable[[], float]) -> Ite
     def look(position: int) -> tuple[int, Look | None]:
         with gathering(), noting():
             try:
-                return position, look_of(dataset[position].image)
+                return position, look_of(dataset.image(position))
             except Exception:  # somebody else's reader may raise anything, and `toolkit data check` tells it
                 return position, None
 

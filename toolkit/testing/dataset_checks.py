@@ -177,6 +177,11 @@ def same_sample_each_time(case: DatasetCase) -> None:
                 f"sample {one.id!r} of split {split!r} changes from one reading to the next. Hint: seed by"
                 " the index",
             )
+            expect(
+                torch.equal(dataset.image(index), one.image),
+                f"the image of sample {one.id!r} of split {split!r} is another one when it is read alone."
+                " Hint: image(index) must return dataset[index].image",
+            )
 
 
 def same_in_another_process(case: DatasetCase) -> None:
