@@ -246,7 +246,7 @@ class _Explaining(_Work):
             "array": f"maps/{stem}.npy",
             "map": f"maps/{stem}.png",
         }
-        drawn = draw_target(heat_map(sample.image, explanation.map), explanation.target)
+        drawn = draw_target(heat_map(sample.image, explanation.map), explanation.target, sample.size)
         write_picture(self.out / outputs["overlay"], fit_jpeg(drawn))
         _write_array(self.out / outputs["array"], explanation.map)
         _write_16_bits(self.out / outputs["map"], explanation.map)
