@@ -288,7 +288,7 @@ class _Activations(_Work):
 
 def _write_array(path: Path, values: Tensor) -> None:
     with atomic_write(path) as file:
-        np.save(file, values.numpy(), allow_pickle=False)
+        np.lib.format.write_array(file, values.numpy(), allow_pickle=False)
 
 
 def _write_16_bits(path: Path, values: Tensor) -> None:
