@@ -35,8 +35,8 @@ rounding can turn one: of two proposals that are as good, or of the pixel that a
 
 GRADIENT = {"semantic": 3e-3, "classification": 3e-3, "instance": 0.1, "promptable": 0.1}
 """Likewise the norm of the difference of the gradients, relative to the norm of the gradient. Usually it is
-below 1e-5, but when rounding turns a single choice, of a ReLU or of a pooling window, it is 7e-4 for U-Net: on
-a GPU, and on a CPU with one thread instead of two."""
+below 1e-5, but when rounding turns a single choice, of a ReLU or of a pooling window, it is 7e-4 for U-Net:
+on a GPU, and on a CPU with one thread instead of two."""
 
 FIGURE = 0.01
 """How far a metric from 0 to 1 may be apart."""
