@@ -25,6 +25,7 @@ ORDER = (
     "evaluation",
     "reporting",
     ("training", "inference", "export"),
+    "explaining",
     "testing",
     "demo",
     "cli",
