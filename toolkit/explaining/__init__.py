@@ -1,1 +1,8 @@
-"""Explanations: where in a photo the evidence for a prediction is, and scores that say how true a map is."""
+"""Why a model predicts what it does: maps of the pixels that matter for a class, a region, an object or an
+answer to a prompt.
+"""
+
+from toolkit.explaining.types import Explanation
+from toolkit.types import Target
+
+__all__ = ["Explanation", "Target"]

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from toolkit.types import Instances, Prediction, Prompts, Sample
+from toolkit.types import Instances, Prediction, Prompts, Sample, Size, Target
 
 
 class Tileable(ABC):
@@ -129,6 +130,57 @@ class MaskPromptable(ABC):
         Returns:
             An object for each prompt, in order, and float32 ``[N, h, w]`` on the CPU, above 0 inside.
         """
+
+
+class Explainable(ABC):
+    """Has a differentiable score for what it predicts, so that its gradient says which pixels matter.
+
+    Attributes:
+        channel_order: the order in which the network gets the colors of a pixel, ``RGB`` or ``BGR``.
+    """
+
+    channel_order: str = "RGB"
+
+    @abstractmethod
+    def score(self, images: Tensor, target: Target) -> Tensor:
+        """The score of a target in each image, differentiable with respect to the pixels. It must depend on
+        each image alone.
+
+        For images with whole numbers it is computed from what ``predict`` computes, before a softmax or
+        sigmoid: the logit of a class, averaged over the target's pixels where classes are those of pixels;
+        the logit of an object's class in its box, or those of its mask; the logits of a prompt's mask in the
+        mask that answers it.
+
+        Args:
+            images: floating ``[B, 3, H, W]``, RGB from 0 to 255, of the target's size, on the model's device.
+            target: what is explained, the same for all of the images.
+
+        Returns:
+            floating ``[B]`` on the model's device. Called in eval mode, with and without gradients.
+
+        Raises:
+            UsageError: when the model predicts nothing of this kind.
+        """
+
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """Names of modules within the model, as in ``named_modules``, that run once for an image and return
+        feature maps ``[B, C, h, w]``; the first is the default for methods that need a layer.
+        """
+
+    def maps_in_image(self, maps: Tensor, size: Size) -> Tensor:
+        """Maps of a layer in the pixels of the images. By default, they are stretched over the whole image,
+        by bilinear interpolation (half-pixel centers); override it if the network gets images with padding
+        or cropped.
+
+        Args:
+            maps: floating ``[B, h, w]``, in the grid of a layer.
+            size: height and width ``H, W`` of the images, in pixels.
+
+        Returns:
+            floating ``[B, H, W]``.
+        """
+        return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
 class Trackable(ABC):

@@ -11,6 +11,7 @@ from toolkit.types.masks import Index, Masks
 from toolkit.types.panoptic import PanopticMap, Segment
 from toolkit.types.prompts import Prompts
 from toolkit.types.samples import PixelMap, Prediction, Sample
+from toolkit.types.targets import Target, TargetKind, TargetPart
 
 __all__ = [
     "BACKGROUND",
@@ -27,4 +28,7 @@ __all__ = [
     "Sample",
     "Segment",
     "Size",
+    "Target",
+    "TargetKind",
+    "TargetPart",
 ]
