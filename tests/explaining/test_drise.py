@@ -1,4 +1,4 @@
-"""D-RISE gives what a plain loop over the masks gives, stops when the map is stable, and finds what matters."""
+"""D-RISE gives what a plain loop over the masks gives, stops when stable, and finds what matters."""
 
 from __future__ import annotations
 

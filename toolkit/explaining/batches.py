@@ -84,7 +84,9 @@ class Batches:
                 " shrink the photo, or compute on another device with --device cpu"
             )
         self.size = size // 2
-        log.warning("Not enough memory for %s at a time; continuing with %d", counted(size, "image"), self.size)
+        log.warning(
+            "Not enough memory for %s at a time; continuing with %d", counted(size, "image"), self.size
+        )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

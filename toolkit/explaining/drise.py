@@ -9,7 +9,7 @@ is visible.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +129,7 @@ class Masked:
         self.masks, self.fill = masks, mean_color(image)
         self._difference = image.float() - self.fill
 
-    def images(self, numbers: range | list[int] | tuple[int, ...]) -> Tensor:
+    def images(self, numbers: Sequence[int]) -> Tensor:
         """The photo under some of the masks, uint8 ``[n, 3, H, W]``."""
         visible = self.masks.full(numbers)[:, None]
         return (self._difference * visible).add_(self.fill).round_().to(torch.uint8)
@@ -191,7 +191,7 @@ class _Sums:
 
 def _enlarged_sum(sums: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The sum over all shifts of their sums of grids ``[SHIFTS², h, w]``, enlarged, ``[H, W]``."""
-    by_shift = sums.unflatten(0, (SHIFTS, SHIFTS))
+    by_shift = sums.view(SHIFTS, SHIFTS, *sums.shape[1:])
     total = rows.new_zeros(rows.shape[1], columns.shape[1])
     for up in range(SHIFTS):
         # all shifts along the width at once: [h, SHIFTS, w] with [SHIFTS, W, w]
