@@ -2,8 +2,8 @@
 
 ``toolkit.train`` trains, ``toolkit.load(run).predict(image)`` predicts, ``toolkit.evaluate`` and
 ``toolkit.compare`` evaluate, ``toolkit.report`` shows what goes wrong, ``toolkit.predict_folder`` predicts
-whole folders. The names below are imported on first use, so that ``import toolkit`` is quick and imports no
-torch.
+whole folders, ``toolkit.explain`` shows which pixels matter. The names below are imported on first use, so
+that ``import toolkit`` is quick and imports no torch.
 """
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     from toolkit.evaluation.pairs import evaluate_panoptic
     from toolkit.evaluation.report import Report, Reports
     from toolkit.evaluation.run_figures import Comparison
+    from toolkit.explaining.folder import explain_folder
+    from toolkit.explaining.front import explain
+    from toolkit.explaining.types import Explanation
     from toolkit.inference import ImagePrediction, Predictor, Session, load
     from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import predict_folder
-    from toolkit.models.capabilities import Inspectable, Probabilistic, Promptable, Tileable, Trackable
+    from toolkit.models.capabilities import (
+        Explainable,
+        Inspectable,
+        Probabilistic,
+        Promptable,
+        Tileable,
+        Trackable,
+    )
     from toolkit.models.contract import Model, TrainableModel
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
         Prompts,
         Sample,
         Segment,
+        Target,
     )
 
 __version__ = "0.1.0"
@@ -53,6 +64,8 @@ _HOMES = {
     "DatasetManifest": "registry.manifests",
     "Evaluator": "evaluation.base",
     "EvaluatorManifest": "registry.manifests",
+    "Explainable": "models.capabilities",
+    "Explanation": "explaining.types",
     "ImagePrediction": "inference",
     "Inspectable": "models.capabilities",
     "Instances": "types",
@@ -75,6 +88,7 @@ _HOMES = {
     "SemanticModel": "models.semantic",
     "Session": "inference",
     "Settings": "config",
+    "Target": "types",
     "TaskManifest": "registry.manifests",
     "Tileable": "models.capabilities",
     "Trackable": "models.capabilities",
@@ -83,6 +97,8 @@ _HOMES = {
     "compare": "evaluation.front",
     "evaluate": "evaluation.front",
     "evaluate_panoptic": "evaluation.pairs",
+    "explain": "explaining.front",
+    "explain_folder": "explaining.folder",
     "load": "inference",
     "load_panoptic": "inference.panoptic",
     "open_dataset": "data.dataset",
@@ -100,6 +116,8 @@ __all__ = [
     "DatasetManifest",
     "Evaluator",
     "EvaluatorManifest",
+    "Explainable",
+    "Explanation",
     "ImagePrediction",
     "Inspectable",
     "Instances",
@@ -122,6 +140,7 @@ __all__ = [
     "SemanticModel",
     "Session",
     "Settings",
+    "Target",
     "TaskManifest",
     "Tileable",
     "Trackable",
@@ -130,6 +149,8 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_panoptic",
+    "explain",
+    "explain_folder",
     "load",
     "load_panoptic",
     "open_dataset",

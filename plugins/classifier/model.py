@@ -9,18 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.models.capabilities import Inspectable
+from toolkit.models.capabilities import Explainable, Inspectable
 from toolkit.models.contract import TrainableModel, evaluating
+from toolkit.models.explained import refuse_kind
+from toolkit.models.feature_layers import feature_layers, probe
 from toolkit.models.resizing import groups_by_size, shrunk
 from toolkit.models.strided import channels_last
-from toolkit.types import Prediction, Sample, Size
+from toolkit.types import Prediction, Sample, Size, Target
 
 from .labels import FIELD, probabilities_of, top
 from .networks import build_network, last_layers
 from .settings import ClassifierSettings
 
 
-class Classifier(TrainableModel, Inspectable):
+class Classifier(TrainableModel, Inspectable, Explainable):
     """A network that gives one logit per class for an image.
 
     All images are resized to one size, so that each goes through the network in the same way whatever else is
@@ -89,6 +91,30 @@ class Classifier(TrainableModel, Inspectable):
         images = images * self._scale - self._shift
         return images.contiguous(memory_format=torch.channels_last)
 
+    def score(self, images: Tensor, target: Target) -> Tensor:
+        """The logit of a class for each image; see ``Explainable``."""
+        if target.kind != "class" or target.label is None:
+            raise refuse_kind(self, target, "the classes of whole images")
+        if target.label >= len(self.classes):
+            raise UsageError(f"there is no class {target.label}: the model has {len(self.classes)}")
+        logits: Tensor = self.network(self.network_input(images))
+        return logits[:, target.label]
+
+    def layers(self) -> tuple[str, ...]:
+        """See ``Explainable``. The default is the last layer of the coarsest resolution, before a pooling."""
+        names = feature_layers(self.network, probe(self.network, *self.size))
+        return tuple(f"network.{name}" for name in names)
+
+    def maps_in_image(self, maps: Tensor, size: Size) -> Tensor:
+        """See ``Explainable``; 0 in what is cropped."""
+        if self.settings.fit != "crop":
+            return super().maps_in_image(maps, size)
+        top, left, height, width = _crop(size, self.size)
+        whole = maps.new_zeros(len(maps), *size)
+        inside = super().maps_in_image(maps, (height, width))
+        whole[:, top : top + height, left : left + width] = inside
+        return whole
+
     def export_state(self) -> dict[str, Tensor]:
         """The weights of the network alone, under their names in it."""
         return dict(self.network.state_dict())
@@ -151,10 +177,15 @@ def build(settings: ClassifierSettings, classes: Sequence[str]) -> Classifier:
 
 def _cropped(images: Tensor, size: Size) -> Tensor:
     """The largest part in the middle of images ``[B, 3, H, W]`` that has the aspect ratio of ``size``."""
-    height, width = images.shape[2:]
+    top, left, height, width = _crop((images.shape[2], images.shape[3]), size)
+    return images[:, :, top : top + height, left : left + width]
+
+
+def _crop(image_size: Size, size: Size) -> tuple[int, int, int, int]:
+    """Top, left, height and width of that part."""
+    height, width = image_size
     scale = min(height / size[0], width / size[1])
     h, w = (
         max(1, min(side, round(wanted * scale))) for side, wanted in ((height, size[0]), (width, size[1]))
     )
-    up, left = (height - h) // 2, (width - w) // 2
-    return images[:, :, up : up + h, left : left + w]
+    return (height - h) // 2, (width - w) // 2, h, w

@@ -140,8 +140,12 @@ class Engine(TrainableModel):
 
     def test_size(self, sample: Sample) -> Size:
         """The network's input size for a sample in inference, before padding."""
+        return self.size_in_network(sample.size)
+
+    def size_in_network(self, size: Size) -> Size:
+        """The same for an image of a size."""
         options = self.settings.input
-        return network_size(sample.size, options.short_side_test, options.long_side_test)
+        return network_size(size, options.short_side_test, options.long_side_test)
 
     def _groups(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Size]]]:
         """Indexes and sizes of the samples, grouped by their size after padding, so that no image's result

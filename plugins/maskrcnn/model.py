@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, UsageError
+from toolkit.models.capabilities import Explainable
 from toolkit.models.contract import TrainableModel
-from toolkit.types import Instances, Sample, Size
+from toolkit.models.explained import refuse_kind
+from toolkit.models.resizing import in_grid
+from toolkit.types import Instances, Sample, Size, Target
 
 from .contract import Engine
+from .explanation import LAYERS, class_scores, mask_scores, resized
 from .fpn import FPN
 from .inputs import pad_to, padded_size, resize
 from .layers import Conv2d
@@ -44,7 +49,7 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
     return MaskRCNN(settings, classes)
 
 
-class MaskRCNN(Engine):
+class MaskRCNN(Engine, Explainable):
     """Detectron2's ``GeneralizedRCNN`` with a feature pyramid, on torchvision's operators.
 
     All rules are Detectron2's: how images are resized, what counts as an object, what is sampled for the
@@ -56,6 +61,7 @@ class MaskRCNN(Engine):
 
     def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
         super().__init__(settings, classes)
+        self.channel_order = settings.input.format
         self.backbone = FPN(ResNet(settings.backbone), settings.fpn)
         self.proposal_generator = ProposalGenerator(settings.fpn.out_channels, settings.anchors, settings.rpn)
         self.roi_heads = RoIHeads(settings, len(classes))
@@ -99,10 +105,49 @@ class MaskRCNN(Engine):
         images = []
         for sample, size in zip(samples, sizes, strict=True):
             image = resize(sample.image, size).to(self.pixel_mean.device)
-            if self.settings.input.format == "BGR":
-                image = image.flip(0)
-            images.append(pad_to((image - self.pixel_mean) / self.pixel_std, padded))
-        batch = torch.stack(images)
-        # the memory format in which convolutions and RoIAlign are fast on a CPU; it is kept through the
-        # network
-        return batch.contiguous(memory_format=torch.channels_last) if batch.device.type == "cpu" else batch
+            images.append(pad_to(self._normalized(image), padded))
+        return _fast(torch.stack(images))
+
+    def score(self, images: Tensor, target: Target) -> Tensor:
+        """The logit of a detection's class in its box, or those of its mask averaged over it; see
+        ``Explainable``.
+        """
+        if target.kind != "object" or target.box_xyxy is None or target.label is None:
+            raise refuse_kind(self, target, "objects")
+        if target.label >= len(self.classes):
+            raise UsageError(f"there is no class {target.label}: the model has {len(self.classes)}")
+        height, width = images.shape[2:]
+        size = self.size_in_network((height, width))
+        inputs = self._normalized(resized(images, size))
+        padded = padded_size([size])
+        features = self.backbone(_fast(F.pad(inputs, (0, padded[1] - size[1], 0, padded[0] - size[0]))))
+        scale = torch.tensor([size[1] / width, size[0] / height]).repeat(2)
+        box = (target.box_xyxy * scale).to(images.device)
+        if target.part == "class":
+            return class_scores(self.roi_heads, features, box, target.label)
+        mask = None
+        if target.mask is not None:
+            mask = resized(target.mask[None, None].to(images.device, torch.float32), size)[0, 0]
+        return mask_scores(self.roi_heads, features, box, target.label, mask)
+
+    def layers(self) -> tuple[str, ...]:
+        """See ``Explainable``: the stages of the ResNet."""
+        return LAYERS
+
+    def maps_in_image(self, maps: Tensor, size: Size) -> Tensor:
+        """See ``Explainable``: without the padding."""
+        working = self.size_in_network(size)
+        return in_grid(maps[:, None], padded_size([working]), working, size)[:, 0]
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        """RGB images ``[…, 3, H, W]`` from 0 to 255 in the channel order and range of the network."""
+        if self.channel_order == "BGR":
+            images = images.flip(-3)
+        return (images - self.pixel_mean) / self.pixel_std
+
+
+def _fast(batch: Tensor) -> Tensor:
+    """A batch in the memory format in which convolutions and RoIAlign are fast on a CPU; it is kept through
+    the network.
+    """
+    return batch.contiguous(memory_format=torch.channels_last) if batch.device.type == "cpu" else batch

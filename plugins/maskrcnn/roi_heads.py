@@ -217,10 +217,7 @@ class RoIHeads(nn.Module):
         masks: Sequence[Tensor | None] = [None] * len(boxes)
         heatmaps: Sequence[Tensor | None] = [None] * len(boxes)
         if self.mask_head is not None:
-            pooled = self._pool(features, boxes, self.settings.mask_head.pooler_resolution)
-            masks = torch.split(
-                self.mask_head.of_classes(pooled, torch.cat(list(labels))).float().sigmoid(), counts
-            )
+            masks = torch.split(self.mask_logits(features, boxes, labels).float().sigmoid(), counts)
         if self.keypoint_head is not None:
             logits = self.keypoint_head(
                 self._pool(features, boxes, self.settings.keypoint_head.pooler_resolution)
@@ -240,6 +237,20 @@ class RoIHeads(nn.Module):
         return Detections(boxes[keep], scores[keep], label[keep])
 
     # --- both ---
+
+    def class_logits(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Logits ``[R, classes + 1]`` of the classes in given boxes ``[N, 4]``, image by image; the
+        background is last.
+        """
+        return self._predict_boxes(features, boxes)[0]
+
+    def mask_logits(
+        self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> Tensor:
+        """Logits ``[R, m, m]`` of the masks of given classes in given boxes, image by image."""
+        assert self.mask_head is not None  # the caller checked it
+        pooled = self._pool(features, boxes, self.settings.mask_head.pooler_resolution)
+        return self.mask_head.of_classes(pooled, torch.cat(list(labels)))
 
     def _predict_boxes(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         pooled = self._pool(features, boxes, self.settings.box_head.pooler_resolution)

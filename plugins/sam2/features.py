@@ -38,11 +38,12 @@ class ImageFeatures:
 
 
 def network_input(image: Tensor, size: int, device: torch.device) -> Tensor:
-    """An image uint8 ``[3, H, W]`` resized to ``[3, size, size]`` and normalized, as in ``SAM2Transforms``.
+    """An image ``[3, H, W]``, uint8 or floating from 0 to 255, resized to ``[3, size, size]`` and normalized,
+    as in ``SAM2Transforms``.
 
     Bilinear with antialiasing; height and width are scaled independently.
     """
-    scaled = image.to(device).float().div_(255)
+    scaled = image.to(device).float() / 255
     if scaled.shape[1:] != (size, size):
         scaled = F.interpolate(
             scaled[None], (size, size), mode="bilinear", align_corners=False, antialias=True

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.models.capabilities import MaskPromptable, Trackable
+from toolkit.models.capabilities import Explainable, MaskPromptable, Trackable
+from toolkit.models.explained import mean_inside, refuse_kind
 from toolkit.models.freezing import keep_frozen_in_eval
 from toolkit.models.promptable import PromptableModel
 from toolkit.reading.files import expanded
-from toolkit.types import Instances, Prediction, Prompts, Sample, Size
+from toolkit.types import Instances, Prediction, Prompts, Sample, Size, Target
 
 from .answers import choose, to_masks
 from .cache import FeatureCache, default_folder
 from .decoder import ImageDecoder
 from .encoder import Encoder
 from .everything import find_all
+from .explanation import LAYERS, prompt_logits
 from .features import ImageFeatures, network_points
 from .learning import Learner
 from .lora import merged
@@ -68,7 +70,7 @@ class EncodedImage:
         return ImageDecoder(self.network, [self.features], drawn=self.drawn)
 
 
-class Sam2Model(PromptableModel, MaskPromptable, Trackable):
+class Sam2Model(PromptableModel, MaskPromptable, Trackable, Explainable):
     """SAM 2 around the network of the package ``sam2``.
 
     Args:
@@ -167,6 +169,19 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable):
             raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         features = self._encoder.stream(samples)
         return self._learner.loss(self.network, samples, features, chunk=self.chunk, is_random=self.training)
+
+    def score(self, images: Tensor, target: Target) -> Tensor:
+        """The logits of a prompt's mask, averaged over the mask that answers it; see ``Explainable``."""
+        if target.kind != "prompt" or target.prompts is None:
+            raise refuse_kind(self, target, "answers to prompts")
+        logits = prompt_logits(
+            self.network, images, target.prompts, self.image_size, self.mask_choice, drawn=self._drawn
+        )
+        return mean_inside(logits, target.mask)
+
+    def layers(self) -> tuple[str, ...]:
+        """See ``Explainable``: the features at stride 16 that the mask decoder looks at, and those at 32."""
+        return LAYERS
 
     def capability(self, kind: type[C]) -> C | None:
         """The declared capabilities, except masks as prompts if rough masks replace them."""

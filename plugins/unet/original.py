@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from toolkit.models.norms import Norm, norm_layer
 from toolkit.models.resizing import pad
+from toolkit.types import Size
 
 from .settings import Upsampling
 
@@ -115,6 +116,19 @@ class Mirrored(nn.Module):
         right = self.network.input_length(width) - width - margin
         logits: Tensor = self.network(pad(images, (margin, below), (margin, right), "reflect"))
         return logits[:, :, :height, :width]
+
+    def unpadded(self, maps: Tensor, size: Size) -> Tensor:
+        """Maps ``[B, h, w]`` of any layer in the pixels of the images, ``[B, H, W]``, without the context.
+
+        The unpadded convolutions take as much from each side, so a map lies in the middle of the network's
+        input; its stride is the power of two that fits.
+        """
+        inputs = [self.network.input_length(length) for length in size]
+        cells = (maps.shape[1], maps.shape[2])
+        covered = [n * 2 ** round(math.log2(i / n)) for i, n in zip(inputs, cells, strict=True)]
+        fine = F.interpolate(maps[:, None], covered, mode="bilinear", align_corners=False)[:, 0]
+        top, left = (self.network.margin - (i - c) // 2 for i, c in zip(inputs, covered, strict=True))
+        return fine[:, top : top + size[0], left : left + size[1]]
 
 
 def _two_convolutions(in_channels: int, out_channels: int, padded: bool, norm: Norm) -> nn.Sequential:

@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "write a page with a run's metrics, its errors, and the labels that may be wrong",
     "infer": "run a trained model over images and folders",
     "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to evaluate",
+    "explain": "show which pixels matter for a prediction, as maps over the images",
     "track": "track objects through a video with a promptable model",
     "export": "export a run's weights in the format of the model's original software",
     "data": "list, describe, download, generate, check, preview, export and convert datasets",

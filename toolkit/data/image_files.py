@@ -30,6 +30,9 @@ IMAGE_SUFFIXES = frozenset(
 RESULT_MANIFEST = "manifest.jsonl"
 """The file that identifies a folder of results of ``toolkit infer``."""
 
+EXPLANATIONS = "explanations.json"
+"""The file that identifies a folder of results of ``toolkit explain``."""
+
 _SYSTEM = ("/proc", "/sys", "/dev")
 _MOST_SUFFIXES = 6
 
@@ -116,11 +119,20 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def is_result_folder(folder: Path) -> bool:
-    """Whether ``toolkit infer`` or ``toolkit track`` wrote its results there."""
+    """Whether ``toolkit infer``, ``toolkit track`` or ``toolkit explain`` wrote its results there."""
     first = _json_line(folder / RESULT_MANIFEST)
     if first == {}:  # a run that was stopped before its first image
         return {"toolkit", "model"} <= _json_line(folder / "about.json", whole=True).keys()
-    return {"image", "status"} <= first.keys()
+    return {"image", "status"} <= first.keys() or _is_explained(folder)
+
+
+def _is_explained(folder: Path) -> bool:
+    """Whether ``toolkit explain`` wrote there; its document begins with the version, and may be large."""
+    try:
+        with open_image_file(folder / EXPLANATIONS) as (file, _):
+            return file.read(1 << 10).lstrip(b"{ \n").startswith(b'"toolkit":')
+    except ImageError:
+        return False
 
 
 def is_run_folder(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, UsageError
 
 Part: TypeAlias = "nn.Module | nn.Parameter"
 
@@ -90,6 +90,22 @@ def _inside(prefix: str, part: Part) -> dict[str, Part]:
         for name, child in part.named_children()
         if next(child.parameters(), None) is not None
     } | parameters
+
+
+def name_inside(network: nn.Module, part: nn.Module) -> str:
+    """The name of a part of a network. Stored instead of the part itself, which would be a second entry in
+    the state dict.
+
+    Raises:
+        UsageError: when it is not a part of the network.
+    """
+    names: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
+    if part in names:
+        return names[part]
+    raise UsageError(
+        f"encoder must be a part of the network, but this {type(part).__name__} is not a module of"
+        f" {type(network).__name__}"
+    )
 
 
 def untrained_parameters(model: nn.Module) -> set[int]:

@@ -17,7 +17,7 @@ from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.formats.prompt_records import UNNAMED
 from toolkit.formats.prompts import PromptFile
 from toolkit.models.building import load_model
-from toolkit.models.capabilities import MaskPromptable, Promptable, Trackable
+from toolkit.models.capabilities import Explainable, MaskPromptable, Promptable, Trackable
 from toolkit.models.contract import Model
 from toolkit.models.learned import prompts_not_learned
 from toolkit.models.simulated_prompts import AUTO, BOX, POINT
@@ -152,8 +152,10 @@ class PromptedModel(Model):
         self.model, self.source, self.refusal = model, source, ""
 
     def capability(self, kind: type[C]) -> C | None:
-        """The inner model's capability for interactive prompting and tracking; otherwise its own."""
-        inner = kind in (Promptable, MaskPromptable, Trackable)
+        """The inner model's capability for interactive prompting, tracking and explaining; otherwise its
+        own.
+        """
+        inner = kind in (Promptable, MaskPromptable, Trackable, Explainable)
         return self.model.capability(kind) if inner else super().capability(kind)
 
     def expect_images(self, names: Iterable[str]) -> None:

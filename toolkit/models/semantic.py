@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.models.capabilities import Inspectable, Probabilistic, Tileable
 from toolkit.models.contract import TrainableModel, evaluating
+from toolkit.models.explained import ExplainedClasses
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.models.losses import SegmentationLossSettings, segmentation_loss
 from toolkit.models.norms import uses_batch_statistics
+from toolkit.models.parts import name_inside
 from toolkit.models.resizing import (
     Padding,
     enlarged,
@@ -39,7 +41,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @final
-class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
+class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, ExplainedClasses):
     """A semantic segmentation model around a network; designed for composition rather than subclassing.
 
     Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3
@@ -99,7 +101,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         self.divisor, self.padding, self.long_side = divisor, padding, long_side
         self.auxiliary_weight, self.stride = auxiliary_weight, stride or divisor
         self._criterion = segmentation_loss(loss)
-        self._encoder_name = _name_inside(network, encoder)
+        self._encoder_name = None if encoder is None else name_inside(network, encoder)
         if auxiliary_weight and not hasattr(network, "all_logits"):
             raise UsageError(
                 "auxiliary_weight needs a network with a method all_logits(images), which"
@@ -178,6 +180,20 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         """
         size: Size = (images.shape[2], images.shape[3])
         return self._to_grid(self._run(images), self._working_size(size), size)
+
+    def class_logits(self, images: Tensor, label: int) -> Tensor:
+        """Like ``logits``, of one class: ``[B, H, W]``; differentiable, for floating images too."""
+        size: Size = (images.shape[2], images.shape[3])
+        return self._to_grid(self._run(images)[:, [label]], self._working_size(size), size)[:, 0]
+
+    def maps_in_image(self, maps: Tensor, size: Size) -> Tensor:
+        """See ``Explainable``: without what was padded, by the model or by a network with a method
+        ``unpadded(maps, size)``, which returns maps of the images ``[B, h, w]`` that it got.
+        """
+        working = self._working_size(size)
+        own: Any = getattr(self.network, "unpadded", None)
+        maps = maps if own is None else own(maps, multiple(working, self.divisor))
+        return self._to_grid(maps[:, None], working, size)[:, 0]
 
     def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Like ``predict``, with the softmax of the logits in the image's own grid at the predicted class; it
@@ -330,18 +346,3 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
         ``size``.
         """
         return in_grid(raw, multiple(working, self.divisor), working, size)
-
-
-def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
-    """The name of a part of a network. Stored instead of the part itself, which would be a second entry in
-    the state dict.
-    """
-    if part is None:
-        return None
-    names: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
-    if part in names:
-        return names[part]
-    raise UsageError(
-        f"encoder must be a part of the network, but this {type(part).__name__} is not a module of"
-        f" {type(network).__name__}"
-    )

@@ -32,6 +32,15 @@ def import_supervision(purpose: str) -> Any:
     return supervision
 
 
+def import_captum(purpose: str) -> Any:
+    """The module ``captum.attr``; otherwise as ``import_pandas``."""
+    try:
+        import captum.attr
+    except ImportError as error:
+        raise _missing("explain", "captum>=0.7", purpose, error) from error
+    return captum.attr
+
+
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"
