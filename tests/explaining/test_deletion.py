@@ -98,9 +98,9 @@ def test_chance_is_computed_once_and_the_number_of_photos_is_known() -> None:
     game = DeletionGame(counted, image(), DeletionOptions(steps=5, draws=4, batch_size=7))
     assert sum(seen) == 2
     game.judge(on_the_square())
-    assert sum(seen) == 2 + 3 * 4 * 4 + 2 * 4
+    assert sum(seen) == 2 + (4 + 2 * 2) * 4 + 2 * 4
     game.judge(-on_the_square())
-    assert sum(seen) == 2 + 3 * 4 * 4 + 2 * 2 * 4
+    assert sum(seen) == 2 + (4 + 2 * 2) * 4 + 2 * 2 * 4
     assert max(seen) == 7
 
 

@@ -67,8 +67,8 @@ def test_points_at_what_the_score_looks_at() -> None:
 
 def test_stops_when_stable_and_the_map_is_that_of_all_masks() -> None:
     image, score = bright_square((48, 64), 10, 8, 24), brightness_of(10, 8, 24)
-    early = drise(score, image, DriseOptions(masks=5000, stable=0.9))
-    everything = drise(score, image, DriseOptions(masks=5000, stable=None))
+    early = drise(score, image, DriseOptions(stable=0.9))
+    everything = drise(score, image, DriseOptions(stable=None))
     assert early.masks < 2500
     assert early.stability >= 0.9
     assert everything.masks == 5000
@@ -77,8 +77,9 @@ def test_stops_when_stable_and_the_map_is_that_of_all_masks() -> None:
 
 
 def test_a_score_that_nothing_changes_gives_a_constant_map() -> None:
-    found = drise(lambda images: torch.full((len(images),), 0.25), photo(), DriseOptions(masks=150))
-    assert found.masks == 150
+    found = drise(lambda images: torch.full((len(images),), 0.25), photo())
+    assert found.masks == 500
+    assert found.mean == 0.25
     assert found.spread == 0
     assert math.isnan(found.stability)
     torch.testing.assert_close(found.map, torch.full((40, 60), 0.25))

@@ -34,6 +34,10 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
+class NotEnoughMemoryError(ToolkitError, MemoryError):
+    """There is not enough memory even for one image."""
+
+
 class Batches:
     """Scores numbered images in batches.
 
@@ -55,7 +59,7 @@ class Batches:
 
         Raises:
             InvalidDataError: when there is not one finite score per image.
-            ToolkitError: when there is not enough memory even for one image.
+            NotEnoughMemoryError: when there is not enough memory even for one image.
         """
         found: list[Tensor] = []
         done = 0
@@ -79,7 +83,7 @@ class Batches:
 
     def _halve(self, size: int, reason: str) -> None:
         if size == 1:
-            raise ToolkitError(
+            raise NotEnoughMemoryError(
                 f"there is not enough memory for one image at a time: {reason or 'allocation failed'}. Hint:"
                 " shrink the photo, or compute on another device with --device cpu"
             )

@@ -40,12 +40,12 @@ class DeletionOptions:
     Attributes:
         steps: in how many steps the photo is hidden.
         cells: cells along the longer side.
-        draws: how many random maps, and how many center-weighted ones.
+        draws: how many random maps, and half as many center-weighted ones.
         batch_size: photos per batch; fewer for large photos, and when memory runs out.
         seed: of the random maps, and of the order of cells with equal values.
     """
 
-    steps: int = 12
+    steps: int = 10
     cells: int = 16
     draws: int = 10
     batch_size: int = 16
@@ -79,7 +79,7 @@ class Chance:
         random: the interval of the areas of random maps, 95 % of which are in it. It is the same for deletion
             and insertion: a photo shown in a random order is a photo hidden in another.
         center_deletion, center_insertion: the same for random maps that prefer the center.
-        draws: the number of maps of each kind.
+        draws: the number of random maps.
     """
 
     random: Interval
@@ -167,21 +167,20 @@ class DeletionGame:
     def chance(self) -> Chance:
         """What maps that know nothing reach."""
         if self._chance is None:
-            noise = [self._noise() for _ in range(2 * self.options.draws)]
+            draws = self.options.draws
             weight = torch.exp(-((self._cells.centers - 0.5) ** 2).sum(1) / (2 * CENTER_SPREAD**2))
-            random, centered = (
-                [self._cells.order(each, self._generator) for each in maps]
-                for maps in (
-                    noise[: self.options.draws],
-                    [each * weight for each in noise[self.options.draws :]],
-                )
-            )
+            random = [self._random_order() for _ in range(draws)]
+            centered = [self._random_order(weight) for _ in range(-(-draws // 2))]
+            # hidden in the order from the border inward is shown in the order from the center outward
             curves = self.curves([*random, *centered, *(order.flip(0) for order in centered)])
             areas = [curve.area for curve in curves]
-            draws = self.options.draws
-            first, second, third = areas[:draws], areas[draws : 2 * draws], areas[2 * draws :]
-            # hidden in the order from the border inward is shown in the order from the center outward
-            self._chance = Chance(of_another(first), of_another(second), of_another(third), draws)
+            middle = draws + len(centered)
+            self._chance = Chance(
+                of_another(areas[:draws]),
+                of_another(areas[draws:middle]),
+                of_another(areas[middle:]),
+                draws,
+            )
         return self._chance
 
     def curves(self, orders: Sequence[Tensor]) -> list[Curve]:
@@ -202,8 +201,9 @@ class DeletionGame:
             curves.append(Curve(fractions, (self._full, *inner, self._empty)))
         return curves
 
-    def _noise(self) -> Tensor:
-        return torch.rand(len(self._cells), generator=self._generator)
+    def _random_order(self, weight: Tensor | float = 1.0) -> Tensor:
+        noise = torch.rand(len(self._cells), generator=self._generator)
+        return self._cells.order(noise * weight, self._generator)
 
     def _scores(self, visible: Sequence[Tensor]) -> list[float]:
         def images_of(numbers: Sequence[int]) -> Tensor:

@@ -21,15 +21,18 @@ from toolkit.explaining.batches import Batches, Score, batch_size
 from toolkit.explaining.random_masks import SHIFTS, RandomMasks, draw_masks
 from toolkit.explaining.ranks import correlation
 
-STABLE = 0.9
+STABLE = 0.8
 """The correlation between the maps of both halves of the masks from which on a map counts as stable. The map
-of all masks then has one of about 0.97 with the map of infinitely many: the square root of 2 r / (1 + r)
+of all masks then has one of about 0.94 with the map of infinitely many: the square root of 2 r / (1 + r)
 (Spearman and Brown). It is not that of the ranks, because where nothing matters they are noise, however many
 masks there are.
 """
 
 AT_A_TIME = 100
 """How many masks are scored before it is checked whether the map is stable."""
+
+ENOUGH = 500
+"""Number of masks after which a map is given up as constant if all of them had the same score."""
 
 COARSE = 48
 """Points along the longer side of the maps whose stability is checked."""
@@ -48,7 +51,7 @@ class DriseOptions:
         seed: of the masks.
     """
 
-    masks: int = 3000
+    masks: int = 5000
     cells: int = 16
     keep: float = 0.5
     batch_size: int = 16
@@ -65,12 +68,14 @@ class DriseMap:
         masks: how many masks were used.
         stability: correlation of the maps of both halves of the masks; NaN for a constant map, or if
             there was one mask.
+        mean: mean of the scores; where the map is above it, visible pixels raise the score.
         spread: standard deviation of the scores; 0 if nothing that was hidden mattered.
     """
 
     map: Tensor
     masks: int
     stability: float
+    mean: float
     spread: float
 
 
@@ -93,7 +98,7 @@ def drise(
 
     Raises:
         InvalidDataError: when a score is not finite.
-        ToolkitError: when memory does not suffice for a single photo.
+        NotEnoughMemoryError: when memory does not suffice for a single photo.
     """
     options = options or DriseOptions()
     height, width = (int(length) for length in image.shape[1:])
@@ -112,9 +117,9 @@ def drise(
         last = numbers.stop == len(masks)
         if options.stable is not None or last:
             stability = sums.stability()
-        if options.stable is not None and stability >= options.stable:
+        if options.stable is not None and (stability >= options.stable or sums.nothing_matters()):
             break
-    return DriseMap(sums.map(), sums.count, stability, sums.spread())
+    return DriseMap(sums.map(), sums.count, stability, *sums.moments())
 
 
 class Masked:
@@ -179,14 +184,18 @@ class _Sums:
         )
         return correlation(_rounded(first), _rounded(second))
 
-    def spread(self) -> float:
-        """The standard deviation of the scores."""
-        return float(torch.cat(self._scores).std(correction=0))
+    def nothing_matters(self) -> bool:
+        """Whether all of many masks have the same score."""
+        return self.count >= ENOUGH and self.moments()[1] == 0
+
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation of the scores."""
+        scores = torch.cat(self._scores)
+        return float(scores.mean()), float(scores.std(correction=0))
 
     def _mean(self, weighted: Tensor, visible: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         sums, weights = (_enlarged_sum(each, rows, columns) for each in (weighted, visible))
-        everywhere = float(torch.cat(self._scores).mean())
-        return torch.where(weights > 0, sums / weights.clamp(min=1e-12), everywhere)
+        return torch.where(weights > 0, sums / weights.clamp(min=1e-12), self.moments()[0])
 
 
 def _enlarged_sum(sums: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

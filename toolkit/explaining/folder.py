@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 from torch import Tensor
 
 from toolkit.checkpoints import RunLike
+from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, InvalidDataError, OutputError, UsageError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
@@ -36,8 +38,17 @@ from toolkit.explaining.document import (
     write_document,
 )
 from toolkit.explaining.front import Explainer
+from toolkit.explaining.judging import Judge, JudgeOptions, Judgment, summary, summary_words
 from toolkit.explaining.methods import DEFAULT
-from toolkit.explaining.pictures import channel_grid, draw_target, fitted, heat_map, kernel_grid, sheet_title
+from toolkit.explaining.pictures import (
+    captioned,
+    channel_grid,
+    draw_target,
+    fitted,
+    heat_map,
+    kernel_grid,
+    sheet_title,
+)
 from toolkit.explaining.subject import Effort
 from toolkit.explaining.targets import Corners, NothingToExplainError, Point, Question
 from toolkit.explaining.types import Explanation
@@ -128,7 +139,10 @@ def explain_folder(
     part: TargetPart = "class",
     layer: str | None = None,
     effort: Effort | None = None,
+    scores: JudgeOptions | None = None,
     activations: str | None = None,
+    data: Dataset | None = None,
+    limit: int | None = None,
     progress: bool = True,
 ) -> ExplainedFolder:
     """Explain all images that files, folders and patterns refer to, and write maps and pictures to ``out``.
@@ -141,7 +155,11 @@ def explain_folder(
         out: the folder of the results; see ``toolkit.explaining.folder``.
         method, class_name, object, point, box, part, layer, effort: as for ``toolkit.explain``, for each
             image.
+        scores: which scores of the maps are computed.
         activations: name of a layer, whose channels are drawn for each image instead of explaining it.
+        data: a dataset whose images are explained instead of ``paths``; its truth is that of the pointing
+            game.
+        limit: the most images.
         progress: whether to show progress on standard error.
 
     Raises:
@@ -150,6 +168,32 @@ def explain_folder(
         OutputError: when a result cannot be written.
     """
     predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
+    images = _images_of(paths, out) if data is None else _samples_of(data)
+    work: _Work
+    if activations is None:
+        question = Question(class_name, object, point, box, part)
+        explainer = Explainer(predictor, question, method=method, layer=layer, effort=effort)
+        work = _Explaining(out, Judge(explainer, scores, None if data is None else data.classes))
+    else:
+        work = _Activations(out, predictor, check_layer(predictor, activations))
+    check_free(out)
+    with locked(out):
+        remove_unfinished(out)
+        return _run(work, images[:limit], progress)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image to explain: its name, where it is, the name of its files, and how to read it."""
+
+    name: str
+    source: str
+    stem: str
+    read: Callable[[], tuple[Sample | None, str]]
+    """The image, or None and why it could not be read."""
+
+
+def _images_of(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], out: Path) -> list[_Image]:
     words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     inputs = find_inputs(words, exclude=out)
     if inputs.streams:
@@ -157,20 +201,25 @@ def explain_folder(
             f"{inputs.streams[0].name} is a video or a camera, whose frames are not explained. Hint: save the"
             " frames as images, and give these"
         )
-    work: _Work
-    if activations is None:
-        question = Question(class_name, object, point, box, part)
-        explainer = Explainer(predictor, question, method=method, layer=layer, effort=effort)
-        work = _Explaining(out, explainer)
-    else:
-        work = _Activations(out, predictor, check_layer(predictor, activations))
-    check_free(out)
-    with locked(out):
-        remove_unfinished(out)
-        return _run(work, inputs.images, progress)
+    return [_Image(each.name, each.source, each.stem, partial(_read, each)) for each in inputs.images]
 
 
-def _run(work: _Work, images: Sequence[InputImage], progress: bool) -> ExplainedFolder:
+def _read(image: InputImage) -> tuple[Sample | None, str]:
+    read = read_input(image)
+    return read.sample, read.error
+
+
+def _samples_of(data: Dataset) -> list[_Image]:
+    def read(number: int) -> tuple[Sample | None, str]:
+        try:
+            return data[number], ""
+        except DataError as error:
+            return None, str(error)
+
+    return [_Image(name, name, name, partial(read, number)) for number, name in enumerate(data.ids)]
+
+
+def _run(work: _Work, images: Sequence[_Image], progress: bool) -> ExplainedFolder:
     entries: list[dict[str, Any]] = []
     write_document(work.out, work.about, entries, finished=False)
     try:
@@ -191,16 +240,16 @@ def _run(work: _Work, images: Sequence[InputImage], progress: bool) -> Explained
     return ExplainedFolder(work.out, tuple(entries), notes)
 
 
-def _attempt(work: _Work, image: InputImage) -> dict[str, Any]:
+def _attempt(work: _Work, image: _Image) -> dict[str, Any]:
     """The entry of an image, whose files are written."""
     base = {"image": image.name, "source": image.source}
-    read = read_input(image)
-    if read.sample is None:
-        return base | {"status": "failed", "error": read.error}
+    sample, reason = image.read()
+    if sample is None:
+        return base | {"status": "failed", "error": reason}
     try:
         check_name(work.out, image.stem)
         with into(work.out):
-            return base | {"status": "ok"} | work.do(image.stem, read.sample)
+            return base | {"status": "ok"} | work.do(image.stem, sample)
     except NothingToExplainError as error:
         return base | {"status": "empty", "error": str(error)}
     except (InvalidDataError, DataError) as error:
@@ -214,7 +263,7 @@ def _attempt(work: _Work, image: InputImage) -> dict[str, Any]:
             hint in str(error) for hint in ("out of memory", "allocate memory")
         ):
             raise
-        size = "{1} × {0}".format(*read.sample.size)
+        size = "{1} × {0}".format(*sample.size)
         reason = f"memory ran out at {size} pixels. Hint: scale the image down, or use another --device"
     return base | {"status": "failed", "error": reason}
 
@@ -235,8 +284,10 @@ class _Work:
 
 
 class _Explaining(_Work):
-    def __init__(self, out: Path, explainer: Explainer) -> None:
-        self.explainer, self.sheet = explainer, _Sheet()
+    def __init__(self, out: Path, judge: Judge) -> None:
+        explainer = judge.explainer
+        self.explainer, self.judge, self.sheet = explainer, judge, _Sheet()
+        self.judgments: list[Judgment] = []
         super().__init__(out, about_explanations(explainer.predictor, explainer))
 
     def do(self, stem: str, sample: Sample) -> dict[str, Any]:
@@ -246,13 +297,18 @@ class _Explaining(_Work):
             "array": f"maps/{stem}.npy",
             "map": f"maps/{stem}.png",
         }
+        judgment = self.judge.judge(sample, explanation)
         drawn = draw_target(heat_map(sample.image, explanation.map), explanation.target)
+        drawn = captioned(drawn, judgment.warnings())
         write_picture(self.out / outputs["overlay"], fit_jpeg(drawn))
         _write_array(self.out / outputs["array"], explanation.map)
         _write_16_bits(self.out / outputs["map"], explanation.map)
-        words = target_words(explanation.target, self.explainer.predictor.classes)
-        self.sheet.add(sample, explanation, sheet_title(explanation, words))
-        return entry_of(explanation, self.explainer.predictor.classes) | {"outputs": outputs}
+        classes = self.explainer.predictor.classes
+        title = sheet_title(explanation, target_words(explanation.target, classes), judgment.words())
+        self.sheet.add(sample, explanation, title)
+        self.judgments.append(judgment)
+        scores = judgment.document()
+        return entry_of(explanation, classes) | ({"scores": scores} if scores else {}) | {"outputs": outputs}
 
     def finish(self) -> Iterator[str]:
         if self.sheet.rows:
@@ -263,6 +319,10 @@ class _Explaining(_Work):
             )
         if self.sheet.left_out:
             yield f"sheet.jpg shows the first {_MOST_ROWS} images"
+        found = summary(self.judgments)
+        if found:
+            self.about["summary"] = found
+            yield from summary_words(found)
 
 
 class _Activations(_Work):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from toolkit.explaining.types import Explanation
 from toolkit.types import Size, Target
-from toolkit.visualization.labels import Picture
+from toolkit.visualization.labels import Caption, Picture, fitting_letters, place_labels
 from toolkit.visualization.scaling import scale_image
 
 _STRONGEST = 99.5
@@ -115,6 +115,16 @@ def scaled_target(target: Target, size: Size) -> Target:
     if prompts is not None and prompts.boxes_xyxy is not None:
         box = prompts.boxes_xyxy[0] * by.repeat(2)
     return Target("class", target.label or 0, torch.from_numpy(mask.astype(bool)), box)
+
+
+def captioned(picture: Picture, words: Sequence[str]) -> Picture:
+    """Write words into a corner of a picture, in place, as far as there is room."""
+    height, width = picture.shape[:2]
+    captions = [Caption(each, "", (0, 0, width, height)) for each in words]
+    for label in place_labels(captions, (height, width), fitting_letters((height, width))):
+        if label is not None:
+            label.draw(picture, (200, 30, 30))
+    return picture
 
 
 def sheet_title(explanation: Explanation, words: str, notes: Sequence[str] = ()) -> str:
