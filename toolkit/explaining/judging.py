@@ -75,13 +75,14 @@ class Judgment:
         return words
 
     def words(self) -> list[str]:
-        """The results in a few words each."""
+        """The results in a few words each, for titles: the verdict, hit or miss in the pointing game, and the
+        rank correlation with the map of random weights.
+        """
         words = [] if self.faithfulness is None else [self.faithfulness.verdict]
         if self.pointing is not None:
-            words.append("points at the object" if self.pointing.hit else "points beside the object")
+            words.append("hit" if self.pointing.hit else "miss")
         if self.sanity is not None:
-            found = f"correlation with random weights {self.sanity.correlation:.2f}"
-            words.append(found if self.sanity.passed else f"{found}: does not show what was learned")
+            words.append(f"{self.sanity.correlation:.2f} with random weights")
         return words
 
     def document(self) -> dict[str, Any]:

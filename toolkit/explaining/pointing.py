@@ -87,7 +87,7 @@ def truth_for(target: Target, sample: Sample, classes: Sequence[str]) -> Tensor 
         classes: those of the truth and of the target.
 
     Returns:
-        bool ``[H, W]``, or None if the truth says nothing about it, or the model is wrong about it.
+        bool ``[H, W]``, or None if the truth has nothing there, or no object that matches.
     """
     if target.kind in ("class", "region"):
         assert target.label is not None  # Target has checked it
