@@ -72,7 +72,7 @@ def test_nothing_is_left_out() -> None:
     assert sorted(MODELS) == [manifest.name for manifest in built_in(registry.plugins())]
     assert sorted(EVALUATORS) == [manifest.name for manifest in built_in(registry.evaluators())]
     assert [manifest.name for manifest in built_in(registry.datasets())] == DATASETS
-    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (30, 11, 10)
+    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (32, 11, 10)
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)

@@ -216,7 +216,7 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     picture = np.zeros((20, 30, 3), np.uint8)
     cv2.imwrite("photo.jpg", picture)
     readme = [block for block in fenced(ROOT / "README.md", "python") if "toolkit.load" in block]
-    training, predicting, measuring = (
+    explaining, training, predicting, measuring = (
         block for block in fenced(ROOT / "docs" / "using.md", "python") if "Session" not in block
     )
     names: dict[str, object] = {"one_more": picture}
@@ -227,6 +227,8 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     exec(compile(measuring, "documentation", "exec"), names)
     assert "%" in capsys.readouterr().out
+    exec(compile(explaining.replace('"cow"', '"star"'), "documentation", "exec"), names)
+    assert capsys.readouterr().out.startswith("torch.Size([20, 30]) ")
     assert names["summary"].done == 1  # type: ignore[attr-defined]
     assert len(names["comparison"].runs) == 2  # type: ignore[attr-defined]
     assert names["one"].label_map.shape == (20, 30)  # type: ignore[attr-defined]

@@ -101,7 +101,7 @@ class Classifier(TrainableModel, Inspectable, Explainable):
         return logits[:, target.label]
 
     def layers(self) -> tuple[str, ...]:
-        """See ``Explainable``. The default is the last layer of the coarsest resolution, before a pooling."""
+        """See ``Explainable``. The default is the last layer with feature maps, before they are pooled."""
         names = feature_layers(self.network, probe(self.network, *self.size))
         return tuple(f"network.{name}" for name in names)
 

@@ -12,9 +12,9 @@ from toolkit.errors import InvalidDataError, UsageError
 
 from .roi_heads import RoIHeads
 
-LAYERS = tuple(f"backbone.bottom_up.res{stage}" for stage in (4, 3, 5, 2))
-"""The stages of the ResNet: gradients reach all of them, whichever level of the pyramid an object is pooled
-from.
+LAYERS = tuple(f"backbone.bottom_up.res{stage}" for stage in (2, 3, 4, 5))
+"""The stages of the ResNet, the finest first, which shows small objects, too. Gradients reach all of them,
+whichever level of the pyramid an object is pooled from.
 """
 
 

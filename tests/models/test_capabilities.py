@@ -18,6 +18,7 @@ from support.small_settings import MODELS
 from torch import Tensor, nn
 
 from toolkit import (
+    Explainable,
     Inspectable,
     Instances,
     Model,
@@ -26,6 +27,7 @@ from toolkit import (
     Promptable,
     Prompts,
     Sample,
+    Target,
     Tileable,
     Trackable,
     registry,
@@ -34,14 +36,14 @@ from toolkit.cli import main
 from toolkit.models.prompted import PromptedModel
 
 WINDOWED = Path(__file__).resolve().parents[1] / "support" / "windowed.py"
-ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Probabilistic, Promptable, Trackable)
+ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Probabilistic, Promptable, Trackable, Explainable)
 DECLARED = {
-    "classifier": {Inspectable},
-    "unet": {Tileable, Inspectable, Probabilistic},
-    "deeplabv3": {Tileable, Inspectable, Probabilistic},
-    "deeplabv3plus": {Tileable, Inspectable, Probabilistic},
-    "maskrcnn": set[type[Any]](),
-    "sam2": {Promptable, Trackable},
+    "classifier": {Inspectable, Explainable},
+    "unet": {Tileable, Inspectable, Probabilistic, Explainable},
+    "deeplabv3": {Tileable, Inspectable, Probabilistic, Explainable},
+    "deeplabv3plus": {Tileable, Inspectable, Probabilistic, Explainable},
+    "maskrcnn": {Explainable},
+    "sam2": {Promptable, Trackable, Explainable},
 }
 
 
@@ -54,7 +56,7 @@ def test_what_the_built_in_models_declare(name: str) -> None:
     assert all(model.capability(kind) is model for kind in DECLARED[name])
 
 
-class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Trackable):
+class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Trackable, Explainable):
     """Declares all there is."""
 
     def __init__(self) -> None:
@@ -84,6 +86,12 @@ class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Tracka
     ) -> Iterator[Prediction]:
         yield from self.predict(frames)
 
+    def score(self, images: Tensor, target: Target) -> Tensor:
+        return images.mean((1, 2, 3))
+
+    def layers(self) -> tuple[str, ...]:
+        return ("network",)
+
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         return [Prediction(s.id, s.size, instances=self.find_all(s.size)) for s in samples]
 
@@ -109,6 +117,9 @@ def test_defaults_say_the_least() -> None:
     assert not model.shrinks_large_images
     assert model.divisor == 1
     assert model.protocols == ("box", "point", "point+2")
+    assert model.channel_order == "RGB"
+    placed = model.maps_in_image(torch.tensor([[[0.0, 1.0]]]), (2, 4))
+    torch.testing.assert_close(placed, torch.tensor([[[0.0, 0.25, 0.75, 1.0]] * 2]))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -126,6 +137,7 @@ def test_a_prompted_model_answers_for_the_one_inside_what_prompting_leaves_as_it
     wrapped = PromptedModel(inside, None)
     assert wrapped.capability(Promptable) is inside
     assert wrapped.capability(Trackable) is inside
+    assert wrapped.capability(Explainable) is inside
     assert wrapped.capability(Tileable) is None, "its windows would not be prompted"
     assert wrapped.capability(Inspectable) is None
     twice = PromptedModel(wrapped, None)

@@ -63,6 +63,8 @@ def test_a_plugin_without_faults_passes_all_checks_that_concern_it() -> None:
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
         "objects_are_tracked",
+        "scores_have_gradients",
+        "layers_have_maps",
     }
     assert found["masks_and_boxes_agree"] == "skipped: a semantic model predicts no objects"
 
@@ -83,6 +85,8 @@ def test_every_check_is_tried_with_a_fault() -> None:
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
         "objects_are_tracked",  # these four in test_capability_checks.py
+        "scores_have_gradients",
+        "layers_have_maps",  # these two in test_explanation_checks.py
     }
     assert set(PLANTED) | others == set(BY_NAME)
 

@@ -120,10 +120,12 @@ def images_in(folder: Path) -> list[Path]:
 
 def is_result_folder(folder: Path) -> bool:
     """Whether ``toolkit infer``, ``toolkit track`` or ``toolkit explain`` wrote its results there."""
+    if _is_explained(folder):
+        return True
     first = _json_line(folder / RESULT_MANIFEST)
     if first == {}:  # a run that was stopped before its first image
         return {"toolkit", "model"} <= _json_line(folder / "about.json", whole=True).keys()
-    return {"image", "status"} <= first.keys() or _is_explained(folder)
+    return {"image", "status"} <= first.keys()
 
 
 def _is_explained(folder: Path) -> bool:

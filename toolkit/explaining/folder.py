@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from toolkit.checkpoints import RunLike
 from toolkit.data.dataset import Dataset
-from toolkit.errors import DataError, InvalidDataError, OutputError, UsageError
+from toolkit.errors import DataError, InvalidDataError, OutputError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
 from toolkit.explaining.document import (
@@ -38,6 +37,7 @@ from toolkit.explaining.document import (
     write_document,
 )
 from toolkit.explaining.front import Explainer
+from toolkit.explaining.images import ImageToExplain, images_of, samples_of
 from toolkit.explaining.judging import Judge, JudgeOptions, Judgment, summary, summary_words
 from toolkit.explaining.methods import DEFAULT
 from toolkit.explaining.pictures import (
@@ -52,11 +52,8 @@ from toolkit.explaining.pictures import (
 from toolkit.explaining.subject import Effort
 from toolkit.explaining.targets import Corners, NothingToExplainError, Point, Question
 from toolkit.explaining.types import Explanation
-from toolkit.inference.inputs import InputImage
 from toolkit.inference.outputs import concerns_one_image
 from toolkit.inference.predictor import Predictor, load
-from toolkit.inference.reading import read_input
-from toolkit.inference.sources import find_inputs
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
@@ -70,7 +67,7 @@ _CELL = 320
 _MOST_ROWS = 50
 """Maximum number of images on a contact sheet."""
 
-Source = "str | os.PathLike[str]"
+NO_SCORES = JudgeOptions(draws=0)
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ def explain_folder(
         out: the folder of the results; see ``toolkit.explaining.folder``.
         method, class_name, object, point, box, part, layer, effort: as for ``toolkit.explain``, for each
             image.
-        scores: which scores of the maps are computed.
+        scores: which scores of the maps are computed; None: those that the truth in ``data`` gives.
         activations: name of a layer, whose channels are drawn for each image instead of explaining it.
         data: a dataset whose images are explained instead of ``paths``; its truth is that of the pointing
             game.
@@ -168,12 +165,12 @@ def explain_folder(
         OutputError: when a result cannot be written.
     """
     predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
-    images = _images_of(paths, out) if data is None else _samples_of(data)
+    images = images_of(paths, out) if data is None else samples_of(data)
     work: _Work
     if activations is None:
         question = Question(class_name, object, point, box, part)
         explainer = Explainer(predictor, question, method=method, layer=layer, effort=effort)
-        work = _Explaining(out, Judge(explainer, scores, None if data is None else data.classes))
+        work = _Explaining(out, Judge(explainer, scores or NO_SCORES, None if data is None else data.classes))
     else:
         work = _Activations(out, predictor, check_layer(predictor, activations))
     check_free(out)
@@ -182,44 +179,7 @@ def explain_folder(
         return _run(work, images[:limit], progress)
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An image to explain: its name, where it is, the name of its files, and how to read it."""
-
-    name: str
-    source: str
-    stem: str
-    read: Callable[[], tuple[Sample | None, str]]
-    """The image, or None and why it could not be read."""
-
-
-def _images_of(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], out: Path) -> list[_Image]:
-    words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    inputs = find_inputs(words, exclude=out)
-    if inputs.streams:
-        raise UsageError(
-            f"{inputs.streams[0].name} is a video or a camera, whose frames are not explained. Hint: save the"
-            " frames as images, and give these"
-        )
-    return [_Image(each.name, each.source, each.stem, partial(_read, each)) for each in inputs.images]
-
-
-def _read(image: InputImage) -> tuple[Sample | None, str]:
-    read = read_input(image)
-    return read.sample, read.error
-
-
-def _samples_of(data: Dataset) -> list[_Image]:
-    def read(number: int) -> tuple[Sample | None, str]:
-        try:
-            return data[number], ""
-        except DataError as error:
-            return None, str(error)
-
-    return [_Image(name, name, name, partial(read, number)) for number, name in enumerate(data.ids)]
-
-
-def _run(work: _Work, images: Sequence[_Image], progress: bool) -> ExplainedFolder:
+def _run(work: _Work, images: Sequence[ImageToExplain], progress: bool) -> ExplainedFolder:
     entries: list[dict[str, Any]] = []
     write_document(work.out, work.about, entries, finished=False)
     try:
@@ -240,7 +200,7 @@ def _run(work: _Work, images: Sequence[_Image], progress: bool) -> ExplainedFold
     return ExplainedFolder(work.out, tuple(entries), notes)
 
 
-def _attempt(work: _Work, image: _Image) -> dict[str, Any]:
+def _attempt(work: _Work, image: ImageToExplain) -> dict[str, Any]:
     """The entry of an image, whose files are written."""
     base = {"image": image.name, "source": image.source}
     sample, reason = image.read()
@@ -298,7 +258,7 @@ class _Explaining(_Work):
             "map": f"maps/{stem}.png",
         }
         judgment = self.judge.judge(sample, explanation)
-        drawn = draw_target(heat_map(sample.image, explanation.map), explanation.target)
+        drawn = draw_target(heat_map(sample.image, explanation.map), explanation.target, sample.size)
         drawn = captioned(drawn, judgment.warnings())
         write_picture(self.out / outputs["overlay"], fit_jpeg(drawn))
         _write_array(self.out / outputs["array"], explanation.map)

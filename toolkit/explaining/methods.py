@@ -53,12 +53,16 @@ def find_method(name: str) -> Method:
     Raises:
         UsageError: when there is none; names the nearest.
     """
-    name = name.lower().replace("_", "-")
-    if name not in METHODS:
-        near = difflib.get_close_matches(name.replace("grad-cam", "gradcam"), METHODS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-        raise UsageError(f"unknown method {name!r}; expected one of: {', '.join(METHODS)}. Hint: {hint}")
-    return METHODS[name]
+
+    def plain(text: str) -> str:
+        return text.lower().replace("_", "").replace("-", "")
+
+    for method in METHODS.values():
+        if plain(method.name) == plain(name):
+            return method
+    near = difflib.get_close_matches(name, METHODS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
+    raise UsageError(f"unknown method {name!r}; expected one of: {', '.join(METHODS)}. Hint: {hint}")
 
 
 def check_possible(method: Method, model: Model, layer: str | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from toolkit.explaining.types import Explanation
 from toolkit.types import Size, Target
-from toolkit.visualization.labels import Caption, Picture, fitting_letters, place_labels
+from toolkit.visualization.labels import Caption, Color, Picture, fitting_letters, place_labels
 from toolkit.visualization.scaling import scale_image
 
 _STRONGEST = 99.5
@@ -22,6 +24,8 @@ _COVER = 0.75
 """How much of the photo the strongest color covers."""
 _LONGEST_GRID = 4096
 """Longest side of a grid, in pixels."""
+
+Corner: TypeAlias = tuple[int, int]
 
 
 def heat_map(image: Tensor, values: Tensor) -> Picture:
@@ -52,37 +56,54 @@ def strengths(values: Tensor) -> NDArray[np.float32]:
     return np.asarray(np.clip(positive / largest, 0, 1), np.float32)
 
 
-def draw_target(picture: Picture, target: Target) -> Picture:
-    """Outline a target in place: the mask, the box of an object, the points and the box of a prompt."""
-    line = max(1, round(min(picture.shape[:2]) / 200))
+def draw_target(picture: Picture, target: Target, size: Size) -> Picture:
+    """Outline a target in place: the mask, the box of an object, the points and the box of a prompt.
+
+    Args:
+        picture: the image, at any scale.
+        target: in pixels of the image.
+        size: height and width of the image.
+
+    Returns:
+        The picture.
+    """
+    height, width = picture.shape[:2]
+    line = max(1, round(min(height, width) / 300))
+    by = torch.tensor([width / size[1], height / size[0]])
     if target.mask is not None:
         mask = target.mask.numpy().astype(np.uint8)
+        if mask.shape != (height, width):
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         _contrasting(lambda color, width: cv2.drawContours(picture, outlines, -1, color, width), line)
-    boxes = [target.box_xyxy] if target.box_xyxy is not None else []
-    prompts = target.prompts
-    if prompts is not None and prompts.boxes_xyxy is not None:
-        boxes.append(prompts.boxes_xyxy[0])
-    for box in boxes:
-        x0, y0, x1, y1 = (round(value) for value in box.tolist())
-        _contrasting(
-            lambda color, width, a=(x0, y0), b=(x1 - 1, y1 - 1): cv2.rectangle(picture, a, b, color, width),
-            line,
-        )
-    if prompts is not None and prompts.points_xy is not None:
-        for x, y in prompts.points_xy[0].round().int().tolist():
-            _contrasting(
-                lambda color, width, at=(x, y): cv2.drawMarker(
-                    picture, at, color, cv2.MARKER_CROSS, 8 * line, width
-                ),
-                line,
-            )
+    boxes, points = _marks(target)
+    for x0, y0, x1, y1 in (boxes * by.repeat(2)).round().int().tolist():
+        corners = (x0, y0), (x1 - 1, y1 - 1)
+        _contrasting(partial(_rectangle, picture, *corners), line)
+    for x, y in (points * by).round().int().tolist():
+        _contrasting(partial(_cross, picture, (x, y), 8 * line), line)
     return picture
 
 
-def _contrasting(draw: object, line: int) -> None:
+def _marks(target: Target) -> tuple[Tensor, Tensor]:
+    """The boxes ``[N, 4]`` and points ``[N, 2]`` of a target."""
+    prompts = target.prompts
+    boxes = [target.box_xyxy[None]] if target.box_xyxy is not None else []
+    boxes += [prompts.boxes_xyxy] if prompts is not None and prompts.boxes_xyxy is not None else []
+    points = [prompts.points_xy[0]] if prompts is not None and prompts.points_xy is not None else []
+    return torch.cat([*boxes, torch.zeros(0, 4)]), torch.cat([*points, torch.zeros(0, 2)])
+
+
+def _rectangle(picture: Picture, start: Corner, end: Corner, color: Color, width: int) -> None:
+    cv2.rectangle(picture, start, end, color, width)
+
+
+def _cross(picture: Picture, at: Corner, side: int, color: Color, width: int) -> None:
+    cv2.drawMarker(picture, at, color, cv2.MARKER_CROSS, side, width)
+
+
+def _contrasting(draw: Callable[[Color, int], object], line: int) -> None:
     """Draw in white on a darker rim, which is visible on any image."""
-    assert callable(draw)
     draw((0, 0, 0), 3 * line)
     draw((255, 255, 255), line)
 
@@ -95,26 +116,14 @@ def fitted(image: Tensor, values: Tensor, target: Target, cell: int) -> tuple[Te
     scale = min(cell / width, cell / height)
     size = max(1, round(height * scale)), max(1, round(width * scale))
     small = scale_image(image, size)
-    outlined = draw_target(np.ascontiguousarray(small.permute(1, 2, 0).numpy()), scaled_target(target, size))
-    values = torch.from_numpy(cv2.resize(values.numpy(), size[::-1], interpolation=cv2.INTER_AREA))
-    return tuple(  # type: ignore[return-value]
-        torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
-        for picture in (outlined, heat_map(small, values))
-    )
+    outlined = draw_target(np.array(small.permute(1, 2, 0).numpy(), order="C"), target, (height, width))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = torch.from_numpy(cv2.resize(values.numpy(), size[::-1], interpolation=how))
+    return _tensor(outlined), _tensor(heat_map(small, scaled))
 
 
-def scaled_target(target: Target, size: Size) -> Target:
-    """What ``draw_target`` draws of a target, in an image of another size; a mask must tell the old size."""
-    if target.mask is None:
-        return Target("class", target.label or 0)
-    old = target.mask.shape
-    mask = cv2.resize(target.mask.numpy().astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
-    by = torch.tensor([size[1] / old[1], size[0] / old[0]])
-    box = None if target.box_xyxy is None else target.box_xyxy * by.repeat(2)
-    prompts = target.prompts
-    if prompts is not None and prompts.boxes_xyxy is not None:
-        box = prompts.boxes_xyxy[0] * by.repeat(2)
-    return Target("class", target.label or 0, torch.from_numpy(mask.astype(bool)), box)
+def _tensor(picture: Picture) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
 
 
 def captioned(picture: Picture, words: Sequence[str]) -> Picture:

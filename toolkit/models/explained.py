@@ -74,7 +74,7 @@ class ExplainedClasses(Explainable):
         return mean_inside(self.class_logits(images, target.label), target.mask)
 
     def layers(self) -> tuple[str, ...]:
-        """See ``Explainable``. The default is the last layer of the coarsest resolution."""
+        """See ``Explainable``. The default is the last layer before the logits."""
         side = max(_PROBED, 2 * self.stride, 2 * self.divisor)
         side = -(-side // (2 * self.divisor)) * 2 * self.divisor
         with torch.random.fork_rng(devices=[]):

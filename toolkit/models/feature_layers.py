@@ -15,12 +15,12 @@ _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool
 
 
 def feature_layers(network: nn.Module, inputs: Tensor) -> tuple[str, ...]:
-    """Names of modules that return feature maps: the last one at each resolution, the coarsest resolution
-    first, followed by the others in the order in which they run backwards.
+    """Names of modules that return feature maps: the last one at each resolution, in the reverse of the order
+    in which they run, so that the first is the last before the network's output.
 
-    Left out are modules that run more than once, the layers that give the network's output, poolings, maps of
-    a single cell, and maps in another layout than ``[B, C, h, w]``, which are recognized by their aspect
-    ratio. So the first is the one with the most abstract features that still have a place.
+    Left out are modules that run more than once, the layers that give the network's output, poolings, parts
+    of modules that change the resolution, maps of a single cell, and maps in another layout than
+    ``[B, C, h, w]``, which are recognized by their aspect ratio.
 
     Args:
         network: called in eval mode and without gradients.
@@ -69,12 +69,11 @@ def _covers(cells: Size, size: Size) -> bool:
 def _chosen(maps: dict[str, Size]) -> tuple[str, ...]:
     last: dict[Size, str] = {}
     for name, cells in maps.items():
-        last.pop(cells, None)
-        last[cells] = name
-    if not last:
-        return ()
-    coarsest = last[min(last, key=lambda cells: cells[0] * cells[1])]
-    return coarsest, *(name for name in reversed(last.values()) if name != coarsest)
+        parents = (name[:i] for i, letter in enumerate(name) if letter == ".")
+        if all(maps.get(parent, cells) == cells for parent in parents):
+            last.pop(cells, None)
+            last[cells] = name
+    return tuple(reversed(last.values()))
 
 
 def probe(network: nn.Module, height: int, width: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from toolkit.testing import capability_checks as capability
 from toolkit.testing import dataset_checks as dataset
 from toolkit.testing import evaluator_checks as evaluator
+from toolkit.testing import explanation_checks as explanation
 from toolkit.testing import keeping_checks as keeping
 from toolkit.testing import learning_checks as learning
 from toolkit.testing import model_checks as model
@@ -33,6 +34,8 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     capability.confidence_is_of_the_prediction,
     capability.network_takes_its_input,
     capability.objects_are_tracked,
+    explanation.scores_have_gradients,
+    explanation.layers_have_maps,
     learning.loss_is_finite,
     learning.loss_is_a_mean_over_samples,
     learning.loss_falls,
