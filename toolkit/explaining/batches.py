@@ -95,9 +95,12 @@ class Batches:
             torch.cuda.empty_cache()
 
 
-def batch_size(requested: int, size: tuple[int, int]) -> int:
-    """The batch size for images of a size: as requested, or fewer if they are large."""
-    return max(1, min(requested, PIXELS // (size[0] * size[1])))
+def batch_size(requested: int, size: tuple[int, int], area: int | None = None) -> int:
+    """The batch size for photos of a size: as requested, or fewer if they are large. If only a window of so
+    many pixels is predicted, a batch has as many pixels as one of whole photos.
+    """
+    whole = size[0] * size[1]
+    return max(1, min(requested * (whole // (area or whole)), PIXELS // (area or whole)))
 
 
 def _checked(scores: Tensor, count: int) -> Tensor:

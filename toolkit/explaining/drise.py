@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from torch import Tensor
 from toolkit.explaining.batches import Batches, Score, batch_size
 from toolkit.explaining.random_masks import SHIFTS, RandomMasks, draw_masks
 from toolkit.explaining.ranks import correlation
+from toolkit.explaining.windows import TRIED, Window
+
+Shortcut: TypeAlias = "Callable[[Tensor, Sequence[float]], tuple[Window, Score] | None]"
 
 STABLE = 0.8
 """The correlation between the maps of both halves of the masks from which on a map counts as stable. The map
@@ -70,6 +74,7 @@ class DriseMap:
             there was one mask.
         mean: mean of the scores; where the map is above it, visible pixels raise the score.
         spread: standard deviation of the scores; 0 if nothing that was hidden mattered.
+        window: the part of the photo that was predicted after the first masks; None: all of it.
     """
 
     map: Tensor
@@ -77,6 +82,7 @@ class DriseMap:
     stability: float
     mean: float
     spread: float
+    window: Window | None = None
 
 
 def drise(
@@ -85,6 +91,7 @@ def drise(
     options: DriseOptions | None = None,
     *,
     masks: RandomMasks | None = None,
+    shortcut: Shortcut | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> DriseMap:
     """Explain a score of a photo, without gradients.
@@ -94,6 +101,8 @@ def drise(
         image: uint8 ``[3, H, W]``.
         options: see ``DriseOptions``.
         masks: masks of the photo's size to use instead of random ones.
+        shortcut: called with the first masked photos and their scores; returns a window of the photo in which
+            the others can be scored, with the score of photos that are cropped to it, or None.
         progress: called with the number of masks scored so far.
 
     Raises:
@@ -107,11 +116,20 @@ def drise(
             (height, width), options.masks, cells=options.cells, keep=options.keep, seed=options.seed
         )
     batches = Batches(score, batch_size(options.batch_size, (height, width)))
-    painter, sums = Masked(image, masks), _Sums(masks)
+    painter, sums, window = Masked(image, masks), _Sums(masks), None
     stability = math.nan
     for start in range(0, len(masks), AT_A_TIME):
         numbers = range(start, min(start + AT_A_TIME, len(masks)))
-        sums.add(numbers, batches.run(numbers, painter.images))
+        scores = batches.run(numbers, painter.images)
+        sums.add(numbers, scores)
+        if shortcut is not None and start == 0 and len(masks) > AT_A_TIME:
+            tried = numbers[:TRIED]
+            found = shortcut(painter.images(tried), scores[: len(tried)].tolist())
+            if found is not None:
+                window, cropped = found
+                painter = Masked(image, masks, window)
+                size = batch_size(options.batch_size, (height, width), window.area)
+                batches = Batches(cropped, size)
         if progress is not None:
             progress(numbers.stop)
         last = numbers.stop == len(masks)
@@ -119,7 +137,7 @@ def drise(
             stability = sums.stability()
         if options.stable is not None and (stability >= options.stable or sums.nothing_matters()):
             break
-    return DriseMap(sums.map(), sums.count, stability, *sums.moments())
+    return DriseMap(sums.map(), sums.count, stability, *sums.moments(), window)
 
 
 class Masked:
@@ -128,16 +146,19 @@ class Masked:
     Args:
         image: uint8 ``[3, H, W]``.
         masks: masks of its size.
+        window: the part of the photo to return; None: all of it.
     """
 
-    def __init__(self, image: Tensor, masks: RandomMasks) -> None:
-        self.masks, self.fill = masks, mean_color(image)
-        self._difference = image.float() - self.fill
+    def __init__(self, image: Tensor, masks: RandomMasks, window: Window | None = None) -> None:
+        self._fill, self._masks = mean_color(image), masks
+        part = image if window is None else window.crop(image)
+        self._difference = part.float() - self._fill
+        self._slices = (slice(None), slice(None)) if window is None else window.slices
 
     def images(self, numbers: Sequence[int]) -> Tensor:
         """The photo under some of the masks, uint8 ``[n, 3, H, W]``."""
-        visible = self.masks.full(numbers)[:, None]
-        return (self._difference * visible).add_(self.fill).round_().to(torch.uint8)
+        visible = self._masks.full(numbers, self._slices)[:, None]
+        return (self._difference * visible).add_(self._fill).round_().to(torch.uint8)
 
 
 def mean_color(image: Tensor) -> Tensor:

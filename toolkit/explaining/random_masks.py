@@ -52,9 +52,11 @@ class RandomMasks:
         )
         return rows, columns
 
-    def full(self, numbers: Sequence[int]) -> Tensor:
-        """Some of the masks in full size, float32 ``[n, H, W]``, from 0 (hidden) to 1 (visible)."""
-        rows, columns = self.enlargements
+    def full(self, numbers: Sequence[int], part: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
+        """Some of the masks in full size, float32 ``[n, H, W]``, from 0 (hidden) to 1 (visible), or some of
+        their rows and columns.
+        """
+        rows, columns = (each[:, kept] for each, kept in zip(self.enlargements, part, strict=True))
         chosen = torch.as_tensor(numbers, dtype=torch.int64)
         up, left = self.shifts[chosen].unbind(1)
         return rows[up] @ self.grids[chosen] @ columns[left].transpose(1, 2)
