@@ -56,17 +56,43 @@ def test_layers_come_in_the_order_of_running(net: Net) -> None:
     assert not any(module._forward_pre_hooks for module in net.modules())
 
 
-def test_randomizing_keeps_the_values_and_loses_their_places(net: Net) -> None:
+class Scaled(nn.Module):
+    """A layer without an initialization of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.arange(30.0).view(5, 6))
+        self.one = nn.Parameter(torch.ones(1))
+        self.inner = nn.Linear(2, 2)
+        self.register_buffer("mean", torch.arange(40.0))
+        self.register_buffer("count", torch.arange(40))
+
+
+def test_layers_are_initialized_as_before_training(net: Net) -> None:
     before = copy.deepcopy(net.state_dict())
-    randomize(net.first, 0)
-    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    state = torch.get_rng_state()
     for layer in net.first:
-        randomize(layer, 0)
-    for name in ("first.0.weight", "first.0.bias", "first.1.running_var"):
-        after = net.state_dict()[name]
-        assert not torch.equal(before[name], after)
-        assert torch.equal(before[name].flatten().sort().values, after.flatten().sort().values)
+        randomize(layer, 7)
+    assert torch.equal(state, torch.get_rng_state())
+    after = net.state_dict()
+    assert not torch.equal(before["first.0.weight"], after["first.0.weight"])
+    assert bool((after["first.1.running_var"] == 1).all())
     assert torch.equal(before["last.weight"], net.last.weight)
+    again = nn.Conv2d(3, 8, 3)
+    randomize(again, 7)
+    assert torch.equal(again.weight, net.first[0].weight)
+
+
+def test_other_layers_are_shuffled() -> None:
+    layer = Scaled()
+    before = copy.deepcopy(layer.state_dict())
+    randomize(layer, 0)
+    after = layer.state_dict()
+    for name in ("scale", "mean"):
+        assert not torch.equal(before[name], after[name])
+        assert torch.equal(before[name].flatten(), after[name].flatten().sort().values)
+    for name in ("one", "count", "inner.weight", "inner.bias"):
+        assert torch.equal(before[name], after[name])
 
 
 def test_a_map_of_what_was_learned_passes_and_one_of_edges_does_not(net: Net) -> None:

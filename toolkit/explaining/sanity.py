@@ -95,11 +95,16 @@ def check_sanity(
 
 
 def randomize(layer: nn.Module, seed: int) -> None:
-    """Shuffle the values of each of a layer's own weights and of its running statistics, in place.
-
-    What was learned is gone, while the distribution of the values, and with it the scale of all features,
-    stays the same, whatever the layer is.
+    """Give a layer new random weights, in place: by its own initialization (``reset_parameters``), as before
+    training, or, if it has none, by shuffling the values of each of its weights and running statistics.
     """
+    reset: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
+    if callable(reset):
+        devices = {weight.device for weight in layer.parameters(recurse=False) if weight.is_cuda}
+        with torch.random.fork_rng(devices=[*devices]), torch.no_grad():
+            torch.manual_seed(seed)
+            reset()
+        return
     generator = torch.Generator().manual_seed(seed)
     own = (*layer.parameters(recurse=False), *layer.buffers(recurse=False))
     with torch.no_grad():
