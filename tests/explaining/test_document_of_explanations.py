@@ -62,6 +62,11 @@ def test_an_entry_has_the_figures_of_its_map() -> None:
     }
 
 
+def test_a_map_that_shows_nothing_has_a_note() -> None:
+    found = Explanation("a", "gradcam", Target("class", 1), None, torch.zeros(3, 4), 0.25)
+    assert entry_of(found, CLASSES)["note"] == "the map has no values above 0, so it shows nothing"
+
+
 def test_what_is_undefined_becomes_null(tmp_path: Path) -> None:
     entry = {"image": "a", "figures": {"x": float("nan"), "y": [float("inf"), 1.0]}}
     write_document(tmp_path, {"toolkit": "1"}, [entry], finished=True)

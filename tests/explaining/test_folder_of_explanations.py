@@ -181,6 +181,19 @@ def test_a_sheet_shows_the_first_images(
     assert found.notes == ("sheet.jpg shows the first 1 images",)
 
 
+def test_maps_that_show_nothing_are_counted(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blank(self: Explainer, sample: toolkit.Sample) -> toolkit.Explanation:
+        target, values = toolkit.Target("class", 1), torch.zeros(sample.size)
+        return toolkit.Explanation(sample.id, "layercam", target, "relu", values, 0.5)
+
+    monkeypatch.setattr(Explainer, "explain", blank)
+    found = toolkit.explain_folder(predictor, photos, tmp_path / "out", progress=False)
+    assert found.explained == 2
+    assert found.notes == ("2 maps have no values above 0. Hint: use another --layer or --method",)
+
+
 def test_videos_are_refused(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"x")
     with pytest.raises(UsageError, match="is a video or a camera, .* Hint: save the frames as images"):

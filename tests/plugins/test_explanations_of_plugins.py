@@ -4,6 +4,8 @@ that the network sees.
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from support.small_settings import MODELS
@@ -13,10 +15,12 @@ from toolkit import Predictor, Prompts, Sample, Target
 from toolkit.errors import UsageError
 from toolkit.explaining.front import Explainer, shares
 from toolkit.explaining.methods import METHODS
+from toolkit.explaining.subject import Effort, Subject
 from toolkit.explaining.targets import Question
 from toolkit.models.contract import Model
 from toolkit.models.prompted import PromptedModel
 from toolkit.testing import ModelCase
+from toolkit.testing.pretend_device import pretended_device, send_away
 
 SIZE = (64, 96)
 BOXES = torch.tensor([[6.0, 8.0, 30.0, 40.0], [60.0, 20.0, 90.0, 56.0]])
@@ -152,8 +156,6 @@ def test_every_method_explains_every_model_or_says_why_not(name: str) -> None:
     if MODELS[name].manifest.missing_requirements():
         pytest.skip("its packages are not installed")
     pytest.importorskip("captum.attr")
-    from toolkit.explaining.subject import Effort
-
     targets = {
         "maskrcnn": Target("object", 1, masks()[0], BOXES[0]),
         "sam2": Target("prompt", mask=masks()[0], prompts=Prompts(boxes_xyxy=BOXES[:1])),
@@ -169,3 +171,23 @@ def test_every_method_explains_every_model_or_says_why_not(name: str) -> None:
                 explainer.explain_target(photo(), target)
             continue
         assert explainer.explain_target(photo(), target).map.shape == SIZE
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_scores_are_the_same_on_another_device(name: str) -> None:
+    """On the simulated one, on which tensors on different devices are an error."""
+    if MODELS[name].manifest.missing_requirements():
+        pytest.skip("its packages are not installed")
+    targets = {
+        "maskrcnn": Target("object", 1, masks()[0], BOXES[0], part="mask"),
+        "sam2": Target("prompt", mask=masks()[0], prompts=Prompts(boxes_xyxy=BOXES[:1])),
+        "classifier": Target("class", 1),
+    }
+    model, target = MODELS[name].build(), targets.get(name, Target("region", 1, masks()[0]))
+    with torch.no_grad():
+        here = float(model.score(photo().image[None].float(), target))
+        with warnings.catch_warnings(), pretended_device():
+            warnings.simplefilter("ignore")  # torch's, about its own wrappers
+            send_away(model)
+            there = float(model.score(Subject(model, photo(), target).images(), target).cpu())
+    assert there == pytest.approx(here, rel=1e-4, abs=1e-6)

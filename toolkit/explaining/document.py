@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from toolkit.explaining.front import Explainer
 
 
+NOTHING_SHOWN = "the map has no values above 0, so it shows nothing"
+
+
 def check_free(folder: Path) -> None:
     """Check that a folder contains no results yet; those of a command that was stopped do not count.
 
@@ -63,10 +66,12 @@ def about_explanations(predictor: Predictor, explainer: Explainer | None = None)
 
 def entry_of(explanation: Explanation, classes: Sequence[str]) -> dict[str, Any]:
     """What the document says about the explanation of one image, without its files. ``peak`` is x and y of
-    the most important pixel, ``range`` the smallest and the largest value of the map.
+    the most important pixel, ``range`` the smallest and the largest value of the map. A map without values
+    above 0 has a ``note``.
     """
     row, column = explanation.peak
-    return {
+    note = {} if bool((explanation.map > 0).any()) else {"note": NOTHING_SHOWN}
+    return note | {
         "method": explanation.method,
         "target": target_document(explanation.target, classes),
         "layer": explanation.layer,

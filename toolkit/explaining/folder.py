@@ -30,6 +30,7 @@ from toolkit.errors import DataError, InvalidDataError, OutputError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
 from toolkit.explaining.document import (
+    NOTHING_SHOWN,
     about_explanations,
     check_free,
     entry_of,
@@ -192,12 +193,19 @@ def _run(work: _Work, images: Sequence[ImageToExplain], progress: bool) -> Expla
                     word = "skipped" if entry["status"] == "failed" else "nothing to explain"
                     sys.stderr.write(printable(f"{word}: {entry['image']}: {entry['error']}") + "\n")
                 count.advance()
-        notes = tuple(work.finish())
+        notes = (*work.finish(), *_on_empty_maps(entries))
     except BaseException:
         write_document(work.out, work.about, entries, finished=False)
         raise
     write_document(work.out, work.about, entries, finished=True)
     return ExplainedFolder(work.out, tuple(entries), notes)
+
+
+def _on_empty_maps(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
+    count = sum(entry.get("note") == NOTHING_SHOWN for entry in entries)
+    if count:
+        have = "map has" if count == 1 else "maps have"
+        yield f"{count} {have} no values above 0. Hint: use another --layer or --method"
 
 
 def _attempt(work: _Work, image: ImageToExplain) -> dict[str, Any]:
@@ -308,7 +316,7 @@ class _Activations(_Work):
 
 def _write_array(path: Path, values: Tensor) -> None:
     with atomic_write(path) as file:
-        np.save(file, values.numpy(), allow_pickle=False)
+        np.lib.format.write_array(file, values.numpy(), allow_pickle=False)
 
 
 def _write_16_bits(path: Path, values: Tensor) -> None:
