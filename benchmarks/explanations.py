@@ -1,4 +1,4 @@
-"""How true the maps of each method are, for each family of models, on generated shapes::
+"""How true the maps of each method are, for each family of models, on generated images::
 
     PYTHONPATH=. python benchmarks/explanations.py [--images 20] [--families unet maskrcnn …] [--runs FOLDER]
 
@@ -44,7 +44,7 @@ FAMILIES: dict[str, list[str]] = {
     "unet": ["plugin=unet", "config=unet-shapes"],
     "deeplabv3": ["plugin=deeplabv3", "config=deeplabv3-shapes"],
     "maskrcnn": ["plugin=maskrcnn", "config=maskrcnn-shapes"],
-    "sam2": ["plugin=sam2", "config=sam2-labpics-toy", "data=shapes", "train.steps=700"],
+    "sam2": ["plugin=sam2", "config=sam2-labpics-toy"],
     "classifier": ["plugin=classifier", "config=classifier-image-folder"],
 }
 LEAST_AREA = 150
@@ -108,6 +108,8 @@ def trained(family: str, runs: Path) -> Path:
     overrides = [f"{key}={value}" for key, value in words.items() if "." in key]
     if family == "classifier":
         overrides.append(f"data.dir={single_shapes(runs / 'single-shapes')}")
+    if family == "sam2":
+        overrides.append(f"data.dir={vessels(runs / 'labpics')}")
     settings = toolkit.resolve(
         plugin=words["plugin"],
         config=words["config"],
@@ -139,6 +141,23 @@ def single_shapes(folder: Path) -> Path:
     return folder
 
 
+def vessels(folder: Path) -> Path:
+    """Write the generated images of vessels that promptable models learn from, unless they are there."""
+    if not folder.exists():
+        manifest = registry.datasets().get("labpics")
+        manifest.resolve(manifest.sample)(folder)
+    return folder
+
+
+def data_of(family: str, runs: Path) -> Dataset:
+    """The held-out images of a family."""
+    if family == "classifier":
+        return one_shape("val")
+    if family == "sam2":
+        return open_dataset(registry.datasets().get("labpics"), vessels(runs / "labpics"), "test")
+    return open_dataset(registry.datasets().get("shapes"), None, "test")
+
+
 def questions(family: str, dataset: Dataset) -> Iterator[tuple[Sample, Question]]:
     """Images with what is asked about them."""
     for index in range(len(dataset)):
@@ -155,9 +174,10 @@ def questions(family: str, dataset: Dataset) -> Iterator[tuple[Sample, Question]
             yield sample, Question(box=(x0, y0, x1, y1))
 
 
-def found_targets(predictor: Predictor, family: str, count: int) -> Iterator[tuple[Sample, Target, Any]]:
+def found_targets(
+    predictor: Predictor, family: str, dataset: Dataset, count: int
+) -> Iterator[tuple[Sample, Target, Any]]:
     """Images, targets about which the model is right, and their true pixels."""
-    dataset = one_shape("val") if family == "classifier" else shapes("test")
     for sample, question in questions(family, dataset):
         if count == 0:
             return
@@ -169,10 +189,6 @@ def found_targets(predictor: Predictor, family: str, count: int) -> Iterator[tup
         if truth is not None:
             count -= 1
             yield sample, target, truth
-
-
-def shapes(split: str) -> Dataset:
-    return open_dataset(registry.datasets().get("shapes"), None, split)
 
 
 def in_classes(target: Target, classes: tuple[str, ...], others: tuple[str, ...]) -> Target:
@@ -189,7 +205,7 @@ def forgetful(predictor: Predictor) -> Any:
     return model
 
 
-def measured(family: str, run: Path, args: argparse.Namespace) -> dict[str, Figures]:
+def measured(family: str, run: Path, dataset: Dataset, args: argparse.Namespace) -> dict[str, Figures]:
     """The figures of all methods for one family."""
     predictor = load(run, device=args.device)
     random = forgetful(predictor)
@@ -201,7 +217,7 @@ def measured(family: str, run: Path, args: argparse.Namespace) -> dict[str, Figu
             methods[name] = Explainer(predictor, method=name, effort=effort)
         except UsageError as error:
             print(f"{family}: no {name}: {error}")
-    for number, (sample, target, truth) in enumerate(found_targets(predictor, family, args.images)):
+    for number, (sample, target, truth) in enumerate(found_targets(predictor, family, dataset, args.images)):
         score = prediction_score(predictor.model, sample, target)
         game = DeletionGame(score, sample.image, DeletionOptions(batch_size=8, draws=args.draws))
         for name, explainer in list(methods.items()):
@@ -241,7 +257,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         runs = args.runs or Path(temporary)
         for family in args.families:
-            figures = measured(family, trained(family, runs), args)
+            figures = measured(family, trained(family, runs), data_of(family, runs), args)
             print(f"\n### {family}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
             for name, found in figures.items():
                 print(f"| {' | '.join(found.row(name))} |", flush=True)
