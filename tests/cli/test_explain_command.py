@@ -26,9 +26,8 @@ def explain(tmp_path: Path) -> Explain:
         folder = tmp_path / name
         if not folder.exists():
             save_run(name, folder)
-        return main(
-            ["explain", str(folder), str(photos), "--out", str(tmp_path / out), "--device", "cpu", *words]
-        )
+        usual = ["--out", str(tmp_path / out), "--device", "cpu", "--draws", "0"]
+        return main(["explain", str(folder), str(photos), *usual, *words])
 
     return run
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.cli.options import (
+    add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
     default_results,
@@ -22,6 +23,7 @@ from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
+    from toolkit.data.dataset import Dataset
     from toolkit.explaining.folder import ExplainedFolder
 
 SUMMARY = "show which pixels matter for a prediction, as maps over the images"
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
         help=(
             "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', URLs of"
@@ -53,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         metavar="M",
         help=(
-            "saliency, smoothgrad, integrated-gradients, cam, gradcam or layercam; default: layercam, which"
-            " suits all models"
+            "saliency, smoothgrad, integrated-gradients, cam, gradcam, layercam or drise, which needs no"
+            " gradients but many forward passes; default: layercam, which suits all models"
         ),
     )
     _add_question(parser)
@@ -80,13 +82,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=positive, metavar="N", help="images of integrated-gradients; default: 32"
     )
+    parser.add_argument(
+        "--masks",
+        type=positive,
+        metavar="N",
+        help="most random masks of drise, which stops when the map is stable; default: 5000",
+    )
+    _add_scores(parser)
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per forward pass")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the noise; default: 0")
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="seed of all random numbers; default: 0"
+    )
     add_device_argument(parser)
     parser.add_argument(
         "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
     )
     add_plugin_files_argument(parser)
+
+
+def _add_scores(parser: argparse.ArgumentParser) -> None:
+    add_data_arguments(parser, default="none, PATH is explained; with it, the images of the dataset are")
+    parser.add_argument(
+        "--split",
+        metavar="S",
+        help="with --data: split of the dataset; default: its validation split",
+    )
+    parser.add_argument("--limit", type=positive, metavar="N", help="explain at most this many images")
+    parser.add_argument(
+        "--draws",
+        type=natural,
+        default=10,
+        metavar="N",
+        help=(
+            "random maps that each map is compared with, by deletion and insertion: about 20 forward passes"
+            " for each; 0: no comparison; default: 10"
+        ),
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help=(
+            "also explain the model with random weights: a map that hardly changes does not show what was"
+            " learned"
+        ),
+    )
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
@@ -147,15 +186,19 @@ def run(args: argparse.Namespace) -> int:
     """Explain, and print a summary."""
     load_plugin_files(args)
     from toolkit.explaining.folder import explain_folder
+    from toolkit.explaining.judging import JudgeOptions
     from toolkit.explaining.methods import DEFAULT, find_method
     from toolkit.explaining.subject import Effort
     from toolkit.inference import load
 
     _check(args)
+    _check_images(args)
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)
     method = find_method(args.method or DEFAULT).name
-    given = {name: getattr(args, name) for name in ("samples", "steps") if getattr(args, name) is not None}
+    given = {
+        name: getattr(args, name) for name in ("samples", "steps", "masks") if getattr(args, name) is not None
+    }
     effort = Effort(**given, batch_size=args.batch_size, seed=args.seed)
     refuse_swapped("explain", args.run, args.paths)
     predictor = load(args.run, device=args.device, precision=args.precision, settings=settings)
@@ -172,6 +215,9 @@ def run(args: argparse.Namespace) -> int:
         part=args.part,
         layer=args.layer,
         effort=effort,
+        scores=JudgeOptions(args.draws, args.check),
+        data=_data(args),
+        limit=args.limit,
         activations=args.activations,
     )
     print(_described(explained))
@@ -186,14 +232,45 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.activations is None:
         return
-    names = ("method", "class_name", "object", "point", "box", "layer", "samples", "steps")
+    names = ("method", "class_name", "object", "point", "box", "layer", "samples", "steps", "masks")
     given = [name for name in names if getattr(args, name) is not None]
+    given += ["check"] if args.check else []
     if given:
         option = "--class" if given[0] == "class_name" else f"--{given[0]}"
         raise UsageError(
             f"--activations draws a layer instead of explaining, so {option} has no effect. Hint: leave out"
             " one of them"
         )
+
+
+def _check_images(args: argparse.Namespace) -> None:
+    """Raise ``UsageError`` if there are no images to explain, or two sources of them."""
+    from toolkit.errors import UsageError
+
+    paths = [path for path in args.paths if not is_setting(path)]
+    if paths and args.data:
+        raise UsageError(
+            f"images are given by --data {args.data} and by {quoted(paths[0])}. Hint: leave out one of them"
+        )
+    if not paths and not args.data:
+        raise UsageError("there is nothing to explain. Hint: give images or folders, or --data NAME")
+    given = [name for name in ("data_dir", "split") if getattr(args, name) is not None]
+    if given and not args.data:
+        raise UsageError(f"--{given[0].replace('_', '-')} needs a dataset. Hint: add --data NAME")
+
+
+def _data(args: argparse.Namespace) -> Dataset | None:
+    """The dataset whose images are explained."""
+    if not args.data:
+        return None
+    from toolkit.checkpoints import path_of_run
+    from toolkit.evaluation.opening import open_data
+    from toolkit.evaluation.requests import DataChoice
+    from toolkit.models.building import manifest_of_run
+
+    path = path_of_run(args.run)
+    choice = DataChoice(args.data, args.data_dir, args.split)
+    return open_data([path], [manifest_of_run(path)], choice).opened.dataset
 
 
 def _default_folder(args: argparse.Namespace, method: str) -> Path:

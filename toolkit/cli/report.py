@@ -52,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " for up to five seconds"
         ),
     )
+    parser.add_argument(
+        "--explanations",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="also show the maps in this folder, which toolkit explain wrote, and their scores; repeatable",
+    )
     add_measuring_arguments(parser, whose="with RUN: ", whose_images="")
     add_plugin_files_argument(parser)
     add_settings_argument(
@@ -79,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         resamples=args.resamples,
         seed=args.seed,
         copies=not args.no_copies,
+        explanations=args.explanations,
     )
     if args.run:
         written = report_run(args.run, choice, computing, prompting, options)

@@ -25,7 +25,8 @@ import numpy as np
 from torch import Tensor
 
 from toolkit.checkpoints import RunLike
-from toolkit.errors import DataError, InvalidDataError, OutputError, UsageError
+from toolkit.data.dataset import Dataset
+from toolkit.errors import DataError, InvalidDataError, OutputError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
 from toolkit.explaining.document import (
@@ -37,16 +38,23 @@ from toolkit.explaining.document import (
     write_document,
 )
 from toolkit.explaining.front import Explainer
+from toolkit.explaining.images import ImageToExplain, images_of, samples_of
+from toolkit.explaining.judging import Judge, JudgeOptions, Judgment, summary, summary_words
 from toolkit.explaining.methods import DEFAULT
-from toolkit.explaining.pictures import channel_grid, draw_target, fitted, heat_map, kernel_grid, sheet_title
+from toolkit.explaining.pictures import (
+    captioned,
+    channel_grid,
+    draw_target,
+    fitted,
+    heat_map,
+    kernel_grid,
+    sheet_title,
+)
 from toolkit.explaining.subject import Effort
 from toolkit.explaining.targets import Corners, NothingToExplainError, Point, Question
 from toolkit.explaining.types import Explanation
-from toolkit.inference.inputs import InputImage
 from toolkit.inference.outputs import concerns_one_image
 from toolkit.inference.predictor import Predictor, load
-from toolkit.inference.reading import read_input
-from toolkit.inference.sources import find_inputs
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
@@ -60,7 +68,7 @@ _CELL = 320
 _MOST_ROWS = 50
 """Maximum number of images on a contact sheet."""
 
-Source = "str | os.PathLike[str]"
+NO_SCORES = JudgeOptions(draws=0)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,10 @@ def explain_folder(
     part: TargetPart = "class",
     layer: str | None = None,
     effort: Effort | None = None,
+    scores: JudgeOptions | None = None,
     activations: str | None = None,
+    data: Dataset | None = None,
+    limit: int | None = None,
     progress: bool = True,
 ) -> ExplainedFolder:
     """Explain all images that files, folders and patterns refer to, and write maps and pictures to ``out``.
@@ -142,7 +153,11 @@ def explain_folder(
         out: the folder of the results; see ``toolkit.explaining.folder``.
         method, class_name, object, point, box, part, layer, effort: as for ``toolkit.explain``, for each
             image.
+        scores: which scores of the maps are computed; None: those that the truth in ``data`` gives.
         activations: name of a layer, whose channels are drawn for each image instead of explaining it.
+        data: a dataset whose images are explained instead of ``paths``; its truth is that of the pointing
+            game.
+        limit: the most images.
         progress: whether to show progress on standard error.
 
     Raises:
@@ -151,27 +166,21 @@ def explain_folder(
         OutputError: when a result cannot be written.
     """
     predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
-    words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    inputs = find_inputs(words, exclude=out)
-    if inputs.streams:
-        raise UsageError(
-            f"{inputs.streams[0].name} is a video or a camera, whose frames are not explained. Hint: save the"
-            " frames as images, and give these"
-        )
+    images = images_of(paths, out) if data is None else samples_of(data)
     work: _Work
     if activations is None:
         question = Question(class_name, object, point, box, part)
         explainer = Explainer(predictor, question, method=method, layer=layer, effort=effort)
-        work = _Explaining(out, explainer)
+        work = _Explaining(out, Judge(explainer, scores or NO_SCORES, None if data is None else data.classes))
     else:
         work = _Activations(out, predictor, check_layer(predictor, activations))
     check_free(out)
     with locked(out):
         remove_unfinished(out)
-        return _run(work, inputs.images, progress)
+        return _run(work, images[:limit], progress)
 
 
-def _run(work: _Work, images: Sequence[InputImage], progress: bool) -> ExplainedFolder:
+def _run(work: _Work, images: Sequence[ImageToExplain], progress: bool) -> ExplainedFolder:
     entries: list[dict[str, Any]] = []
     write_document(work.out, work.about, entries, finished=False)
     try:
@@ -199,16 +208,16 @@ def _on_empty_maps(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{count} {have} no values above 0. Hint: use another --layer or --method"
 
 
-def _attempt(work: _Work, image: InputImage) -> dict[str, Any]:
+def _attempt(work: _Work, image: ImageToExplain) -> dict[str, Any]:
     """The entry of an image, whose files are written."""
     base = {"image": image.name, "source": image.source}
-    read = read_input(image)
-    if read.sample is None:
-        return base | {"status": "failed", "error": read.error}
+    sample, reason = image.read()
+    if sample is None:
+        return base | {"status": "failed", "error": reason}
     try:
         check_name(work.out, image.stem)
         with into(work.out):
-            return base | {"status": "ok"} | work.do(image.stem, read.sample)
+            return base | {"status": "ok"} | work.do(image.stem, sample)
     except NothingToExplainError as error:
         return base | {"status": "empty", "error": str(error)}
     except (InvalidDataError, DataError) as error:
@@ -222,7 +231,7 @@ def _attempt(work: _Work, image: InputImage) -> dict[str, Any]:
             hint in str(error) for hint in ("out of memory", "allocate memory")
         ):
             raise
-        size = "{1} × {0}".format(*read.sample.size)
+        size = "{1} × {0}".format(*sample.size)
         reason = f"memory ran out at {size} pixels. Hint: scale the image down, or use another --device"
     return base | {"status": "failed", "error": reason}
 
@@ -243,8 +252,10 @@ class _Work:
 
 
 class _Explaining(_Work):
-    def __init__(self, out: Path, explainer: Explainer) -> None:
-        self.explainer, self.sheet = explainer, _Sheet()
+    def __init__(self, out: Path, judge: Judge) -> None:
+        explainer = judge.explainer
+        self.explainer, self.judge, self.sheet = explainer, judge, _Sheet()
+        self.judgments: list[Judgment] = []
         super().__init__(out, about_explanations(explainer.predictor, explainer))
 
     def do(self, stem: str, sample: Sample) -> dict[str, Any]:
@@ -254,13 +265,18 @@ class _Explaining(_Work):
             "array": f"maps/{stem}.npy",
             "map": f"maps/{stem}.png",
         }
+        judgment = self.judge.judge(sample, explanation)
         drawn = draw_target(heat_map(sample.image, explanation.map), explanation.target, sample.size)
+        drawn = captioned(drawn, judgment.warnings())
         write_picture(self.out / outputs["overlay"], fit_jpeg(drawn))
         _write_array(self.out / outputs["array"], explanation.map)
         _write_16_bits(self.out / outputs["map"], explanation.map)
-        words = target_words(explanation.target, self.explainer.predictor.classes)
-        self.sheet.add(sample, explanation, sheet_title(explanation, words))
-        return entry_of(explanation, self.explainer.predictor.classes) | {"outputs": outputs}
+        classes = self.explainer.predictor.classes
+        title = sheet_title(explanation, target_words(explanation.target, classes), judgment.words())
+        self.sheet.add(sample, explanation, title)
+        self.judgments.append(judgment)
+        scores = judgment.document()
+        return entry_of(explanation, classes) | ({"scores": scores} if scores else {}) | {"outputs": outputs}
 
     def finish(self) -> Iterator[str]:
         if self.sheet.rows:
@@ -271,6 +287,10 @@ class _Explaining(_Work):
             )
         if self.sheet.left_out:
             yield f"sheet.jpg shows the first {_MOST_ROWS} images"
+        found = summary(self.judgments)
+        if found:
+            self.about["summary"] = found
+            yield from summary_words(found)
 
 
 class _Activations(_Work):

@@ -84,10 +84,8 @@ class Explainer:
         Raises:
             InvalidDataError: when the score or the map is not finite.
         """
-        predictor = self.predictor
-        subject = Subject(predictor.model, sample, target, self.layer, self.effort)
-        with with_gradients(), autocast(predictor.device, predictor.precision):
-            found = self.method.compute(subject)
+        subject = Subject(self.predictor.model, sample, target, self.layer, self.effort)
+        found = self.compute(subject)
         values = found.values.detach().float().cpu().contiguous()
         score = self._score(subject, found)
         if not math.isfinite(score) or not bool(torch.isfinite(values).all()):
@@ -97,6 +95,11 @@ class Explainer:
             )
         figures = {**found.figures, **shares(values, target)}
         return Explanation(sample.id, self.method.name, target, found.layer, values, score, figures)
+
+    def compute(self, subject: Subject) -> Map:
+        """What the method finds, with the device and precision of the predictor."""
+        with with_gradients(), autocast(self.predictor.device, self.predictor.precision):
+            return self.method.compute(subject)
 
     def _score(self, subject: Subject, found: Map) -> float:
         if found.score is not None:
@@ -167,7 +170,8 @@ def explain(
     Args:
         run: a ``Predictor``, or what ``toolkit.load`` takes.
         images: as for ``Predictor.predict``.
-        method: ``saliency``, ``smoothgrad``, ``integrated-gradients``, ``cam``, ``gradcam`` or ``layercam``.
+        method: ``saliency``, ``smoothgrad``, ``integrated-gradients``, ``cam``, ``gradcam``, ``layercam`` or
+            ``drise``.
         class_name: the class to explain; of objects, the most certain one of this class.
         object: position of a detection among the predictions for the image, best first, from 0.
         point: x and y in pixels: the region or object there, or a prompt.

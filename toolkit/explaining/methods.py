@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolkit.errors import UsageError
-from toolkit.explaining import cams, gradients
+from toolkit.explaining import black_box, cams, gradients
 from toolkit.explaining.subject import Map, Subject
 from toolkit.models.capabilities import Explainable
 from toolkit.models.contract import Model
@@ -39,6 +39,7 @@ METHODS = {
         Method("cam", cams.cam),
         Method("gradcam", cams.gradcam, has_layer=True),
         Method("layercam", cams.layercam, has_layer=True),
+        Method("drise", black_box.drise_map, differentiates=False),
     )
 }
 """All methods, by name."""

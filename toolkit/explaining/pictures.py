@@ -15,7 +15,7 @@ from torch import Tensor
 
 from toolkit.explaining.types import Explanation
 from toolkit.types import Size, Target
-from toolkit.visualization.labels import Color, Picture
+from toolkit.visualization.labels import Caption, Color, Picture, fitting_letters, place_labels
 from toolkit.visualization.scaling import scale_image
 
 _STRONGEST = 99.5
@@ -127,6 +127,16 @@ def fitted(image: Tensor, values: Tensor, target: Target, cell: int) -> tuple[Te
 
 def _tensor(picture: Picture) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+
+
+def captioned(picture: Picture, words: Sequence[str]) -> Picture:
+    """Write words into a corner of a picture, in place, as far as there is room."""
+    height, width = picture.shape[:2]
+    captions = [Caption(each, "", (0, 0, width, height)) for each in words]
+    for label in place_labels(captions, (height, width), fitting_letters((height, width))):
+        if label is not None:
+            label.draw(picture, (200, 30, 30))
+    return picture
 
 
 def sheet_title(explanation: Explanation, words: str, notes: Sequence[str] = ()) -> str:

@@ -23,8 +23,9 @@ class Effort:
         samples: noisy copies of ``smoothgrad``.
         noise: their standard deviation, as a fraction of the range of the image's values.
         steps: images between black and the image, for ``integrated-gradients``.
+        masks: the most masks of ``drise``; it stops earlier when the map is stable.
         batch_size: number of images that go through the network together.
-        seed: of the noise.
+        seed: of the noise and the masks.
 
     Raises:
         UsageError: when a number is out of range.
@@ -33,11 +34,12 @@ class Effort:
     samples: int = 25
     noise: float = 0.15
     steps: int = 32
+    masks: int = 5000
     batch_size: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("samples", "steps", "batch_size"):
+        for name in ("samples", "steps", "masks", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 < self.noise <= 1:

@@ -57,12 +57,14 @@ def build_document(findings: Findings) -> tuple[dict[str, Any], Mapping[str, str
         "worst_images": gallery.worst(),
         "best_images": gallery.best(),
         "suspects": gallery.suspects(),
+        "explanations": list(findings.explanations.entries),
         "training": training_curves(findings.figures),
         "model": dict(findings.model),
         "settings": dict(findings.settings),
         "versions": _versions(),
     }
-    return document, {**gallery.draw(), **({} if copies is None else copies.pictures())}
+    pictures = {**gallery.draw(), **findings.explanations.pictures}
+    return document, pictures | ({} if copies is None else copies.pictures())
 
 
 def _data(findings: Findings, sizes_of_objects: Mapping[str, int] | None) -> dict[str, Any]:

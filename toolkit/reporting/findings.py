@@ -11,6 +11,7 @@ from typing import Any
 from toolkit.data.dataset import Dataset
 from toolkit.evaluation.bootstrap import Difference
 from toolkit.evaluation.report import Report
+from toolkit.reporting.explanations import Explanations
 from toolkit.reporting.near_copies import NearCopies
 from toolkit.reporting.observer import Observer
 
@@ -48,6 +49,7 @@ class Findings:
         settings: of the run, nested.
         figures: the lines of the run's metrics.jsonl.
         copies: images that are nearly others; None where nobody has looked.
+        explanations: maps of what matters for predictions, with their scores.
     """
 
     name: str
@@ -64,3 +66,4 @@ class Findings:
     settings: Mapping[str, Any] = field(default_factory=dict)
     figures: Sequence[Mapping[str, Any]] = ()
     copies: NearCopies | None = None
+    explanations: Explanations = field(default_factory=Explanations)

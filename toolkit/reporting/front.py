@@ -38,6 +38,7 @@ def report(
     resamples: int | None = None,
     seed: int = 0,
     copies: bool = True,
+    explanations: Sequence[str | os.PathLike[str]] = (),
     progress: bool = True,
 ) -> WrittenReport:
     """Measure a run, or predictions on disk, and write a page that shows what goes wrong and where::
@@ -60,6 +61,7 @@ def report(
         seed: fixes the draws.
         copies: whether to look for near-duplicates, also in the other splits of the dataset, which are read
             for up to five seconds.
+        explanations: folders that ``toolkit explain`` wrote, to show their maps and scores.
         progress: whether to count images on standard error.
 
     Raises:
@@ -78,7 +80,14 @@ def report(
         precision=precision,
         show_progress=progress,
     )
-    options = ReportOptions(out=out, compare=compare, resamples=resamples, seed=seed, copies=copies)
+    options = ReportOptions(
+        out=out,
+        compare=compare,
+        resamples=resamples,
+        seed=seed,
+        copies=copies,
+        explanations=explanations,
+    )
     with shown_log() if progress else contextlib.nullcontext():
         if run is not None:
             return report_run(run, choice, computing, Prompting(prompts, prompts_above), options)

@@ -27,6 +27,7 @@ from toolkit.models.recorded import RecordedModel
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.files import expanded
 from toolkit.reporting import PAGE
+from toolkit.reporting.explanations import read_explanations
 from toolkit.reporting.findings import Findings
 from toolkit.reporting.intervals import (
     FEWEST_DRAWS,
@@ -58,6 +59,7 @@ class ReportOptions:
             ``SECONDS`` when None.
         seed: fixes the draws.
         copies: whether to look for near-duplicates, also in the other splits of the dataset.
+        explanations: folders that ``toolkit explain`` wrote, to show what it found out.
     """
 
     out: str | os.PathLike[str] | None = None
@@ -65,6 +67,7 @@ class ReportOptions:
     resamples: int | None = None
     seed: int = 0
     copies: bool = True
+    explanations: Sequence[str | os.PathLike[str]] = ()
 
 
 @dataclass
@@ -187,7 +190,7 @@ def _measure(
     """Send every batch through the models; the first one is what the report is about, the second one what it
     is compared with.
     """
-    dataset = opened.dataset
+    dataset, explanations = opened.dataset, read_explanations(options.explanations)
     loader = EvaluationLoader(dataset, batch_size=computing.batch_size, workers=computing.workers)
     with measuring(dataset, subjects=len(measured), show=computing.show_progress) as watch:
         for batch in predict_batches([each.subject for each in measured], loader):
@@ -221,6 +224,7 @@ def _measure(
         model={} if subject.manifest is None else model_facts(subject.manifest),
         settings={} if subject.manifest is None else subject.manifest.config,
         copies=_copies(subject.observer, opened) if options.copies else None,
+        explanations=explanations,
     )
 
 

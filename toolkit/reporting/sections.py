@@ -16,6 +16,7 @@ from toolkit.reporting.card_sections import (
     single_images,
     suspects,
 )
+from toolkit.reporting.explanations import explanation_section
 from toolkit.reporting.figure_tables import detail_tables, group_table, metric_table
 from toolkit.reporting.parts import Part, Section, Source, Table
 from toolkit.reporting.plots import curve_figure, matrix_figure, slider, training_figures
@@ -142,6 +143,7 @@ SECTIONS: Sequence[Callable[[Document, Pictures], Section | None]] = (
     single_images,
     gallery,
     suspects,
+    explanation_section,
     training,
     data,
     about,
