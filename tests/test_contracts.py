@@ -25,6 +25,7 @@ from toolkit.testing.checks import check_declared
 NOT_FOR = {
     "semantic": {"masks_and_boxes_agree", "prompts_are_answered", "objects_are_tracked"},
     "instance": {
+        "graphs_give_the_prediction",
         "prompts_are_answered",
         "objects_are_tracked",
         "windows_give_the_prediction",
@@ -32,6 +33,7 @@ NOT_FOR = {
         "network_takes_its_input",
     },
     "classification": {
+        "graphs_give_the_prediction",
         "masks_and_boxes_agree",
         "prompts_are_answered",
         "objects_are_tracked",
@@ -39,6 +41,7 @@ NOT_FOR = {
         "confidence_is_of_the_prediction",
     },
     "promptable": {
+        "graphs_give_the_prediction",
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
@@ -72,7 +75,7 @@ def test_nothing_is_left_out() -> None:
     assert sorted(MODELS) == [manifest.name for manifest in built_in(registry.plugins())]
     assert sorted(EVALUATORS) == [manifest.name for manifest in built_in(registry.evaluators())]
     assert [manifest.name for manifest in built_in(registry.datasets())] == DATASETS
-    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (30, 11, 10)
+    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (31, 11, 10)
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)

@@ -19,11 +19,20 @@ if TYPE_CHECKING:
     from toolkit.evaluation.pairs import evaluate_panoptic
     from toolkit.evaluation.report import Report, Reports
     from toolkit.evaluation.run_figures import Comparison
+    from toolkit.export.front import Exported, export_run
     from toolkit.inference import ImagePrediction, Predictor, Session, load
     from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import predict_folder
-    from toolkit.models.capabilities import Inspectable, Probabilistic, Promptable, Tileable, Trackable
+    from toolkit.models.capabilities import (
+        Exportable,
+        Inspectable,
+        Probabilistic,
+        Promptable,
+        Tileable,
+        Trackable,
+    )
     from toolkit.models.contract import Model, TrainableModel
+    from toolkit.models.graphs import Graph
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
@@ -53,6 +62,9 @@ _HOMES = {
     "DatasetManifest": "registry.manifests",
     "Evaluator": "evaluation.base",
     "EvaluatorManifest": "registry.manifests",
+    "Exportable": "models.capabilities",
+    "Exported": "export.front",
+    "Graph": "models.graphs",
     "ImagePrediction": "inference",
     "Inspectable": "models.capabilities",
     "Instances": "types",
@@ -83,6 +95,7 @@ _HOMES = {
     "compare": "evaluation.front",
     "evaluate": "evaluation.front",
     "evaluate_panoptic": "evaluation.pairs",
+    "export_run": "export.front",
     "load": "inference",
     "load_panoptic": "inference.panoptic",
     "open_dataset": "data.dataset",
@@ -100,6 +113,9 @@ __all__ = [
     "DatasetManifest",
     "Evaluator",
     "EvaluatorManifest",
+    "Exportable",
+    "Exported",
+    "Graph",
     "ImagePrediction",
     "Inspectable",
     "Instances",
@@ -130,6 +146,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_panoptic",
+    "export_run",
     "load",
     "load_panoptic",
     "open_dataset",

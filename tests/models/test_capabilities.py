@@ -18,6 +18,8 @@ from support.small_settings import MODELS
 from torch import Tensor, nn
 
 from toolkit import (
+    Exportable,
+    Graph,
     Inspectable,
     Instances,
     Model,
@@ -34,12 +36,12 @@ from toolkit.cli import main
 from toolkit.models.prompted import PromptedModel
 
 WINDOWED = Path(__file__).resolve().parents[1] / "support" / "windowed.py"
-ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Probabilistic, Promptable, Trackable)
+ALL: tuple[type[Any], ...] = (Exportable, Tileable, Inspectable, Probabilistic, Promptable, Trackable)
 DECLARED = {
     "classifier": {Inspectable},
-    "unet": {Tileable, Inspectable, Probabilistic},
-    "deeplabv3": {Tileable, Inspectable, Probabilistic},
-    "deeplabv3plus": {Tileable, Inspectable, Probabilistic},
+    "unet": {Exportable, Tileable, Inspectable, Probabilistic},
+    "deeplabv3": {Exportable, Tileable, Inspectable, Probabilistic},
+    "deeplabv3plus": {Exportable, Tileable, Inspectable, Probabilistic},
     "maskrcnn": set[type[Any]](),
     "sam2": {Promptable, Trackable},
 }
@@ -54,7 +56,7 @@ def test_what_the_built_in_models_declare(name: str) -> None:
     assert all(model.capability(kind) is model for kind in DECLARED[name])
 
 
-class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Trackable):
+class Everything(Model, Exportable, Tileable, Inspectable, Probabilistic, Promptable, Trackable):
     """Declares all there is."""
 
     def __init__(self) -> None:
@@ -69,6 +71,16 @@ class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Tracka
 
     def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
         return self.predict(samples)
+
+    def graphs(self) -> tuple[Graph, ...]:
+        return ()
+
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> Model:
+        return self
+
+    @property
+    def processing(self) -> Mapping[str, Any]:
+        return {}
 
     def encode(self, samples: Sequence[Sample]) -> list[Any]:
         return [sample.size for sample in samples]
@@ -109,6 +121,7 @@ def test_defaults_say_the_least() -> None:
     assert not model.shrinks_large_images
     assert model.divisor == 1
     assert model.protocols == ("box", "point", "point+2")
+    assert model.program is None
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -62,6 +62,7 @@ def test_a_plugin_without_faults_passes_all_checks_that_concern_it() -> None:
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
+        "graphs_give_the_prediction",
         "objects_are_tracked",
     }
     assert found["masks_and_boxes_agree"] == "skipped: a semantic model predicts no objects"
@@ -82,7 +83,8 @@ def test_every_check_is_tried_with_a_fault() -> None:
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
-        "objects_are_tracked",  # these four in test_capability_checks.py
+        "graphs_give_the_prediction",
+        "objects_are_tracked",  # these five in test_capability_checks.py
     }
     assert set(PLANTED) | others == set(BY_NAME)
 

@@ -32,6 +32,7 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     capability.windows_give_the_prediction,
     capability.confidence_is_of_the_prediction,
     capability.network_takes_its_input,
+    capability.graphs_give_the_prediction,
     capability.objects_are_tracked,
     learning.loss_is_finite,
     learning.loss_is_a_mean_over_samples,
