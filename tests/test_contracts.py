@@ -33,7 +33,6 @@ NOT_FOR = {
         "network_takes_its_input",
     },
     "classification": {
-        "graphs_give_the_prediction",
         "masks_and_boxes_agree",
         "prompts_are_answered",
         "objects_are_tracked",

@@ -120,8 +120,8 @@ def test_another_resize_is_found(shrinking_run: Path, opened: OpenedRun, tmp_pat
     ("before", "after"),
     [
         ("pixels[:, :, ::-1]", "pixels"),
-        ("_bilinear(logits, size)", "_bilinear(logits, size)[:, ::-1]"),
-        ("image if working == size else _shrunk(image, working)", "cv2.resize(image, working[::-1])"),
+        ("bilinear(logits, size)", "bilinear(logits, size)[:, ::-1]"),
+        ("image if working == size else shrunk(image, working)", "cv2.resize(image, working[::-1])"),
         ("np.float32(0.5)) - np.float32(0.5)", "np.float32(0.5)) - np.float32(1)"),
     ],
     ids=["RGB for BGR", "upside down", "another resize", "half a pixel"],

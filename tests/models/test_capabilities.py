@@ -38,7 +38,7 @@ from toolkit.models.prompted import PromptedModel
 WINDOWED = Path(__file__).resolve().parents[1] / "support" / "windowed.py"
 ALL: tuple[type[Any], ...] = (Exportable, Tileable, Inspectable, Probabilistic, Promptable, Trackable)
 DECLARED = {
-    "classifier": {Inspectable},
+    "classifier": {Exportable, Inspectable},
     "unet": {Exportable, Tileable, Inspectable, Probabilistic},
     "deeplabv3": {Exportable, Tileable, Inspectable, Probabilistic},
     "deeplabv3plus": {Exportable, Tileable, Inspectable, Probabilistic},
@@ -121,7 +121,7 @@ def test_defaults_say_the_least() -> None:
     assert not model.shrinks_large_images
     assert model.divisor == 1
     assert model.protocols == ("box", "point", "point+2")
-    assert model.program is None
+    assert model.program == ()
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -164,7 +164,7 @@ def build_folder(found: OpenedRun, folder: Path, target: Target) -> ExportManife
         source=_source(found.path, checkpoint),
     )
     _write_manifest(manifest, folder)
-    if exportable.program is not None:
+    if exportable.program:
         with atomic_write(folder / PROGRAM, "w") as file:
             file.write(program_text(exportable.program))
     return manifest

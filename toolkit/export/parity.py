@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import ExportError
-from toolkit.types import Instances, Prediction
+from toolkit.types import Instances, PixelMap, Prediction
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def compare_predictions(
         ``mask_iou`` (the smallest).
     """
     where = f"{case}image {wanted.sample_id!r} ({wanted.size[0]} x {wanted.size[1]})"
-    if wanted.fields() != found.fields():
+    if set(wanted.fields()) != set(found.fields()):
         raise ExportError(
             f"{where}: torch predicts {', '.join(wanted.fields())}, but the export"
             f" {', '.join(found.fields())}. {HINT}"
@@ -217,7 +217,7 @@ def _check_unpaired(
 def _extras(
     name: str, wanted: Any, found: Any, limits: Limits, where: str, differences: dict[str, float]
 ) -> None:
-    values = getattr(wanted, "values", wanted), getattr(found, "values", found)
+    values = [each.values if isinstance(each, PixelMap) else each for each in (wanted, found)]
     if all(isinstance(each, Tensor) for each in values):
         a, b = (each.double() for each in values)
         if a.shape != b.shape:

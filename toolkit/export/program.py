@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,21 +37,22 @@ _RUN_WITHOUT = (
 """Runs a program in which an import of these packages fails as if they were not installed."""
 
 
-def program_text(part: Path) -> str:
-    """The program with the function ``predict`` of a plugin's file."""
+def program_text(parts: Sequence[Path]) -> str:
+    """The program with the functions of a plugin's files, see ``Exportable.program``."""
     frame = FRAME.read_text(encoding="utf-8")
-    text = part.read_text(encoding="utf-8")
-    text = re.sub(r'\A"""(.*?)"""\n', "", text, flags=re.DOTALL)
-    lines = [line for line in text.splitlines(keepends=True) if not _stands_in_frame(line, frame)]
-    body = "".join(lines).strip("\n")
+    body = "\n\n".join(_without_imports(part.read_text(encoding="utf-8")) for part in parts)
     return frame.replace(PLACE, "").replace(AFTER, f"{AFTER}\n\n{body}\n")
 
 
-def _stands_in_frame(line: str, frame: str) -> bool:
-    """Whether a line is an import that the frame has already."""
-    return line.startswith("from __future__") or (
-        line.startswith(("import ", "from ")) and f"\n{line}" in frame
-    )
+def _without_imports(text: str) -> str:
+    """A file without its docstring and its imports, which the frame has, or which name the other files."""
+    lines = text.splitlines(keepends=True)
+    for place, node in enumerate(ast.parse(text).body):
+        is_docstring = not place and isinstance(node, ast.Expr)
+        if is_docstring or isinstance(node, (ast.Import, ast.ImportFrom)):
+            assert node.end_lineno is not None
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "".join(lines).strip("\n")
 
 
 def run_program(

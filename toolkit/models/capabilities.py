@@ -191,9 +191,14 @@ class Exportable(ABC):
         """
 
     @property
-    def program(self) -> Path | None:
-        """A Python file with a function ``predict(image, graphs, manifest)`` that needs NumPy and OpenCV
-        alone, or None: see ``toolkit.export.program_frame``, with which it becomes the program ``predict.py``
-        in an exported folder.
+    def program(self) -> tuple[Path, ...]:
+        """Python files that need NumPy and OpenCV alone, of which the last has a function
+        ``predict(image, graphs, manifest)``: with ``toolkit.export.program_frame``, they become the program
+        ``predict.py`` in an exported folder, which then has no such program if there are none.
+
+        The function takes an RGB image, uint8 ``[H, W, 3]``, the graphs by name, as functions of arrays to
+        lists of arrays, and the manifest of the folder. It returns arrays by the names of the fields of a
+        prediction: ``label_map``, or ``boxes_xyxy``, ``labels``, ``scores`` and ``masks`` (bool
+        ``[N, H, W]``), or names of ``extras``.
         """
-        return None
+        return ()

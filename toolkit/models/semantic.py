@@ -243,7 +243,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Export
         return processing_of(self.mean, self.std, self.divisor, self.padding, self.long_side)
 
     @property
-    def program(self) -> Path:
+    def program(self) -> tuple[Path, ...]:
         """The same in NumPy."""
         return PROGRAM
 

@@ -12,7 +12,7 @@ from torch import nn
 from toolkit.models.graphs import Graph
 from toolkit.models.resizing import Padding
 
-PROGRAM = Path(__file__).with_name("semantic_program.py")
+PROGRAM = tuple(Path(__file__).with_name(f"{name}_program.py") for name in ("resizing", "semantic"))
 
 SMALLEST = 16
 """Side of the smallest example for networks that take images of any size, in pixels."""

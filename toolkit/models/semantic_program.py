@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.models.resizing_program import bilinear, shrunk
+
 
 def predict(
     image: np.ndarray[Any, Any],
@@ -17,7 +19,7 @@ def predict(
     given = manifest["processing"]["input"]
     size = image.shape[0], image.shape[1]
     working = _working_size(size, given["long_side"])
-    pixels = image if working == size else _shrunk(image, working)
+    pixels = image if working == size else shrunk(image, working)
 
     scale = np.float32(1) / (np.float32(255) * np.asarray(given["std"], np.float32))
     shift = np.asarray(given["mean"], np.float32) / np.asarray(given["std"], np.float32)
@@ -28,8 +30,8 @@ def predict(
     batch = np.ascontiguousarray(normalized[rows][:, columns].transpose(2, 0, 1)[None])
 
     (logits,) = graphs["network"](batch)
-    logits = _bilinear(logits[0], padded)[:, : working[0], : working[1]]
-    return {"label_map": _bilinear(logits, size).argmax(0).astype(np.uint8)}
+    logits = bilinear(logits[0], padded)[:, : working[0], : working[1]]
+    return {"label_map": bilinear(logits, size).argmax(0).astype(np.uint8)}
 
 
 def _working_size(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
@@ -47,53 +49,3 @@ def _padded_index(length: int, padded: int, padding: str) -> np.ndarray[Any, Any
     if padding == "replicate" or last == 0:
         return index.clip(0, last)
     return last - np.abs(index % (2 * last) - last)
-
-
-def _bilinear(planes: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Planes [C, h, w] interpolated to [C, H, W], with half-pixel centers."""
-    for axis, length in ((1, size[0]), (2, size[1])):
-        source = planes.shape[axis]
-        if source == length:
-            continue
-        scale = np.float32(source) / np.float32(length)
-        centers = scale * (np.arange(length, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-        centers = centers.clip(0)
-        low = np.minimum(centers.astype(np.int64), source - 1)
-        high = np.minimum(low + 1, source - 1)
-        weight = (centers - low).reshape((-1, 1) if axis == 1 else (1, -1))
-        planes = planes.take(low, axis) * (1 - weight) + planes.take(high, axis) * weight
-    return planes
-
-
-def _shrunk(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """An image, uint8 [H, W, 3], resized bilinearly with antialiasing, along x and then along y, with the
-    weights in fixed point and the result of either in 8 bits.
-    """
-    for axis, length in ((1, size[1]), (0, size[0])):
-        source = image.shape[axis]
-        if source == length:
-            continue
-        weights = _antialiasing(source, length)
-        largest, bits = weights.max(), 0
-        while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
-            bits += 1
-        fixed = np.trunc(weights * (1 << bits) + np.copysign(0.5, weights))
-        summed = np.moveaxis(np.tensordot(fixed, image.astype(np.float64), axes=(1, axis)), 0, axis)
-        image = np.floor((summed + (1 << (bits - 1))) / (1 << bits)).clip(0, 255).astype(np.uint8)
-    return image
-
-
-def _antialiasing(source: int, length: int) -> np.ndarray[Any, Any]:
-    """The weight of each of ``source`` pixels in each of ``length``, [length, source]: a triangle as wide as
-    the scale.
-    """
-    scale = source / length
-    support = max(scale, 1.0)
-    weights = np.zeros((length, source))
-    for i in range(length):
-        center = scale * (i + 0.5)
-        first = max(int(center - support + 0.5), 0)
-        last = min(int(center + support + 0.5), source)
-        taps = 1 - np.abs((np.arange(first, last) - center + 0.5) / support)
-        weights[i, first:last] = taps.clip(0) / taps.clip(0).sum()
-    return weights
