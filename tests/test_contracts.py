@@ -25,7 +25,6 @@ from toolkit.testing.checks import check_declared
 NOT_FOR = {
     "semantic": {"masks_and_boxes_agree", "prompts_are_answered", "objects_are_tracked"},
     "instance": {
-        "graphs_give_the_prediction",
         "prompts_are_answered",
         "objects_are_tracked",
         "windows_give_the_prediction",

@@ -42,7 +42,7 @@ DECLARED = {
     "unet": {Exportable, Tileable, Inspectable, Probabilistic},
     "deeplabv3": {Exportable, Tileable, Inspectable, Probabilistic},
     "deeplabv3plus": {Exportable, Tileable, Inspectable, Probabilistic},
-    "maskrcnn": set[type[Any]](),
+    "maskrcnn": {Exportable},
     "sam2": {Promptable, Trackable},
 }
 

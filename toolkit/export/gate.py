@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,14 @@ from toolkit.errors import ExportError, ToolkitError
 from toolkit.evaluation.alignment import Alignment
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.protocols import PLAIN, Measurement
-from toolkit.export.parity import LIMITS, compare_metrics, compare_predictions, compare_tensors
+from toolkit.export.parity import (
+    LIMITS,
+    Limits,
+    compare_metrics,
+    compare_predictions,
+    compare_rows,
+    compare_tensors,
+)
 from toolkit.export.program import PROGRAM, run_program
 from toolkit.models.capabilities import Exportable, Promptable
 from toolkit.models.contract import Model, evaluating
@@ -73,7 +80,8 @@ def gate_tensors(model: Model, exported: Model, measured: Measured) -> None:
                 found = as_tuple(running[graph.name](*example))
             except ToolkitError as error:
                 raise ExportError(f"{case}: {error}") from error
-            difference = compare_tensors(wanted, found, tuple(graph.outputs), graph.tolerance, case)
+            compare = compare_rows if graph.ranked else compare_tensors
+            difference = compare(wanted, found, tuple(graph.outputs), graph.tolerance, case)
             measured.tensors[f"{graph.name} {sizes}"] = difference
 
 
@@ -101,13 +109,20 @@ def gate_odd_images(model: Model, exported: Model, dataset: Dataset, measured: M
             (wanted,) = model.predict([sample])
             try:
                 (found,) = exported.predict([sample])
-            except ToolkitError as error:
+            except Exception as error:  # what surrounds a wrong graph may fail in any way
                 raise ExportError(
                     f"{sample.id}: torch has a prediction, but the export fails: {error}"
                 ) from error
-            _keep_worst(measured.predictions, compare_predictions(wanted, found))
+            _keep_worst(measured.predictions, compare_predictions(wanted, found, limits_of(model)))
     measured.images += len(samples)
     return samples
+
+
+def limits_of(model: Model) -> Limits:
+    """The limits for the predictions of a model, with its own threshold for objects."""
+    exportable = model.capability(Exportable)
+    output = dict(exportable.processing if exportable is not None else {}).get("output", {})
+    return replace(LIMITS, threshold=output.get("score_threshold"))
 
 
 def odd_images(image: Tensor) -> Iterator[Sample]:
@@ -173,7 +188,7 @@ def gate_data(
                 waiting[batch.first] = batch
             elif compares:
                 pair = (batch, other) if batch.subject == 0 else (other, batch)
-                _compare_batches(*pair, measured)
+                _compare_batches(*pair, measured, limits_of(model))
     measured.images += len(dataset)
     reports = [[measurement.report() for measurement in own] for own in measurements]
     for wanted, found in zip(*reports, strict=True):
@@ -185,11 +200,13 @@ def gate_data(
         measured.metrics |= compare_metrics(wanted.metrics, found.metrics, float("inf"), case)
 
 
-def _compare_batches(torch_batch: PredictedBatch, export_batch: PredictedBatch, measured: Measured) -> None:
+def _compare_batches(
+    torch_batch: PredictedBatch, export_batch: PredictedBatch, measured: Measured, limits: Limits
+) -> None:
     for protocol, predictions in torch_batch.predictions.items():
         case = "" if protocol == PLAIN else f"protocol {protocol}, "
         for wanted, found in zip(predictions, export_batch.predictions[protocol], strict=True):
-            _keep_worst(measured.predictions, compare_predictions(wanted, found, case=case))
+            _keep_worst(measured.predictions, compare_predictions(wanted, found, limits, case))
 
 
 def gate_program(
@@ -211,7 +228,8 @@ def gate_program(
             (wanted,) = exported.predict([sample])
             prediction = _prediction(sample, found, wanted)
             _keep_worst(
-                measured.program, compare_predictions(wanted, prediction, case=f"{PROGRAM} (as the export), ")
+                measured.program,
+                compare_predictions(wanted, prediction, limits_of(exported), f"{PROGRAM} (as the export), "),
             )
 
 

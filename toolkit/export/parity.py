@@ -24,6 +24,7 @@ class Limits:
     Attributes:
         pixels: fraction of the pixels of a label map; in an image of fewer than its inverse, one pixel.
         boxes: in pixels, for each side of a box.
+        keypoints: in pixels; a keypoint is the highest pixel of a map, and two may be equally high.
         scores: of objects, of classes and of pixels.
         mask_iou: smallest IoU of two masks that differ in more than one pixel.
         metric: of the main metric of each evaluator.
@@ -33,6 +34,7 @@ class Limits:
 
     pixels: float = 1e-4
     boxes: float = 0.1
+    keypoints: float = 1.0
     scores: float = 1e-3
     mask_iou: float = 0.999
     metric: float = 1e-3
@@ -42,6 +44,9 @@ class Limits:
 LIMITS = Limits()
 METRIC_LIMITS = {"fp32": LIMITS.metric, "bf16": 0.005, "int8": 0.01}
 """By precision; the networks of all three agree in fp32 within ``LIMITS``."""
+
+MOST_UNPAIRED = 0.05
+"""Fraction of the rows of a graph's results that may have no counterpart."""
 
 HINT = "Hint: use the run itself; if its plugin is yours, check what its graphs leave out"
 
@@ -79,6 +84,33 @@ def compare_tensors(
             )
         worst = max(worst, largest)
     return worst
+
+
+def compare_rows(
+    wanted: tuple[Tensor, ...], found: tuple[Tensor, ...], names: tuple[str, ...], tolerance: float, case: str
+) -> float:
+    """Like ``compare_tensors``, for objects in rows, which may be in another order: rows of the first tensor
+    are paired with the nearest ones. One row in twenty, and one in any case, may be another, see
+    ``Graph.ranked``.
+    """
+    rows, others = len(wanted[0]), len(found[0])
+    if not rows or not others:
+        return compare_tensors(wanted, found, names, tolerance, case)
+    first, second = (each[0].detach().double().cpu().flatten(1) for each in (wanted, found))
+    apart = (first[:, None] - second[None]).abs().amax(2) / max(float(first.abs().max()), 1e-6)
+    nearest, places = apart.min(dim=1)
+    good = nearest <= tolerance
+    missing = max(rows - len(set(places[good].tolist())), abs(rows - others))
+    if missing > max(1, MOST_UNPAIRED * rows):
+        row = int(nearest.argmax())
+        raise ExportError(
+            f"{case}: {missing} of {rows} rows of {names[0]} in torch are not among the {others} in the"
+            f" export; row {row} is {_numbers(first[row])} in torch, and"
+            f" {_numbers(second[places[row]])} is the nearest in the export. {HINT}"
+        )
+    keep = good.nonzero().squeeze(1)
+    pairs = tuple(each[keep] for each in wanted), tuple(each[places[keep]] for each in found)
+    return compare_tensors(*pairs, names, tolerance, case)
 
 
 def compare_predictions(
@@ -147,6 +179,14 @@ def _instances(wanted: Instances, found: Instances, limits: Limits, where: str) 
             a, b = float(wanted.scores[i]), float(found.scores[j])
             _check_score(f"{name} has the score", a, b, limits)
             worst["scores"] = max(worst["scores"], abs(a - b))
+        if wanted.keypoints is not None and found.keypoints is not None:
+            far = float((wanted.keypoints[i] - found.keypoints[j])[:, :2].abs().max())
+            if far > limits.keypoints:
+                raise ExportError(
+                    f"{name} has a keypoint {far:.3g} pixels from where it is in torch; the limit is"
+                    f" {limits.keypoints:g}. {HINT}"
+                )
+            worst["keypoints"] = max(worst.get("keypoints", 0.0), far)
         if (wanted.masks is None) != (found.masks is None):
             raise ExportError(
                 f"{name} has a mask only in {'torch' if wanted.masks else 'the export'}. {HINT}"

@@ -74,6 +74,7 @@ def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: st
         device=device,
         precision=export.precision,
         threads=threads,
+        outputs=tuple(graph.outputs),
         source=source,
     )
     if set(engine.outputs) != set(graph.outputs):

@@ -36,7 +36,9 @@ class Graph:
         examples: arguments of different sizes, the extremes included: no object and very many, the smallest
             image and an odd one. The graph is traced with the first and compared with the network on each.
         tolerance: by how much exported results may differ, as a fraction of the largest absolute value.
-        quantizable: whether its convolutions may be exported in int8.
+        ranked: whether the results are objects, one per row of each output, the best first. Where two have
+            almost the same score, or are at a limit, rounding decides on their order and on which is there,
+            so that rows are compared with the nearest ones by the first output.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Graph:
     outputs: Mapping[str, Axes]
     examples: tuple[tuple[Tensor, ...], ...]
     tolerance: float = 1e-3
-    quantizable: bool = True
+    ranked: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

@@ -25,22 +25,32 @@ def bilinear(planes: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[
     return planes
 
 
-def shrunk(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+def shrunk(
+    image: np.ndarray[Any, Any], size: tuple[int, int], bits: int | None = None
+) -> np.ndarray[Any, Any]:
     """An image, uint8 [H, W, 3], resized bilinearly with antialiasing, along x and then along y, with the
-    weights in fixed point and the result of either in 8 bits.
+    weights in fixed point and the result of either in 8 bits. ``bits`` of the weights are those after the
+    point: 22 in Pillow; in torch, as many as let the largest weight fit into 16.
     """
     for axis, length in ((1, size[1]), (0, size[0])):
         source = image.shape[axis]
         if source == length:
             continue
         weights = antialiasing(source, length)
-        largest, bits = weights.max(), 0
-        while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
-            bits += 1
-        fixed = np.trunc(weights * (1 << bits) + np.copysign(0.5, weights))
+        precision = _precision(weights.max()) if bits is None else bits
+        fixed = np.trunc(weights * (1 << precision) + np.copysign(0.5, weights))
         summed = np.moveaxis(np.tensordot(fixed, image.astype(np.float64), axes=(1, axis)), 0, axis)
-        image = np.floor((summed + (1 << (bits - 1))) / (1 << bits)).clip(0, 255).astype(np.uint8)
+        rounded = np.floor((summed + (1 << (precision - 1))) / (1 << precision))
+        image = rounded.clip(0, 255).astype(np.uint8)
     return image
+
+
+def _precision(largest: float) -> int:
+    """How many bits after the point let a weight fit into 16 bits."""
+    bits = 0
+    while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    return bits
 
 
 def resized(image: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:

@@ -57,6 +57,7 @@ def open_engine(
     device: str = "cpu",
     precision: ComputePrecision = "fp32",
     threads: int = 0,
+    outputs: Sequence[str] = (),
     source: str = "the graph",
 ) -> Engine:
     """Prepare a graph to run.
@@ -69,6 +70,7 @@ def open_engine(
         device: torch's name of the device, such as ``cpu`` or ``cuda:1``.
         precision: in which OpenVINO computes; what is int8 in a graph stays int8, and the rest is float32.
         threads: number of threads; 0 for the library's default.
+        outputs: the expected names of the results; OpenVINO has several for one result.
         source: what it is, for messages.
 
     Raises:
@@ -78,7 +80,7 @@ def open_engine(
     """
     if target == "onnx":
         return _OnnxEngine(files[0], device, precision, threads, source)
-    return _OpenVinoEngine(files[0], files[1], device, precision, threads, source)
+    return _OpenVinoEngine(files[0], files[1], device, precision, threads, outputs, source)
 
 
 class _OnnxEngine(Engine):
@@ -158,6 +160,7 @@ class _OpenVinoEngine(Engine):
         device: str,
         precision: ComputePrecision,
         threads: int,
+        outputs: Sequence[str],
         source: str,
     ) -> None:
         openvino = import_openvino("running an exported OpenVINO model")
@@ -183,7 +186,10 @@ class _OpenVinoEngine(Engine):
             raise _damaged(source, error) from error
         self.ran_on = tuple(self._model.get_property("EXECUTION_DEVICES"))
         _check_device(self.ran_on, self._model.get_property("INFERENCE_PRECISION_HINT"), wanted, source)
-        self.outputs = tuple(each.any_name for each in self._model.outputs)
+        self.outputs = tuple(
+            next((name for name in outputs if name in each.names), each.any_name)
+            for each in self._model.outputs
+        )
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         try:
