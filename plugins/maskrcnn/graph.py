@@ -116,11 +116,8 @@ class DetectionGraph(nn.Module):
         found, logits, level_of = torch.cat(boxes), torch.cat(scores), torch.cat(levels)
         clipped = _clip(found, limits)
         sides = clipped[:, 2:] - clipped[:, :2]
-        # a comparison with an infinite or undefined value is false
         keep = torch.nonzero(
-            (sides > options.min_size).all(dim=1)
-            & (found.abs() < torch.inf).all(dim=1)
-            & (logits.abs() < torch.inf)
+            (sides > options.min_size).all(dim=1) & _finite(found).all(dim=1) & _finite(logits)
         ).squeeze(1)
         clipped, logits, level_of = clipped[keep], logits[keep], level_of[keep]
         chosen = _suppressed(clipped, logits, level_of, limits, options.nms_thresh)
@@ -134,9 +131,7 @@ class DetectionGraph(nn.Module):
         logits, deltas = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled))
         decoded = decode(proposals, deltas, head.bbox_reg_weights)
         probabilities = logits.softmax(dim=1)
-        finite = torch.nonzero(
-            (decoded.abs() < torch.inf).all(dim=1) & (probabilities.abs() < torch.inf).all(dim=1)
-        ).squeeze(1)
+        finite = torch.nonzero(_finite(decoded).all(dim=1) & _finite(probabilities).all(dim=1)).squeeze(1)
         decoded, scores = decoded[finite], probabilities[finite][:, :-1]
         boxes = _clip(decoded.reshape(-1, 1 if head.class_agnostic else scores.shape[1], 4), limits)
         candidates = torch.nonzero(scores > options.score_thresh_test)
@@ -150,6 +145,13 @@ class DetectionGraph(nn.Module):
     def _heatmaps(self, head: KeypointHead, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         heatmaps: Tensor = head(_pool(features, boxes, self.settings.keypoint_head.pooler_resolution))
         return heatmaps
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Whether values are finite. Comparisons with an undefined value are false. Not by ``abs``: OpenVINO
+    2026.4 computes that in place, where other operators still need the values.
+    """
+    return (values < torch.inf) & (values > -torch.inf)
 
 
 def _clip(boxes: Tensor, limits: Tensor) -> Tensor:

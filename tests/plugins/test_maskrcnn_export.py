@@ -19,7 +19,7 @@ from torch import Tensor
 from toolkit import Sample
 from toolkit.errors import ExportError, UsageError
 from toolkit.export.gate import Measured, gate_odd_images, gate_tensors, odd_images, runtime_graphs
-from toolkit.export.onnx_files import as_onnx
+from toolkit.export.onnx_files import as_onnx, write_graph
 from toolkit.export.parity import compare_predictions
 from toolkit.models.contract import Model, evaluating
 from toolkit.models.graphs import RuntimeGraph
@@ -89,6 +89,23 @@ def test_the_graph_passes_the_gate(model: Any, exported: Model) -> None:
     assert len(measured.tensors) == 4
     assert max(measured.tensors.values()) < 1e-3
     assert measured.ran_on == {"detector": ["CPUExecutionProvider"]}
+
+
+def test_openvino_finds_the_same(model: Any, tmp_path: Path) -> None:
+    (graph,) = model.graphs()
+    files = [tmp_path / file.name for file in write_graph(graph, "openvino", tmp_path).files]
+
+    def opening(device: str, threads: int) -> Engine:
+        contents = [path.read_bytes() for path in files]
+        return open_engine("openvino", contents, threads=1, outputs=tuple(graph.outputs))
+
+    exported = model.with_graphs(
+        {"detector": RuntimeGraph("detector", tuple(graph.inputs), tuple(graph.outputs), opening)}
+    )
+    with evaluating(model):
+        (wanted,), (found,) = (each.predict([Sample("a", photo())]) for each in (model, exported))
+    assert len(wanted.instances) == 40
+    compare_predictions(wanted, found)
 
 
 def test_no_object_is_a_result(model: Any) -> None:
