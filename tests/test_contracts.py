@@ -39,6 +39,7 @@ NOT_FOR = {
         "confidence_is_of_the_prediction",
     },
     "promptable": {
+        "graphs_give_the_prediction",
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
@@ -72,7 +73,7 @@ def test_nothing_is_left_out() -> None:
     assert sorted(MODELS) == [manifest.name for manifest in built_in(registry.plugins())]
     assert sorted(EVALUATORS) == [manifest.name for manifest in built_in(registry.evaluators())]
     assert [manifest.name for manifest in built_in(registry.datasets())] == DATASETS
-    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (32, 11, 10)
+    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (33, 11, 10)
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)

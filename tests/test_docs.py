@@ -216,7 +216,7 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     picture = np.zeros((20, 30, 3), np.uint8)
     cv2.imwrite("photo.jpg", picture)
     readme = [block for block in fenced(ROOT / "README.md", "python") if "toolkit.load" in block]
-    explaining, training, predicting, measuring = (
+    explaining, exporting, training, predicting, measuring = (
         block for block in fenced(ROOT / "docs" / "using.md", "python") if "Session" not in block
     )
     names: dict[str, object] = {"one_more": picture}
@@ -240,6 +240,8 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     quick = training.replace(shown, repr(words | {"model.width": 4}))
     exec(compile(quick, "documentation", "exec"), names)
     assert names["result"].run == Path("runs/seed-1")  # type: ignore[attr-defined]
+    exec(compile(exporting, "documentation", "exec"), names)
+    assert names["predictor"].run == Path("exports/unet")  # type: ignore[attr-defined]
 
 
 def test_prompting_by_hand_works_as_shown(folder: Path) -> None:

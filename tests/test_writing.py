@@ -197,6 +197,8 @@ def test_the_commands(
 WRITES_ITSELF = {
     "toolkit.runtime.files": "the one way",
     "toolkit.runtime.archives": "members of archives, at what inside() gives",
+    "toolkit.runtime.staging": "a folder as a whole",
+    "toolkit.export.program_frame": "a program of its own, which does not have the toolkit",
     "toolkit.evaluation.memory": "resets a counter of the kernel's",
     "toolkit.demo": "touches its own mark",
 }

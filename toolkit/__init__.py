@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from toolkit.explaining.folder import explain_folder
     from toolkit.explaining.front import explain
     from toolkit.explaining.types import Explanation
+    from toolkit.export.front import Exported, export_run
     from toolkit.inference import ImagePrediction, Predictor, Session, load
     from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import predict_folder
     from toolkit.models.capabilities import (
         Explainable,
+        Exportable,
         Inspectable,
         Probabilistic,
         Promptable,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         Trackable,
     )
     from toolkit.models.contract import Model, TrainableModel
+    from toolkit.models.graphs import Graph
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
@@ -66,6 +69,9 @@ _HOMES = {
     "EvaluatorManifest": "registry.manifests",
     "Explainable": "models.capabilities",
     "Explanation": "explaining.types",
+    "Exportable": "models.capabilities",
+    "Exported": "export.front",
+    "Graph": "models.graphs",
     "ImagePrediction": "inference",
     "Inspectable": "models.capabilities",
     "Instances": "types",
@@ -99,6 +105,7 @@ _HOMES = {
     "evaluate_panoptic": "evaluation.pairs",
     "explain": "explaining.front",
     "explain_folder": "explaining.folder",
+    "export_run": "export.front",
     "load": "inference",
     "load_panoptic": "inference.panoptic",
     "open_dataset": "data.dataset",
@@ -118,6 +125,9 @@ __all__ = [
     "EvaluatorManifest",
     "Explainable",
     "Explanation",
+    "Exportable",
+    "Exported",
+    "Graph",
     "ImagePrediction",
     "Inspectable",
     "Instances",
@@ -151,6 +161,7 @@ __all__ = [
     "evaluate_panoptic",
     "explain",
     "explain_folder",
+    "export_run",
     "load",
     "load_panoptic",
     "open_dataset",

@@ -16,6 +16,7 @@
     ├── CheckpointError               a checkpoint is truncated, of another model, or not safe to open
     ├── DownloadError                 a download failed, or its checksum is wrong
     ├── OutputError                   a file cannot be written (full disk, permissions)
+    ├── ExportError                   an exported model gives other answers than the run
     └── TrainingError                 training cannot continue
         └── NonFiniteLossError        a loss became NaN or infinite; names the samples and the loss
 
@@ -83,6 +84,10 @@ class DownloadError(ToolkitError):
 
 class OutputError(ToolkitError):
     """A file cannot be written."""
+
+
+class ExportError(ToolkitError):
+    """An exported model does not give the same answers as the run."""
 
 
 class TrainingError(ToolkitError):

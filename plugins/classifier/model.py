@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.models.capabilities import Explainable, Inspectable
+from toolkit.models import resizing_program
+from toolkit.models.capabilities import Explainable, Exportable, Inspectable
 from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.models.explained import refuse_kind
 from toolkit.models.feature_layers import feature_layers, probe
+from toolkit.models.graphs import Graph
 from toolkit.models.resizing import groups_by_size, shrunk
 from toolkit.models.strided import channels_last
 from toolkit.types import Prediction, Sample, Size, Target
@@ -22,7 +26,7 @@ from .networks import build_network, last_layers
 from .settings import ClassifierSettings
 
 
-class Classifier(TrainableModel, Inspectable, Explainable):
+class Classifier(TrainableModel, Inspectable, Explainable, Exportable):
     """A network that gives one logit per class for an image.
 
     All images are resized to one size, so that each goes through the network in the same way whatever else is
@@ -118,6 +122,41 @@ class Classifier(TrainableModel, Inspectable, Explainable):
     def export_state(self) -> dict[str, Tensor]:
         """The weights of the network alone, under their names in it."""
         return dict(self.network.state_dict())
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The network, from normalized images of its size to logits."""
+        generator = torch.Generator().manual_seed(0)
+        examples = tuple((torch.randn((count, 3, *self.size), generator=generator),) for count in (2, 1, 5))
+        inputs = {"images": ("batch", 3, *self.size)}
+        return (Graph("network", self.network, inputs, {"logits": ("batch", len(self.classes))}, examples),)
+
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> Classifier:
+        """The same preprocessing around another network."""
+        return Classifier(graphs["network"], self.classes, self.size, self.settings).eval()
+
+    @property
+    def processing(self) -> Mapping[str, Any]:
+        """How images become the network's input, and logits become probabilities."""
+        given = self.settings
+        return {
+            "kind": "classification",
+            "input": {
+                "graph": "network",
+                "channels": "RGB",
+                "size": list(self.size),
+                "fit": given.fit,
+                "resize": "bilinear with antialiasing, in floating point; with fit crop, of the middle part",
+                "mean": list(given.mean),
+                "std": list(given.std),
+                "normalize": "(value / 255 - mean) / std",
+            },
+            "output": {"class_probabilities": "softmax of the logits"},
+        }
+
+    @property
+    def program(self) -> tuple[Path, ...]:
+        """The same in NumPy."""
+        return (Path(resizing_program.__file__), Path(__file__).with_name("program.py"))
 
     def _logits(self, samples: Sequence[Sample]) -> Tensor:
         """float32 ``[B, C]`` on the model's device, in the order of the samples."""

@@ -70,6 +70,15 @@ def pad_to(image: Tensor, size: Size) -> Tensor:
     return F.pad(image, (0, size[1] - image.shape[2], 0, size[0] - image.shape[1]))
 
 
+def network_input(image: Tensor, size: Size, padded: Size, settings: InputSettings) -> Tensor:
+    """An image uint8 ``[3, H, W]``, resized, normalized and padded: float32 ``[3, *padded]`` on the CPU."""
+    image = resize(image, size)
+    if settings.format == "BGR":
+        image = image.flip(0)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (settings.pixel_mean, settings.pixel_std))
+    return pad_to((image - mean) / std, padded)
+
+
 def padded_size(sizes: Sequence[Size]) -> Size:
     """The smallest size with sides that are multiples of 32 into which all of ``sizes`` fit."""
     height, width = (-(-max(side) // DIVISOR) * DIVISOR for side in zip(*sizes, strict=True))

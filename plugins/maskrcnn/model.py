@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.errors import ConfigError, UsageError
-from toolkit.models.capabilities import Explainable
-from toolkit.models.contract import TrainableModel
+from toolkit.models.capabilities import Explainable, Exportable
+from toolkit.models.contract import Model, TrainableModel
 from toolkit.models.explained import refuse_kind
+from toolkit.models.graphs import Graph
 from toolkit.models.resizing import in_grid
 from toolkit.types import Instances, Sample, Size, Target
 
 from .contract import Engine
 from .explanation import LAYERS, class_scores, mask_scores, resized
+from .exported import PROGRAM, ExportedMaskRCNN, processing_of
 from .fpn import FPN
+from .graph import DetectionGraph, detection_graph
 from .inputs import pad_to, padded_size, resize
 from .layers import Conv2d
 from .postprocessing import to_instances
@@ -49,7 +54,7 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
     return MaskRCNN(settings, classes)
 
 
-class MaskRCNN(Engine, Explainable):
+class MaskRCNN(Engine, Explainable, Exportable):
     """Detectron2's ``GeneralizedRCNN`` with a feature pyramid, on torchvision's operators.
 
     All rules are Detectron2's: how images are resized, what counts as an object, what is sampled for the
@@ -96,6 +101,25 @@ class MaskRCNN(Engine, Explainable):
             to_instances(f, size, sample.size, threshold, pastes=self.settings.operators.paste)
             for f, size, sample in zip(found, sizes, samples, strict=True)
         ]
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """One graph for one image, from pixels to detections."""
+        network = DetectionGraph(self.backbone, self.proposal_generator, self.roi_heads, self.settings)
+        return (detection_graph(network.eval(), self.settings),)
+
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> Model:
+        """The same preprocessing and the same instances around the graph."""
+        return ExportedMaskRCNN(graphs["detector"], self.settings, self.classes).eval()
+
+    @property
+    def processing(self) -> Mapping[str, Any]:
+        """How images become the graph's input, and its results become objects."""
+        return processing_of(self.settings)
+
+    @property
+    def program(self) -> tuple[Path, ...]:
+        """The same in NumPy, except for keypoints."""
+        return () if self.settings.keypoint_count else PROGRAM
 
     def batch(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> Tensor:
         """Images resized to ``sizes``, normalized and padded: float32 ``[B, 3, H, W]`` on the model's

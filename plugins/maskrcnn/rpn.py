@@ -75,8 +75,12 @@ class ProposalGenerator(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> RPNOutput:
         """Anchors and the head's output, for P2 to P6."""
         logits, deltas = self.rpn_head(features)
+        return RPNOutput(self.anchors_on(features), logits, deltas)
+
+    def anchors_on(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The anchors of each level, ``[R, 4]``."""
         cells = [self.get_buffer(f"cell_anchors_{level}") for level in range(len(STRIDES))]
-        return RPNOutput(grid_anchors(cells, features, STRIDES, self.anchors.offset), logits, deltas)
+        return grid_anchors(cells, features, STRIDES, self.anchors.offset)
 
     @torch.no_grad()
     def proposals(self, output: RPNOutput, sizes: Sequence[Size], *, training: bool) -> list[Tensor]:

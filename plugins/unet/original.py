@@ -85,11 +85,11 @@ class OriginalUNet(nn.Module):
         ``2^depth n + 4 (2^depth - 1)`` pixels and the output ``margin`` fewer on either side.
         """
         scale = 2**self.depth
-        deepest = max(
-            math.ceil((length + 2 * self.margin - 4 * (scale - 1)) / scale),
-            5,  # the smallest size that two convolutions do not reduce to nothing
-        )
-        return int(scale * deepest + 4 * (scale - 1))
+        # Rounded up; at least 7, and two convolutions need 5. In positive whole numbers alone, which ONNX
+        # divides as Python does, so that a traced network takes images of any size.
+        deepest = (length + 2 * self.margin - 4 * (scale - 1) + scale - 1) // scale
+        covering: int = scale * deepest + 4 * (scale - 1)
+        return covering
 
     @property
     def margin(self) -> int:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from toolkit import (
     Explainable,
+    Exportable,
+    Graph,
     Inspectable,
     Instances,
     Model,
@@ -36,13 +38,21 @@ from toolkit.cli import main
 from toolkit.models.prompted import PromptedModel
 
 WINDOWED = Path(__file__).resolve().parents[1] / "support" / "windowed.py"
-ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Probabilistic, Promptable, Trackable, Explainable)
+ALL: tuple[type[Any], ...] = (
+    Exportable,
+    Tileable,
+    Inspectable,
+    Probabilistic,
+    Promptable,
+    Trackable,
+    Explainable,
+)
 DECLARED = {
-    "classifier": {Inspectable, Explainable},
-    "unet": {Tileable, Inspectable, Probabilistic, Explainable},
-    "deeplabv3": {Tileable, Inspectable, Probabilistic, Explainable},
-    "deeplabv3plus": {Tileable, Inspectable, Probabilistic, Explainable},
-    "maskrcnn": {Explainable},
+    "classifier": {Exportable, Inspectable, Explainable},
+    "unet": {Exportable, Tileable, Inspectable, Probabilistic, Explainable},
+    "deeplabv3": {Exportable, Tileable, Inspectable, Probabilistic, Explainable},
+    "deeplabv3plus": {Exportable, Tileable, Inspectable, Probabilistic, Explainable},
+    "maskrcnn": {Exportable, Explainable},
     "sam2": {Promptable, Trackable, Explainable},
 }
 
@@ -56,7 +66,7 @@ def test_what_the_built_in_models_declare(name: str) -> None:
     assert all(model.capability(kind) is model for kind in DECLARED[name])
 
 
-class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Trackable, Explainable):
+class Everything(Model, Exportable, Tileable, Inspectable, Probabilistic, Promptable, Trackable, Explainable):
     """Declares all there is."""
 
     def __init__(self) -> None:
@@ -71,6 +81,16 @@ class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Tracka
 
     def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
         return self.predict(samples)
+
+    def graphs(self) -> tuple[Graph, ...]:
+        return ()
+
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> Model:
+        return self
+
+    @property
+    def processing(self) -> Mapping[str, Any]:
+        return {}
 
     def encode(self, samples: Sequence[Sample]) -> list[Any]:
         return [sample.size for sample in samples]
@@ -120,6 +140,7 @@ def test_defaults_say_the_least() -> None:
     assert model.channel_order == "RGB"
     placed = model.maps_in_image(torch.tensor([[[0.0, 1.0]]]), (2, 4))
     torch.testing.assert_close(placed, torch.tensor([[[0.0, 0.25, 0.75, 1.0]] * 2]))
+    assert model.program == ()
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import unittest
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from toolkit import (
     CONFIDENCE,
+    Exportable,
+    Graph,
     Inspectable,
     Model,
     PixelMap,
@@ -27,6 +30,7 @@ from toolkit import (
 from toolkit.testing import MODEL_CHECKS, ModelCase, run_checks
 from toolkit.testing.capability_checks import (
     confidence_is_of_the_prediction,
+    graphs_give_the_prediction,
     network_takes_its_input,
     objects_are_tracked,
     windows_give_the_prediction,
@@ -84,6 +88,63 @@ def test_networks_that_do_not_take_their_input_are_found(fault: str, message: st
         return
     with pytest.raises(AssertionError, match=message):
         network_takes_its_input(case)
+
+
+class Exports(Model, Exportable):
+    """Has one graph, rightly or wrongly."""
+
+    def __init__(self, fault: str, network: nn.Module | None = None) -> None:
+        super().__init__(("a", "b"))
+        self.fault = fault
+        self.network = nn.Conv2d(3, 2, 1) if network is None else network
+        if fault == "weights" and network is not None:
+            self.more = nn.Conv2d(3, 2, 1)
+
+    def graphs(self) -> tuple[Graph, ...]:
+        sizes = [(1, 4, 5), (2, 6, 7)] + ([] if self.fault == "few" else [(3, 1, 1)])
+        examples = tuple((torch.zeros(b, 3, h, w),) for b, h, w in sizes)
+        outputs: dict[str, tuple[int | str, ...]] = {"logits": ("batch", 2, "height", "width")}
+        if self.fault == "axes":
+            outputs = {"logits": ("batch", 2, "height", "height")}
+        if self.fault == "outputs":
+            outputs["more"] = (1,)
+        inputs: dict[str, tuple[int | str, ...]] = {"images": ("batch", 3, "height", "width")}
+        return (Graph("network", self.network, inputs, outputs, examples),)
+
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> Model:
+        return Exports(self.fault, graphs["network"])
+
+    @property
+    def processing(self) -> Mapping[str, Any]:
+        return {"mean": float("nan") if self.fault == "no json" else 0.5}
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        sign = -1 if self.fault == "other" and not isinstance(self.network, nn.Conv2d) else 1
+        return [
+            Prediction(s.id, s.size, (sign * self.network(s.image[None] / 255))[0].argmax(0).to(torch.uint8))
+            for s in samples
+        ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("few", "has 2 examples; expected at least 3"),
+        ("axes", r"logits of the graph 'network' is \[1, 2, 4, 5\], but declared as"),
+        ("outputs", r"returns 1 tensors, but declares \['logits', 'more'\]"),
+        ("weights", "weights besides those of the graphs: more.weight"),
+        ("other", "the model predicts something else"),
+        ("no json", "JSON"),
+        ("", ""),
+    ],
+)
+def test_graphs_that_do_not_give_the_prediction_are_found(fault: str, message: str) -> None:
+    case = Made(WINDOWED, {"model": Exports(fault)})
+    if not fault:
+        graphs_give_the_prediction(case)
+        return
+    with pytest.raises((AssertionError, ValueError), match=message):
+        graphs_give_the_prediction(case)
 
 
 class Follows(Model, Trackable):

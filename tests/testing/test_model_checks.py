@@ -62,6 +62,7 @@ def test_a_plugin_without_faults_passes_all_checks_that_concern_it() -> None:
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
+        "graphs_give_the_prediction",
         "objects_are_tracked",
         "scores_have_gradients",
         "layers_have_maps",
@@ -84,7 +85,8 @@ def test_every_check_is_tried_with_a_fault() -> None:
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",
-        "objects_are_tracked",  # these four in test_capability_checks.py
+        "graphs_give_the_prediction",
+        "objects_are_tracked",  # these five in test_capability_checks.py
         "scores_have_gradients",
         "layers_have_maps",  # these two in test_explanation_checks.py
     }

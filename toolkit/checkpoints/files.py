@@ -13,7 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from toolkit.checkpoints.finding import MOST_BYTES, describe_foreign, find_checkpoint, refuse_if_known
+from toolkit.checkpoints.exported import checkpoint_of_export, read_export
+from toolkit.checkpoints.finding import (
+    MOST_BYTES,
+    describe_foreign,
+    find_checkpoint,
+    is_export,
+    refuse_if_known,
+)
 from toolkit.checkpoints.manifest import COPY_AGAIN, CheckpointManifest
 from toolkit.checkpoints.torch_weights import read_torch_weights
 from toolkit.errors import CheckpointError
@@ -116,6 +123,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | No
     Raises:
         CheckpointError: when the file is truncated, or holds anything that would run code when loaded.
     """
+    if is_export(path):
+        raise CheckpointError(
+            f"{path.parent} is an exported model, whose graphs cannot be trained. Hint: give the run that it"
+            " was exported from"
+        )
     if path.suffix == ".safetensors":
         return read_checkpoint(path)
     return read_torch_weights(path), exported_manifest(path)
@@ -146,6 +158,8 @@ def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:
     if not expanded(run_or_file).exists():
         return None
     path = find_checkpoint(run_or_file)
+    if is_export(path):
+        return checkpoint_of_export(read_export(path.parent), path.parent)
     return _open(path)[1] if path.suffix == ".safetensors" else None
 
 

@@ -9,12 +9,15 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from toolkit import registry
 from toolkit.errors import CheckpointError, UsageError
-from toolkit.reading.files import check_file, expanded, is_there
+from toolkit.reading.files import check_file, expanded, is_there, read_bytes
 from toolkit.runtime.weight_files import recognize
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 CONFIG = "config.yaml"
+EXPORT_MANIFEST = "manifest.json"
+EXPORT_KEY = "export_format"
+"""In the manifest of an exported folder, and in no other file of that name."""
 
 MOST_BYTES = 1 << 40
 """Of a checkpoint; its tensors are mapped into memory rather than read."""
@@ -53,7 +56,8 @@ def path_of_run(run: RunLike) -> Path:
 
 
 def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
-    """The checkpoint that a run's folder or a file name stands for: the best one, else the last.
+    """The checkpoint that a run's folder or a file name stands for: the best one, else the last; for an
+    exported folder, its manifest.
 
     Raises:
         CheckpointError: when there is none, or what is called so is no file.
@@ -64,11 +68,23 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
             if is_there(path / name):
                 check_file(path / name, "a checkpoint", CheckpointError, most=MOST_BYTES)
                 return path / name
+        if is_export(path / EXPORT_MANIFEST):
+            return path / EXPORT_MANIFEST
         known = describe_foreign(path)
         raise CheckpointError(f"{path} {known}" if known else f"{path} {_without_checkpoint(path)}")
     if not is_there(path):
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
     return path
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file is the manifest of an exported folder, whole or damaged."""
+    if path.name != EXPORT_MANIFEST or not path.is_file():
+        return False
+    try:
+        return f'"{EXPORT_KEY}"'.encode() in read_bytes(path, "a manifest", CheckpointError, most=1 << 24)
+    except CheckpointError:
+        return False
 
 
 def _without_checkpoint(folder: Path) -> str:

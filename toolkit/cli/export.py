@@ -4,30 +4,99 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from toolkit.cli.options import add_plugin_files_argument, default_results, load_plugin_files
+from toolkit.cli.options import (
+    add_data_arguments,
+    add_plugin_files_argument,
+    add_settings_argument,
+    data_choice,
+    default_results,
+    load_plugin_files,
+    positive,
+)
 from toolkit.runtime.text import print_whole
 from toolkit.wording import quoted
 
-SUMMARY = "export a run's weights in the format of the model's original software"
+if TYPE_CHECKING:
+    from toolkit.export.front import Exported
+
+SUMMARY = "export a run to ONNX or OpenVINO, if it gives the same answers there, or its weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="run folder or checkpoint file")
+    parser.add_argument(
+        "--to",
+        default="weights",
+        choices=["onnx", "openvino", "weights"],
+        help=(
+            "what to write: a folder for ONNX Runtime or OpenVINO, which can be used wherever a run can; or"
+            " the weights in the format of the model's original software (the default)"
+        ),
+    )
     what = (
-        'torch file {"model": tensors} to write, such as weights.pth; the manifest is written next to it as'
+        "folder to write, with --to onnx or openvino; default: exports/<run>-<to>. With --to weights, the"
+        ' torch file {"model": tensors}, such as weights.pth, next to which the manifest is written as'
         " weights.json; default: results/<run>.pth"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help=what)
+    parser.add_argument("--out", type=Path, metavar="PATH", help=what)
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "bf16"],
+        help="in which the networks are computed; bf16 with --to openvino alone",
+    )
+    add_data_arguments(parser, default="the data that RUN was trained on")
+    parser.add_argument(
+        "--split", metavar="S", help="the split to compare on; default: the dataset's validation split"
+    )
+    parser.add_argument(
+        "--images",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="on how many images the export is compared with RUN; default: 100",
+    )
     add_plugin_files_argument(parser)
+    add_settings_argument(parser, "settings of the model, the dataset and the evaluators")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, and print what was written."""
     load_plugin_files(args)
+    if args.to == "weights":
+        return _export_weights(args)
+    from toolkit.export.front import export_run
+
+    results = default_results(args.run)
+    out = args.out or Path("exports") / f"{results.name}-{args.to}"
+    exported = export_run(
+        args.run,
+        out,
+        target=args.to,
+        precision=args.precision,
+        choice=data_choice(args),
+        images=args.images,
+        show_progress=True,
+    )
+    for line in _summary(exported):
+        print(line)
+    print_whole(f"To use it: toolkit infer {quoted(out)} IMAGES")
+    return 0
+
+
+def _export_weights(args: argparse.Namespace) -> int:
+    from toolkit.errors import UsageError
     from toolkit.export.weights import export_model
 
+    given = [name for name in ("data", "data_dir", "split") if getattr(args, name) is not None]
+    if args.settings or given or args.precision != "fp32":
+        raise UsageError(
+            "--to weights copies the weights, without comparing anything. Hint: leave out --data, --data-dir,"
+            " --split, --precision and settings, or add --to onnx"
+        )
     results = default_results(args.run)
     out = args.out or results.with_name(f"{results.name}.pth")
     count = export_model(args.run, out)
@@ -35,3 +104,28 @@ def run(args: argparse.Namespace) -> int:
     print(f"{count} tensors written to {quoted(out)}; their origin is described in {manifest}")
     print_whole(f"To read them: torch.load({str(out)!r}, weights_only=True)['model']")
     return 0
+
+
+def _summary(exported: Exported) -> list[str]:
+    """What was written and how well it agrees, as lines of text."""
+    from toolkit.export.parity import LIMITS
+
+    measured, manifest = exported.measured, exported.manifest
+    files = [file.name for graph in manifest.graphs for file in graph.files]
+    lines = [f"{', '.join(files)} written to {quoted(exported.folder)}; compared with torch:"]
+    places = ", ".join(sorted({place for each in measured.ran_on.values() for place in each}))
+    lines.append(f"  ran on       {places} ({measured.runtime}), in {manifest.precision}")
+    worst = max(measured.tensors.values(), default=0.0)
+    lines.append(f"  tensors      {worst:.1e} of the largest value, in {len(measured.tensors)} sizes")
+    limits = {"pixels": LIMITS.pixels, "boxes": LIMITS.boxes, "scores": LIMITS.scores}
+    shown = [
+        f"{name} {value:.2g} (limit {limits.get(name, LIMITS.mask_iou):g})"
+        for name, value in measured.predictions.items()
+    ]
+    lines.append(f"  predictions  {', '.join(shown) or 'equal'}, in {measured.images} images")
+    for name, values in list(measured.metrics.items())[:3]:
+        a, b = ("undefined" if value is None else f"{value:.4f}" for value in values.values())
+        lines.append(f"  {name:<12} {a} in torch, {b} exported")
+    if measured.program is not None:
+        lines.append("  predict.py   gives the same answers without torch")
+    return lines

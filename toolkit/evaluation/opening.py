@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class OpenedRun:
         evaluators: settings by name, those of the run overridden by the wanted ones.
         wanted_evaluators: those that were asked for.
         threshold: the score that an object needs to be shown.
+        wanted_model: settings of the model that override those of its training.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class OpenedRun:
     evaluators: dict[str, Any]
     wanted_evaluators: dict[str, Any]
     threshold: float
+    wanted_model: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_run(run: RunLike, choice: DataChoice, prompting: Prompting) -> OpenedRun:
@@ -80,7 +82,9 @@ def open_run(run: RunLike, choice: DataChoice, prompting: Prompting) -> OpenedRu
     model, manifest = load_model(path, found.wanted["model"])
     wanted = found.wanted["evaluators"]
     chosen = merge(evaluators_of(manifest), wanted)
-    opened = OpenedRun(path, model, manifest, task, found.opened, chosen, wanted, model.draw_above)
+    opened = OpenedRun(
+        path, model, manifest, task, found.opened, chosen, wanted, model.draw_above, found.wanted["model"]
+    )
     return with_prompts(opened, prompting)
 
 

@@ -13,11 +13,21 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, find_checkpoint, own, read_manifest, read_own
+from toolkit.checkpoints import (
+    CheckpointManifest,
+    checkpoint_of_export,
+    find_checkpoint,
+    is_export,
+    own,
+    read_export,
+    read_manifest,
+    read_own,
+)
 from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
 from toolkit.errors import CheckpointError, ConfigError, ToolkitError, UnknownNameError, UsageError
 from toolkit.models.contract import Model, with_gradients
+from toolkit.models.exported import bytes_of_graphs, run_on_graphs
 from toolkit.models.weights import compare_tensors
 from toolkit.registry.code import code_hash
 from toolkit.registry.manifests import PluginManifest
@@ -33,10 +43,11 @@ whole encoders before they drop stages, and heads with a thousand classes. In fl
 def load_model(
     run_or_file: str | Path, settings: Mapping[str, Any] | None = None
 ) -> tuple[Model, CheckpointManifest]:
-    """Rebuild the model of a run or a checkpoint file, with its weights, in eval mode on the CPU.
+    """Rebuild the model of a run or a checkpoint file, with its weights, in eval mode on the CPU; of an
+    exported folder, with its graphs.
 
     Args:
-        run_or_file: a run's folder or a checkpoint file.
+        run_or_file: a run's folder, a checkpoint file, or an exported folder.
         settings: settings of the model, nested; they override those that it was trained with. The weights
             must still fit.
 
@@ -45,8 +56,24 @@ def load_model(
             plugin.
         UnavailableError: when the plugin cannot be loaded here.
     """
+    path = find_checkpoint(run_or_file)
     with with_gradients():  # otherwise its parameters could never be trained
-        return _load_model(find_checkpoint(run_or_file), settings)
+        return (_load_exported if is_export(path) else _load_model)(path, settings)
+
+
+def _load_exported(path: Path, settings: Mapping[str, Any] | None) -> tuple[Model, CheckpointManifest]:
+    """The plugin's model around the graphs of an exported folder."""
+    folder = path.parent
+    if settings:
+        raise UsageError(
+            f"{folder} is an exported model, whose settings are fixed: {', '.join(settings)} cannot be"
+            " changed. Hint: use the run itself, or export it with these settings"
+        )
+    export = read_export(folder)
+    manifest = checkpoint_of_export(export, folder)
+    # int8 graphs have one byte per weight
+    plain = rebuild_model(manifest, path, most=2 * bytes_of_graphs(export) + SPARE)
+    return run_on_graphs(plain, export, folder), manifest
 
 
 def _load_model(path: Path, settings: Mapping[str, Any] | None) -> tuple[Model, CheckpointManifest]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.models.contract import Model
+from toolkit.models.graphs import Graph
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size, Target
 
 
@@ -209,3 +212,45 @@ class Trackable(ABC):
             their first frames, and within a frame in the order of the rows. Where an object is does not
             depend on which other objects are tracked.
         """
+
+
+class Exportable(ABC):
+    """Consists of networks that are graphs of tensors, which other software can run, and of code around them.
+
+    ``toolkit export`` writes the graphs. The exported folder is used with the plugin's own code around the
+    graphs, so that all that surrounds the networks is the same as before.
+    """
+
+    @abstractmethod
+    def graphs(self) -> tuple[Graph, ...]:
+        """The networks that ``predict`` runs, in eval mode. Each name occurs once."""
+
+    @abstractmethod
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> Model:
+        """A model like this one, in eval mode, that runs ``graphs`` instead of its networks and has none of
+        their weights.
+
+        Args:
+            graphs: for each name in ``graphs()``, a module with the arguments and results of that graph. A
+                graph with one output returns a tensor, one with several a tuple.
+        """
+
+    @property
+    @abstractmethod
+    def processing(self) -> Mapping[str, Any]:
+        """What happens before and after the graphs, for those who write it in another language and for
+        ``program``: plain values that JSON has.
+        """
+
+    @property
+    def program(self) -> tuple[Path, ...]:
+        """Python files that need NumPy and OpenCV alone, of which the last has a function
+        ``predict(image, graphs, manifest)``: with ``toolkit.export.program_frame``, they become the program
+        ``predict.py`` in an exported folder, which then has no such program if there are none.
+
+        The function takes an RGB image, uint8 ``[H, W, 3]``, the graphs by name, as functions of arrays to
+        lists of arrays, and the manifest of the folder. It returns arrays by the names of the fields of a
+        prediction: ``label_map``, or ``boxes_xyxy``, ``labels``, ``scores`` and ``masks`` (bool
+        ``[N, H, W]``), or names of ``extras``.
+        """
+        return ()

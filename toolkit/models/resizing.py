@@ -44,9 +44,11 @@ def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding
 def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
     """Map indexes outside ``0 … length - 1`` to valid ones. Repeated reflection is periodic."""
     last = length - 1
-    if padding == "replicate" or last == 0:
+    if padding == "replicate":
         return index.clamp(0, last)
-    return last - (index % (2 * last) - last).abs()
+    # a single pixel has a period of 1; without a branch, so that a trace is right for any length
+    period = 2 * last + (last == 0)
+    return last - (index % period - last).abs()
 
 
 def multiple(size: Size, divisor: int) -> Size:

@@ -9,17 +9,19 @@ A whole plugin in one file::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.models.capabilities import Inspectable, Probabilistic, Tileable
+from toolkit.models.capabilities import Exportable, Inspectable, Probabilistic, Tileable
 from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.models.explained import ExplainedClasses
+from toolkit.models.graphs import Graph
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.models.losses import SegmentationLossSettings, segmentation_loss
 from toolkit.models.norms import uses_batch_statistics
@@ -33,6 +35,7 @@ from toolkit.models.resizing import (
     pad,
     shrunk,
 )
+from toolkit.models.semantic_graph import PROGRAM, logits_graph, processing_of
 from toolkit.models.strided import channels_last
 from toolkit.types import CONFIDENCE, VOID, PixelMap, Prediction, Sample, Size
 
@@ -41,7 +44,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @final
-class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, ExplainedClasses):
+class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, ExplainedClasses, Exportable):
     """A semantic segmentation model around a network; designed for composition rather than subclassing.
 
     Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3
@@ -232,6 +235,33 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
     def export_state(self) -> dict[str, Tensor]:
         """The weights of the network alone, under their names in it."""
         return dict(self.network.state_dict())
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The network, from normalized and padded images to logits."""
+        return (logits_graph(self.network, len(self.classes), self.divisor),)
+
+    def with_graphs(self, graphs: Mapping[str, nn.Module]) -> SemanticModel:
+        """The same preprocessing and the same label maps around another network."""
+        model = SemanticModel(
+            graphs["network"],
+            self.classes,
+            mean=self.mean,
+            std=self.std,
+            divisor=self.divisor,
+            padding=self.padding,
+            long_side=self.long_side,
+        )
+        return model.eval()
+
+    @property
+    def processing(self) -> Mapping[str, Any]:
+        """How images become the network's input, and logits become a label map."""
+        return processing_of(self.mean, self.std, self.divisor, self.padding, self.long_side)
+
+    @property
+    def program(self) -> tuple[Path, ...]:
+        """The same in NumPy."""
+        return PROGRAM
 
     @property
     def encoder(self) -> nn.Module | None:

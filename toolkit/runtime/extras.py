@@ -41,6 +41,33 @@ def import_captum(purpose: str) -> Any:
     return captum.attr
 
 
+def import_onnx(purpose: str) -> Any:
+    """The module ``onnx``; otherwise as ``import_pandas``."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise _missing("onnx", "onnx>=1.16", purpose, error) from error
+    return onnx
+
+
+def import_onnxruntime(purpose: str) -> Any:
+    """The module ``onnxruntime``; otherwise as ``import_pandas``."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing("onnx", "onnxruntime>=1.20", purpose, error) from error
+    return onnxruntime
+
+
+def import_openvino(purpose: str) -> Any:
+    """The module ``openvino``; otherwise as ``import_pandas``."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise _missing("openvino", "openvino>=2025.0", purpose, error) from error
+    return openvino
+
+
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import json
 
-from toolkit.models.capabilities import Inspectable, Probabilistic, Tileable, Trackable
+import torch
+from torch import Tensor, nn
+
+from toolkit.models.capabilities import Exportable, Inspectable, Probabilistic, Tileable, Trackable
 from toolkit.models.contract import evaluating
+from toolkit.models.graphs import Graph, as_tuple
 from toolkit.testing.checks import expect, skip
-from toolkit.testing.closeness import PIXELS
+from toolkit.testing.closeness import PIXELS, difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.types import CONFIDENCE, PixelMap, Prediction, Prompts, Sample
 
 FRAMES = 3
+FEWEST_EXAMPLES = 3
+"""Of a graph: its axes could not be told from numbers with fewer."""
 
 
 def windows_give_the_prediction(case: ModelCase) -> None:
@@ -97,6 +102,78 @@ def network_takes_its_input(case: ModelCase) -> None:
         divisible,
         f"network_input gives {list(given.shape)}, whose sides are not multiples of {inspectable.divisor}",
     )
+
+
+def graphs_give_the_prediction(case: ModelCase) -> None:
+    """The declared graphs compute what they declare for inputs of at least three sizes, and the same model
+    around them has no weights of its own and predicts the same.
+    """
+    model = case.build()
+    exportable = model.capability(Exportable)
+    if exportable is None:
+        skip("the model does not declare the capability Exportable")
+    graphs = exportable.graphs()
+    for graph in graphs:
+        _check_graph(graph)
+    json.dumps(dict(exportable.processing), allow_nan=False)
+    around = exportable.with_graphs({graph.name: _Wrapped(graph.network) for graph in graphs})
+    inside = {id(p) for graph in graphs for p in graph.network.parameters()}
+    own = [name for name, parameter in around.named_parameters() if id(parameter) not in inside]
+    expect(
+        not own,
+        f"with_graphs returns a model that has weights besides those of the graphs: {', '.join(own[:3])}."
+        " Hint: leave out the networks that the graphs replace",
+    )
+    samples = case.unlabeled()
+    for sample, wanted, found in zip(
+        samples, case.predict(model, samples), case.predict(around, samples), strict=True
+    ):
+        what = difference(wanted, found)
+        expect(
+            not what,
+            f"with its own networks as graphs, the model predicts something else for {sample.id!r}: {what}."
+            " Hint: everything between the graphs belongs into with_graphs",
+        )
+
+
+class _Wrapped(nn.Module):
+    """A network that is only called, as a graph is: nothing else of it can be used."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
+        found = as_tuple(self._network(*tensors))
+        return found[0] if len(found) == 1 else found
+
+
+def _check_graph(graph: Graph) -> None:
+    """Check that the examples and their results have the sizes that a graph declares."""
+    expect(
+        len(graph.examples) >= FEWEST_EXAMPLES,
+        f"the graph {graph.name!r} has {len(graph.examples)} examples; expected at least {FEWEST_EXAMPLES},"
+        " of different sizes",
+    )
+    for example in graph.examples:
+        with evaluating(graph.network):
+            results = as_tuple(graph.network(*example))
+        sizes: dict[str, int] = {}
+        for declared, tensors in ((graph.inputs, example), (graph.outputs, results)):
+            expect(
+                len(tensors) == len(declared),
+                f"the graph {graph.name!r} returns {len(tensors)} tensors, but declares {list(declared)}",
+            )
+            for (name, axes), tensor in zip(declared.items(), tensors, strict=True):
+                fits = len(axes) == tensor.dim() and all(
+                    sizes.setdefault(axis, size) == size if isinstance(axis, str) else axis == size
+                    for axis, size in zip(axes, tensor.shape, strict=False)
+                )
+                expect(
+                    fits,
+                    f"{name} of the graph {graph.name!r} is {list(tensor.shape)}, but declared as"
+                    f" {list(axes)}. Hint: a name stands for one size in all tensors of a graph",
+                )
 
 
 def objects_are_tracked(case: ModelCase) -> None:

@@ -33,6 +33,7 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     capability.windows_give_the_prediction,
     capability.confidence_is_of_the_prediction,
     capability.network_takes_its_input,
+    capability.graphs_give_the_prediction,
     capability.objects_are_tracked,
     explanation.scores_have_gradients,
     explanation.layers_have_maps,

@@ -1,0 +1,238 @@
+"""Exports a run to ONNX or OpenVINO: builds the folder beside its place, measures it, and publishes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+import toolkit
+from toolkit.checkpoints import (
+    EXPORT_MANIFEST,
+    CheckpointManifest,
+    ExportedGraph,
+    ExportManifest,
+    RunLike,
+    checkpoint_name,
+    is_export,
+    path_of_run,
+)
+from toolkit.checkpoints.finding import find_checkpoint
+from toolkit.config.tree import merge
+from toolkit.errors import UsageError
+from toolkit.evaluation.alignment import alignment_for
+from toolkit.evaluation.opening import OpenedRun, open_run
+from toolkit.evaluation.protocols import plan_measurements
+from toolkit.evaluation.requests import DataChoice, Prompting
+from toolkit.evaluation.selection import build_evaluators
+from toolkit.export.gate import (
+    Measured,
+    SomeImages,
+    gate_data,
+    gate_odd_images,
+    gate_program,
+    gate_tensors,
+    record_runtime,
+)
+from toolkit.export.onnx_files import write_graph
+from toolkit.export.parity import LIMITS, METRIC_LIMITS
+from toolkit.export.program import PROGRAM, program_text
+from toolkit.models.building import load_model
+from toolkit.models.capabilities import Exportable
+from toolkit.models.contract import Model
+from toolkit.runtime.engines import ComputePrecision, Target, check_target
+from toolkit.runtime.files import atomic_write
+from toolkit.runtime.locks import locked_file
+from toolkit.runtime.staging import staged
+
+logger = logging.getLogger("toolkit")
+
+PARITY = "parity.json"
+IMAGES = 100
+"""How many images are compared unless another number is given."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        folder: the exported folder.
+        manifest: its manifest.
+        measured: what the gate measured.
+    """
+
+    folder: Path
+    manifest: ExportManifest
+    measured: Measured
+
+    @property
+    def run(self) -> Path:
+        """The folder, which stands wherever a run does."""
+        return self.folder
+
+
+def export_run(
+    run: RunLike,
+    out: Path,
+    *,
+    target: Target = "onnx",
+    precision: ComputePrecision = "fp32",
+    choice: DataChoice | None = None,
+    images: int = IMAGES,
+    show_progress: bool = False,
+) -> Exported:
+    """Export a run, and compare the result with it; ``out`` appears only if both give the same answers.
+
+    Args:
+        run: a run's folder, a checkpoint file, or what training returned.
+        out: the folder to write, which must not exist or be empty.
+        target: the runtime to export for.
+        precision: in which the networks are computed.
+        choice: the data to compare on, and settings of the model that override those of its training; the
+            run's validation split when None.
+        images: how many images to compare on.
+        show_progress: whether to show progress on standard error.
+
+    Raises:
+        ExportError: when the answers differ; says for which graph, image or metric, with both values.
+        UsageError: when the model cannot be exported, the target does not have one of its operators, or
+            ``out`` is not empty.
+        UnavailableError: when a library is missing; names the extra.
+        OutputError: when a file cannot be written.
+    """
+    check_target(target)
+    _check_precision(target, precision)
+    if is_export(find_checkpoint(path_of_run(run))):
+        raise UsageError(
+            f"{path_of_run(run)} is an exported model already. Hint: export the run that it was made from"
+        )
+    found = open_run(run, choice or DataChoice(), Prompting())
+    if found.model.capability(Exportable) is None:
+        raise UsageError(
+            f"the plugin {found.manifest.plugin!r} does not declare the capability Exportable, so its model"
+            " cannot be exported to other runtimes. Hint: toolkit export --to weights"
+        )
+    with locked_file(out), staged(out) as folder:
+        manifest = build_folder(found, folder, target)
+        measured = check_folder(found, folder, images=images, show_progress=show_progress)
+        if precision != "fp32":
+            # the graphs are right; what remains is what the precision costs
+            manifest = replace(manifest, precision=precision)
+            _write_manifest(manifest, folder)
+            reduced = check_folder(
+                found, folder, precision=precision, images=images, show_progress=show_progress
+            )
+            measured = replace(reduced, tensors=measured.tensors, predictions=measured.predictions)
+        with atomic_write(folder / PARITY, "w") as file:
+            file.write(_parity(measured, precision))
+    return Exported(out, manifest, measured)
+
+
+def _check_precision(target: Target, precision: ComputePrecision) -> None:
+    if precision == "bf16" and target == "onnx":
+        raise UsageError(
+            "ONNX Runtime has no bf16 on CPUs. Hint: use --to openvino, or --precision fp32 or int8"
+        )
+
+
+def build_folder(found: OpenedRun, folder: Path, target: Target) -> ExportManifest:
+    """Write graphs, manifest and program of a model in fp32 into an existing folder.
+
+    Raises:
+        UsageError, UnavailableError, OutputError: as ``export_run``.
+    """
+    exportable = found.model.capability(Exportable)
+    assert exportable is not None
+    graphs: list[ExportedGraph] = []
+    for graph in exportable.graphs():
+        logger.info("Exporting the graph %s", graph.name)
+        graphs.append(write_graph(graph, target, folder))
+    model_settings = merge(dict(found.manifest.model), found.wanted_model)
+    checkpoint = replace(found.manifest, model=model_settings)
+    manifest = ExportManifest(
+        target=target,
+        graphs=tuple(graphs),
+        checkpoint=asdict(checkpoint),
+        processing=dict(exportable.processing),
+        thresholds={"draw_above": found.model.draw_above},
+        versions=_versions(target),
+        source=_source(found.path, checkpoint),
+    )
+    _write_manifest(manifest, folder)
+    if exportable.program:
+        with atomic_write(folder / PROGRAM, "w") as file:
+            file.write(program_text(exportable.program))
+    return manifest
+
+
+def _write_manifest(manifest: ExportManifest, folder: Path) -> None:
+    with atomic_write(folder / EXPORT_MANIFEST, "w") as file:
+        file.write(manifest.to_json())
+
+
+def check_folder(
+    found: OpenedRun,
+    folder: Path,
+    *,
+    precision: ComputePrecision = "fp32",
+    images: int = IMAGES,
+    show_progress: bool = False,
+) -> Measured:
+    """Compare an exported folder with the model: tensors, predictions and metrics in fp32, metrics alone in
+    other precisions; and ``predict.py`` with the folder.
+
+    Raises:
+        ExportError: when they differ.
+        CheckpointError: when the folder is damaged.
+    """
+    exported = load_model(folder)[0]
+    measured = Measured()
+    exact = precision == "fp32"
+    if exact:
+        gate_tensors(found.model, exported, measured)
+    else:
+        record_runtime(exported, measured)
+    everything = found.opened.dataset
+    dataset = everything if len(everything) <= images else SomeImages(everything, images)
+    odd = gate_odd_images(found.model, exported, dataset, measured) if exact else []
+    evaluators = [
+        build_evaluators(found.evaluators, dataset.classes, task=found.task, owner=str(found.path))
+        for _ in range(2)
+    ]
+    models: tuple[Model, Model] = (found.model, exported)
+    first, second = (
+        plan_measurements(model, own, found.manifest.start_weights)
+        for model, own in zip(models, evaluators, strict=True)
+    )
+    gate_data(
+        found.model,
+        exported,
+        dataset,
+        (first, second),
+        measured,
+        alignment=alignment_for(found.model, dataset, f"the model in {found.path}"),
+        metric_limit=METRIC_LIMITS[precision],
+        compares=exact,
+        show=show_progress,
+    )
+    gate_program(exported, folder, dataset, odd, measured)
+    return measured
+
+
+def _versions(target: Target) -> dict[str, str]:
+    library = {"onnx": "onnxruntime", "openvino": "openvino"}[target]
+    return {"toolkit": toolkit.__version__, "torch": torch.__version__, library: metadata.version(library)}
+
+
+def _source(path: Path, manifest: CheckpointManifest) -> str:
+    return checkpoint_name(path, manifest)
+
+
+def _parity(measured: Measured, precision: ComputePrecision) -> str:
+    limits = {**asdict(LIMITS), "metric": METRIC_LIMITS[precision]}
+    return json.dumps({"precision": precision, "limits": limits, **asdict(measured)}, indent=1)

@@ -1,0 +1,284 @@
+"""The gate: an exported folder is compared with the model in torch before anybody gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toolkit.data.dataset import Dataset
+from toolkit.data.loader import EvaluationLoader
+from toolkit.errors import ExportError, ToolkitError
+from toolkit.evaluation.alignment import Alignment
+from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
+from toolkit.evaluation.protocols import PLAIN, Measurement
+from toolkit.export.parity import (
+    LIMITS,
+    Limits,
+    compare_metrics,
+    compare_predictions,
+    compare_rows,
+    compare_tensors,
+)
+from toolkit.export.program import PROGRAM, run_program
+from toolkit.models.capabilities import Exportable, Promptable
+from toolkit.models.contract import Model, evaluating
+from toolkit.models.graphs import RuntimeGraph, as_tuple
+from toolkit.types import Instances, Masks, Prediction, Sample
+
+CROPS = ((1, 1), (1, 37), (23, 1), (31, 33), (70, 131))
+"""Height and width of the small and odd images that predictions are compared on, in pixels."""
+
+MOST_FOR_PROGRAM = 4
+"""How many images of the data ``predict.py`` is run on, besides the odd ones."""
+
+
+@dataclass
+class Measured:
+    """What the gate has measured; ``parity.json``.
+
+    Attributes:
+        tensors: the largest difference for each graph and input size, as a fraction of the largest value.
+        predictions: the largest differences of predictions, by kind.
+        images: how many images were compared.
+        metrics: the metrics in torch and of the export.
+        program: the largest differences of ``predict.py``, by kind; None without one.
+        ran_on: what each graph ran on, as the runtime reports it.
+        runtime: the runtime and its version.
+    """
+
+    tensors: dict[str, float] = field(default_factory=dict)
+    predictions: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    program: dict[str, float] | None = None
+    ran_on: dict[str, list[str]] = field(default_factory=dict)
+    runtime: str = ""
+
+
+def gate_tensors(model: Model, exported: Model, measured: Measured) -> None:
+    """Compare each graph with the network on all examples of the graph.
+
+    Raises:
+        ExportError: when one differs by more than the graph's tolerance.
+    """
+    exportable = model.capability(Exportable)
+    assert exportable is not None
+    running = runtime_graphs(exported)
+    record_runtime(exported, measured)
+    for graph in exportable.graphs():
+        for example in graph.examples:
+            sizes = ", ".join(_size(tensor) for tensor in example)
+            case = f"graph {graph.name!r} with {sizes}"
+            with evaluating(graph.network):
+                wanted = as_tuple(graph.network(*example))
+            try:
+                found = as_tuple(running[graph.name](*example))
+            except ToolkitError as error:
+                raise ExportError(f"{case}: {error}") from error
+            compare = compare_rows if graph.ranked else compare_tensors
+            difference = compare(wanted, found, tuple(graph.outputs), graph.tolerance, case)
+            measured.tensors[f"{graph.name} {sizes}"] = difference
+
+
+def record_runtime(exported: Model, measured: Measured) -> None:
+    """Note what each graph runs on, as the runtime reports it."""
+    for name, graph in runtime_graphs(exported).items():
+        engine = graph.prepared()
+        measured.ran_on[name], measured.runtime = list(engine.ran_on), engine.runtime
+
+
+def runtime_graphs(model: Model) -> dict[str, RuntimeGraph]:
+    """The graphs of an exported model, by name."""
+    return {each.name: each for each in model.modules() if isinstance(each, RuntimeGraph)}
+
+
+def gate_odd_images(model: Model, exported: Model, dataset: Dataset, measured: Measured) -> list[Sample]:
+    """Compare the predictions for small and odd images, and return those; none for a promptable model, whose
+    prompts have to be in its images.
+    """
+    if model.capability(Promptable) is not None:
+        return []
+    samples = list(odd_images(dataset[0].image))
+    with evaluating(model), evaluating(exported):
+        for sample in samples:
+            (wanted,) = model.predict([sample])
+            try:
+                (found,) = exported.predict([sample])
+            except Exception as error:  # what surrounds a wrong graph may fail in any way
+                raise ExportError(
+                    f"{sample.id}: torch has a prediction, but the export fails: {error}"
+                ) from error
+            _keep_worst(measured.predictions, compare_predictions(wanted, found, limits_of(model)))
+    measured.images += len(samples)
+    return samples
+
+
+def limits_of(model: Model) -> Limits:
+    """The limits for the predictions of a model, with its own threshold for objects."""
+    exportable = model.capability(Exportable)
+    output = dict(exportable.processing if exportable is not None else {}).get("output", {})
+    return replace(LIMITS, threshold=output.get("score_threshold"))
+
+
+def odd_images(image: Tensor) -> Iterator[Sample]:
+    """Small parts of an image ``[3, H, W]``, a black one, one of noise, and one that is much wider than
+    high.
+    """
+    _, height, width = image.shape
+    for h, w in CROPS:
+        part = image[:, : min(h, height), : min(w, width)]
+        yield Sample(f"the first {part.shape[1]} x {part.shape[2]} pixels", part.contiguous())
+    yield Sample("a black image", torch.zeros((3, 64, 80), dtype=torch.uint8))
+    noise = torch.randint(0, 256, (3, 96, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    yield Sample("an image of noise", noise)
+    strip = image[:, : min(40, height)]
+    yield Sample("a wide image", torch.cat([strip] * 3, dim=2)[:, :, : max(width, 400)].contiguous())
+
+
+def gate_data(
+    model: Model,
+    exported: Model,
+    dataset: Dataset,
+    measurements: tuple[Sequence[Measurement], Sequence[Measurement]],
+    measured: Measured,
+    *,
+    alignment: Alignment | None = None,
+    metric_limit: float = LIMITS.metric,
+    compares: bool = True,
+    batch_size: int = 4,
+    show: bool = False,
+) -> None:
+    """Compare predictions and metrics on a dataset.
+
+    Args:
+        model, exported: in torch, and with graphs.
+        dataset: images with their truth.
+        measurements: of either model, with evaluators of its own.
+        measured: receives the results.
+        alignment: from the model's classes to those of the data.
+        metric_limit: by how much the main metric of each evaluator may differ.
+        compares: whether predictions are compared one by one, as for fp32.
+        batch_size: images at a time.
+        show: whether to show progress.
+
+    Raises:
+        ExportError: when a prediction or a metric differs by more than is allowed.
+    """
+    for measurement in (*measurements[0], *measurements[1]):
+        measurement.evaluator.reset()
+        measurement.evaluator.prepare(dataset)
+    subjects = [
+        measured_by(Subject(each, alignment), own)
+        for each, own in zip((model, exported), measurements, strict=True)
+    ]
+    loader = EvaluationLoader(dataset, batch_size=batch_size, workers=0, rank=0, world=1)
+    waiting: dict[int, PredictedBatch] = {}
+    with measuring(dataset, subjects=2, show=show, what="comparing") as watch:
+        for batch in predict_batches(subjects, loader):
+            watch(batch)
+            for measurement in measurements[batch.subject]:
+                measurement.update(batch.samples, batch.predictions)
+            other = waiting.pop(batch.first, None)
+            if other is None:
+                waiting[batch.first] = batch
+            elif compares:
+                pair = (batch, other) if batch.subject == 0 else (other, batch)
+                _compare_batches(*pair, measured, limits_of(model))
+    measured.images += len(dataset)
+    reports = [[measurement.report() for measurement in own] for own in measurements]
+    for wanted, found in zip(*reports, strict=True):
+        main = next(iter(wanted.metrics), None)
+        if main is None:
+            continue
+        case = f"the metrics of {wanted.name} on {len(dataset)} images"
+        compare_metrics({main: wanted.metrics[main]}, found.metrics, metric_limit, case)
+        measured.metrics |= compare_metrics(wanted.metrics, found.metrics, float("inf"), case)
+
+
+def _compare_batches(
+    torch_batch: PredictedBatch, export_batch: PredictedBatch, measured: Measured, limits: Limits
+) -> None:
+    for protocol, predictions in torch_batch.predictions.items():
+        case = "" if protocol == PLAIN else f"protocol {protocol}, "
+        for wanted, found in zip(predictions, export_batch.predictions[protocol], strict=True):
+            _keep_worst(measured.predictions, compare_predictions(wanted, found, limits, case))
+
+
+def gate_program(
+    exported: Model, folder: Path, dataset: Dataset, odd: Sequence[Sample], measured: Measured
+) -> None:
+    """Run ``predict.py`` without torch, and compare what it finds with the exported model.
+
+    Raises:
+        ExportError: when it fails, or finds something else.
+    """
+    if not (folder / PROGRAM).exists():
+        return
+    some = [dataset[i] for i in range(min(len(dataset), MOST_FOR_PROGRAM))]
+    samples = [Sample(sample.id, sample.image) for sample in some] + list(odd)
+    results = run_program(folder, samples, threads=torch.get_num_threads())
+    measured.program = {}
+    with evaluating(exported):
+        for sample, found in zip(samples, results, strict=True):
+            (wanted,) = exported.predict([sample])
+            prediction = _prediction(sample, found, wanted)
+            _keep_worst(
+                measured.program,
+                compare_predictions(wanted, prediction, limits_of(exported), f"{PROGRAM} (as the export), "),
+            )
+
+
+def _prediction(sample: Sample, found: Mapping[str, Any], wanted: Prediction) -> Prediction:
+    """The arrays that ``predict.py`` wrote, as a prediction; what it does not have is left out of the
+    comparison only where it follows from the rest.
+    """
+    arrays = {name: torch.from_numpy(value) for name, value in found.items()}
+    instances = None
+    if "boxes_xyxy" in arrays:
+        masks = arrays.pop("masks", None)
+        instances = Instances(
+            sample.size,
+            arrays.pop("boxes_xyxy").float().reshape(-1, 4),
+            arrays.pop("labels").long(),
+            masks=None if masks is None else Masks.from_dense(masks.bool()),
+            scores=arrays.pop("scores").float(),
+        )
+    label_map = arrays.pop("label_map", None)
+    follows = {name: value for name, value in wanted.extras.items() if not isinstance(value, Tensor)}
+    return Prediction(sample.id, sample.size, label_map, instances, {**arrays, **follows})
+
+
+def _keep_worst(worst: dict[str, float], found: Mapping[str, float]) -> None:
+    for name, value in found.items():
+        choose = min if name == "mask_iou" else max
+        worst[name] = choose(worst.get(name, value), value)
+
+
+def _size(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+class SomeImages(Dataset):
+    """Evenly spaced samples of a dataset.
+
+    Args:
+        dataset: all of them.
+        count: how many.
+    """
+
+    def __init__(self, dataset: Dataset, count: int) -> None:
+        total = len(dataset)
+        self._dataset = dataset
+        self._chosen = [i * total // min(count, total) for i in range(min(count, total))]
+        self.classes, self.palette = dataset.classes, dataset.palette
+        self.ids = [dataset.ids[i] for i in self._chosen]
+        self.label_values, self.keypoint_names = dataset.label_values, dataset.keypoint_names
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at ``index`` of those that were chosen."""
+        return self._dataset[self._chosen[index]]

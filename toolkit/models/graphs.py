@@ -1,0 +1,131 @@
+"""The networks of a model as graphs of tensors: how a model declares them, and how one runs on another
+runtime in the place of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.errors import ConfigError, InvalidDataError, UsageError
+from toolkit.runtime.engines import Engine
+
+Axes: TypeAlias = tuple[int | str, ...]
+"""The size of each dimension: a number, or the name of a dynamic axis."""
+
+GraphCall: TypeAlias = Callable[..., tuple[Tensor, ...]]
+"""Tensors in the order of a graph's inputs to tensors in the order of its outputs."""
+
+OpenEngine: TypeAlias = Callable[[str, int], Engine]
+"""Prepares a graph for a device of torch and a number of threads."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as a function of tensors, without Python values among its arguments and results.
+
+    Attributes:
+        name: stem of the file that it is exported to.
+        network: takes the inputs in order, and returns a tensor or a tuple of tensors. Which operations it
+            computes must not depend on the values of its inputs, except through operators of torch.
+        inputs, outputs: the names of its arguments and results, in order, with the size of each dimension.
+        examples: arguments of different sizes, the extremes included: no object and very many, the smallest
+            image and an odd one. The graph is traced with the first and compared with the network on each.
+        tolerance: by how much exported results may differ, as a fraction of the largest absolute value.
+        ranked: whether the results are objects, one per row of each output, the best first. Where two have
+            almost the same score, or are at a limit, rounding decides on their order and on which is there,
+            so that rows are compared with the nearest ones by the first output.
+    """
+
+    name: str
+    network: nn.Module
+    inputs: Mapping[str, Axes]
+    outputs: Mapping[str, Axes]
+    examples: tuple[tuple[Tensor, ...], ...]
+    tolerance: float = 1e-3
+    ranked: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise UsageError(f"a graph's name must be an identifier, such as 'network', not {self.name!r}")
+        if not self.examples or any(len(each) != len(self.inputs) for each in self.examples):
+            raise UsageError(
+                f"the graph {self.name!r} needs examples of its {len(self.inputs)} inputs"
+                f" ({', '.join(self.inputs)}); it has {[len(each) for each in self.examples]}"
+            )
+
+
+def as_tuple(results: Any) -> tuple[Tensor, ...]:
+    """The results of a network that returns a tensor or several."""
+    return (results,) if isinstance(results, Tensor) else tuple(results)
+
+
+class RuntimeGraph(nn.Module):
+    """A graph on another runtime, in the place of a network: takes and returns tensors.
+
+    It is prepared when it is first used, and again when the model has moved to another device.
+
+    Args:
+        name: of the graph.
+        inputs, outputs: the names of the arguments and of the results, in order.
+        open_engine: prepares the graph.
+    """
+
+    _place: Tensor
+
+    def __init__(
+        self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], open_engine: OpenEngine
+    ) -> None:
+        super().__init__()
+        self.name, self.inputs, self.outputs = name, inputs, outputs
+        self._open_engine, self._engine, self._device = open_engine, None, ""
+        self.register_buffer("_place", torch.zeros(0), persistent=False)
+
+    _engine: Engine | None
+
+    @property
+    def ran_on(self) -> tuple[str, ...]:
+        """What it has run on, as the runtime reports it; empty if it has not run."""
+        return self._engine.ran_on if self._engine is not None else ()
+
+    def prepared(self) -> Engine:
+        """The graph, ready to run on the device of the model.
+
+        Raises:
+            ConfigError: when the runtime cannot use this device.
+        """
+        device = str(self._place.device)
+        if self._engine is None or self._device != device:
+            self._engine, self._device = self._open_engine(device, torch.get_num_threads()), device
+        return self._engine
+
+    def forward(self, *tensors: Tensor) -> Any:
+        """One tensor for a graph with one output, else a tuple.
+
+        Raises:
+            InvalidDataError: when the runtime cannot compute it.
+            ConfigError: when mixed precision is asked for, which has no effect on an exported graph.
+        """
+        engine = self.prepared()
+        place = self._place.device
+        if torch.is_autocast_enabled(place.type):
+            raise ConfigError(
+                "the precision of an exported model is that of its export. Hint: use the precision fp32 here,"
+                " and toolkit export --precision bf16 for a folder that computes in bf16"
+            )
+        if len(tensors) != len(self.inputs):
+            raise InvalidDataError(
+                f"the graph {self.name!r} takes {len(self.inputs)} tensors ({', '.join(self.inputs)}), not"
+                f" {len(tensors)}"
+            )
+        arrays = {
+            name: tensor.detach().cpu().contiguous().numpy()
+            for name, tensor in zip(self.inputs, tensors, strict=True)
+        }
+        results = dict(zip(engine.outputs, engine.run(arrays), strict=True))
+        found = tuple(torch.from_numpy(results[name]).to(place) for name in self.outputs)
+        return found[0] if len(found) == 1 else found
