@@ -34,7 +34,7 @@ COMMANDS = {
     "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to evaluate",
     "explain": "show which pixels matter for a prediction, as maps over the images",
     "track": "track objects through a video with a promptable model",
-    "export": "export a run's weights in the format of the model's original software",
+    "export": "export a run to ONNX or OpenVINO, or its weights to the model's original software",
     "data": "list, describe, download, generate, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
     "settings": "list all settings, each with its default and what it does",
