@@ -24,7 +24,7 @@ from toolkit.datasets.oxford_pets.sample import write_sample as write_pets
 from toolkit.datasets.voc.sample import write_sample as write_voc
 
 from toolkit import registry
-from toolkit.data.dataset import missing_folder, open_dataset
+from toolkit.data.dataset import draw_sample, missing_folder, open_dataset
 from toolkit.data.fetching import fetch_dataset
 from toolkit.errors import DataError, DownloadError
 from toolkit.registry.manifests import DatasetManifest, Download
@@ -189,6 +189,14 @@ def test_a_dataset_arrives_and_opens(name: str, file_server: FileServer, tmp_pat
         assert there.startswith(f"{name} is already in {folder}, so nothing is downloaded: ")
         assert [there.partition("samples")[2], following] == [lines[-2].partition("samples")[2], lines[-1]]
     assert len(file_server.behavior.paths) == len(manifest.downloads), "what is there is not fetched again"
+
+
+def test_the_generated_sample_is_not_the_data(tmp_path: Path) -> None:
+    manifest = manifest_of("balloon")
+    draw_sample(manifest, tmp_path / "balloon")
+    open_dataset(manifest, tmp_path / "balloon", "train")
+    with pytest.raises(DownloadError, match=r"the synthetic sample of balloon, not .* Hint: remove this"):
+        list(fetch_dataset(manifest, tmp_path / "balloon"))
 
 
 def test_one_of_two_archives_is_not_the_data(file_server: FileServer, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from toolkit.reading.files import expanded
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
 from toolkit.runtime.archives import is_archive
-from toolkit.runtime.files import into
+from toolkit.runtime.files import atomic_write, into
 from toolkit.runtime.locks import lock_of
 from toolkit.types import Sample
 
@@ -234,6 +234,10 @@ def open_for_task(
     return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
+SYNTHETIC = ".synthetic"
+"""File in a folder of generated sample data, so that it is not taken for the published data."""
+
+
 def draw_sample(manifest: DatasetManifest, folder: Path) -> int:
     """Generate a dataset's sample data in a folder; returns the number of images.
 
@@ -241,7 +245,10 @@ def draw_sample(manifest: DatasetManifest, folder: Path) -> int:
         OutputError: when it already exists, or a file cannot be written.
     """
     with into(folder):
-        return int(manifest.resolve(manifest.sample)(folder))
+        count = int(manifest.resolve(manifest.sample)(folder))
+        with atomic_write(folder / SYNTHETIC, "w") as file:
+            file.write(f"Drawn by toolkit data sample {manifest.name}; not real data.\n")
+    return count
 
 
 def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolkit.data.dataset import data_command, default_folder, open_dataset
+from toolkit.data.dataset import SYNTHETIC, data_command, default_folder, open_dataset
 from toolkit.errors import DataError, DownloadError, MissingSplitError
-from toolkit.reading.files import expanded
+from toolkit.reading.files import expanded, is_there
 from toolkit.registry.manifests import DatasetManifest
 from toolkit.runtime.archives import is_archive, unpack
 from toolkit.runtime.downloads import fetch
@@ -29,14 +29,19 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         What was done, one line each; the last is the command that checks the data.
 
     Raises:
-        DownloadError: when there is nothing to fetch (says what to put where by hand), or when a file cannot
-            be fetched or is not the expected one.
+        DownloadError: when there is nothing to fetch (says what to put where by hand), when the folder has the
+            generated sample instead, or when a file cannot be fetched or is not the expected one.
         DataError: when the fetched files are not what the dataset's reader expects.
         OutputError: when the files cannot be written.
     """
     root = default_folder(manifest.name) if folder is None else expanded(folder)
     if not manifest.downloads:
         raise DownloadError(by_hand(manifest, root))
+    if is_there(root / SYNTHETIC):
+        raise DownloadError(
+            f"{root} contains the synthetic sample of {manifest.name}, not the published data. Hint: remove this"
+            " folder, or name another one with --data-dir"
+        )
     if _is_there(manifest, root):
         contents = _contents(manifest, root)
         yield f"{manifest.name} is already in {quoted(root)}, so nothing is downloaded: {contents}"
