@@ -29,8 +29,8 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         What was done, one line each; the last is the command that checks the data.
 
     Raises:
-        DownloadError: when there is nothing to fetch (says what to put where by hand), when the folder has the
-            generated sample instead, or when a file cannot be fetched or is not the expected one.
+        DownloadError: when there is nothing to fetch (says what to put where by hand), when the folder has
+            the generated sample instead, or when a file cannot be fetched or is not the expected one.
         DataError: when the fetched files are not what the dataset's reader expects.
         OutputError: when the files cannot be written.
     """
@@ -39,8 +39,8 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         raise DownloadError(by_hand(manifest, root))
     if is_there(root / SYNTHETIC):
         raise DownloadError(
-            f"{root} contains the synthetic sample of {manifest.name}, not the published data. Hint: remove this"
-            " folder, or name another one with --data-dir"
+            f"{root} contains the synthetic sample of {manifest.name}, not the published data. Hint: remove"
+            " this folder, or name another one with --data-dir"
         )
     if _is_there(manifest, root):
         contents = _contents(manifest, root)
