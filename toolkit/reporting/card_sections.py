@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from toolkit.reporting.cases import KINDS
+from toolkit.reporting.glossary import meanings_of_images
 from toolkit.reporting.image_values import QUANTILES
 from toolkit.reporting.parts import Card, Gallery, Part, Section, Table
 from toolkit.reporting.plots import distribution_figures
@@ -21,11 +22,12 @@ REGION_KINDS = {
     "invented": "invented: background that was taken for a class",
     "confused": "confused: a region that was taken for another class",
 }
+ERRORS = {"outlined": "badly outlined", "duplicate": "found twice"}
 SIDES = "The label is on the left, the prediction on the right"
 
 
 def single_images(document: Document, pictures: Pictures) -> Section | None:
-    """How the figures of single images are distributed, and the worst and the best of them."""
+    """How the metrics of single images are distributed, and the worst and the best of them."""
     parts: list[Part] = [*distribution_figures(document["per_image"])]
     if document["per_image"]:
         parts.append(_quantiles(document["per_image"]))
@@ -60,7 +62,8 @@ def _quantiles(distributions: Sequence[Mapping[str, Any]]) -> Table:
         f" {counted(entry['undefined'], 'image')}."
         for entry in lacking
     ]
-    return Table("figures of single images", columns, rows, notes=notes)
+    notes += meanings_of_images(entry["name"] for entry in distributions)
+    return Table("Metrics of single images", columns, rows, notes=notes)
 
 
 def _whole(values: Sequence[float | None]) -> Sequence[float | None]:
@@ -78,7 +81,7 @@ def _says(entry: Mapping[str, Any]) -> str:
         told.append(f"mean IoU {entry['mean_iou']:.3f}")
     if "objects" in entry:
         told.append(counted(entry["objects"], "object"))
-        told.append(", ".join(f"{count} {kind}" for kind, count in entry["errors"].items()))
+        told.append(", ".join(f"{count} {ERRORS.get(kind, kind)}" for kind, count in entry["errors"].items()))
     return "; ".join(part for part in told if part)
 
 

@@ -64,7 +64,7 @@ def errors_in_words(counts: Mapping[str, int], threshold: float) -> str:
     largest = sorted((kind for kind in names if counts.get(kind)), key=lambda kind: -counts[kind])
     told = ", ".join(counted(counts[kind], *names[kind]) for kind in largest)
     right = counted(counts["right"], "detection is right", "detections are right")
-    return f"Of scores from {threshold:g} on, {right}; {told or 'nothing is wrong'}."
+    return f"With scores of at least {threshold:g}, {right}; {told or 'nothing is wrong'}."
 
 
 def _names(case: Case, classes: Sequence[str]) -> tuple[str, str]:
