@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.data.image_looks import Look, look_of
+from toolkit.data.label_counts import image_class
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import PLAIN
@@ -65,16 +66,19 @@ class ClassCounts:
         objects: int64 ``[C]``; crowds are left out.
         images: int64 ``[C]``, with at least one object or pixel.
         pixels: int64 ``[C]``, of label maps.
+        of_images: whether images have a class as a whole.
     """
 
     objects: NDArray[np.int64]
     images: NDArray[np.int64]
     pixels: NDArray[np.int64]
+    of_images: bool = False
 
     @classmethod
     def of(cls, classes: int) -> ClassCounts:
         """Nothing so far."""
-        return cls(*(np.zeros(classes, dtype=np.int64) for _ in range(3)))
+        objects, images, pixels = (np.zeros(classes, dtype=np.int64) for _ in range(3))
+        return cls(objects, images, pixels)
 
 
 @dataclass
@@ -151,6 +155,10 @@ class Observer:
     def add(self, batch: PredictedBatch) -> None:
         """Take in a batch."""
         self.protocol, predictions = next(iter(batch.predictions.items()))
+        for sample in batch.samples:
+            if (label := image_class(sample, len(self.classes))) is not None:
+                self.counts.images[label] += 1
+                self.counts.of_images = True
         for place, (sample, prediction) in enumerate(
             zip(batch.samples, predictions, strict=True), start=batch.first
         ):

@@ -44,7 +44,9 @@ def groups(document: Document, pictures: Pictures) -> Section | None:
 def classes(document: Document, pictures: Pictures) -> Section | None:
     """A table with a row for each class."""
     counts = {entry["name"]: entry for entry in document["data"]["classes"]}
-    what = "pixels" if any("pixels" in entry for entry in counts.values()) else "objects"
+    what = next(
+        (kind for kind in ("pixels", "objects") if any(kind in entry for entry in counts.values())), "images"
+    )
     numbers = {name: entry.get(what) for name, entry in counts.items()}
     tables = [
         table
