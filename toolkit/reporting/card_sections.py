@@ -22,6 +22,7 @@ REGION_KINDS = {
     "invented": "invented: background that was taken for a class",
     "confused": "confused: a region that was taken for another class",
 }
+IMAGE_KINDS = {"confused": "confused: an image that was taken for one of another class"}
 ERRORS = {"outlined": "badly outlined", "duplicate": "found twice"}
 SIDES = "The label is on the left, the prediction on the right"
 
@@ -38,7 +39,8 @@ def single_images(document: Document, pictures: Pictures) -> Section | None:
         ]
         if cards:
             parts.append(Gallery(f"{which}-cards", cards, title=title))
-    lead = [f"{SIDES}."] if any(isinstance(part, Gallery) for part in parts) else []
+    has_sides = any(isinstance(part, Gallery) for part in parts) and not _is_of_images(document)
+    lead = [f"{SIDES}."] if has_sides else []
     return Section("images", "Single images", lead, parts) if parts else None
 
 
@@ -75,6 +77,8 @@ def _whole(values: Sequence[float | None]) -> Sequence[float | None]:
 
 def _says(entry: Mapping[str, Any]) -> str:
     told = []
+    if "says" in entry:
+        return str(entry["says"])
     if entry.get("value") is not None:
         told.append(f"{entry['ranked_by']} {entry['value']:.3f}")
     elif "mean_iou" in entry:
@@ -88,9 +92,10 @@ def _says(entry: Mapping[str, Any]) -> str:
 def gallery(document: Document, pictures: Pictures) -> Section | None:
     """The most telling errors."""
     kinds = KINDS if document["data"]["object_sizes"] else KINDS | REGION_KINDS
+    kinds = kinds | IMAGE_KINDS if _is_of_images(document) else kinds
     cards = _cards(document["errors"]["most_telling"], pictures)
     names = {card.kind: kinds.get(card.kind, card.kind) for card in cards}
-    lead = [f"{SIDES}; a frame marks the place."]
+    lead = [] if _is_of_images(document) else [f"{SIDES}; a frame marks the place."]
     part = Gallery("error-cards", cards, names, _class_names(cards))
     return Section("gallery", "The most telling errors", lead, [part]) if cards else None
 
@@ -123,6 +128,12 @@ def copy_gallery(document: Document, pictures: Pictures) -> list[Gallery]:
     more = f", {len(cards)} of {len(pairs):,}" if len(cards) < len(pairs) else ""
     title = f"Near-duplicates{more}"
     return [Gallery("copy-cards", cards, title=title)] if cards else []
+
+
+def _is_of_images(document: Document) -> bool:
+    """Whether the labels are classes of images as a whole."""
+    classes = document["data"]["classes"]
+    return bool(classes) and not {"objects", "pixels"} & set(classes[0])
 
 
 def _cards(entries: Sequence[Mapping[str, Any]], pictures: Pictures) -> list[Card]:

@@ -203,6 +203,11 @@ def training_figures(charts: Sequence[Mapping[str, Any]]) -> list[Figure]:
     return figures
 
 
+def _is_yes_or_no(entry: Mapping[str, Any]) -> bool:
+    counts, ends = entry["counts"], (entry["edges"][0], entry["edges"][-1])
+    return ends == UNIT and not any(counts[1:-1]) and entry["name"].rpartition("/")[2] == "right"
+
+
 def distribution_figures(distributions: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """How many images have which value of the figure that ranks them, one chart for each evaluator.
 
@@ -211,7 +216,8 @@ def distribution_figures(distributions: Sequence[Mapping[str, Any]]) -> list[Fig
     """
     figures = []
     for place, entry in enumerate(distributions):
-        if entry["main"] and entry["counts"]:
+        # of values that are all 0 or 1, the table says as much
+        if entry["main"] and entry["counts"] and not _is_yes_or_no(entry):
             median = entry["quantiles"][len(entry["quantiles"]) // 2]
             drawn = bar_chart(
                 f"images-{place}", entry["edges"], entry["counts"], entry["name"], "images", mark=median
