@@ -35,7 +35,7 @@ _METRICS = {
     r"mean_iou": "mean_iou is the mean over the classes of TP / (TP + FP + FN), counted in the pixels of all"
     " images.",
     r"image_mean_iou": "image_mean_iou is the mean over the images of each image's own mean IoU.",
-    r"PQ": "PQ is SQ, the mean IoU of the segments that were found, times RQ, their F1.",
+    r"pq": "pq is sq, the mean IoU of the segments that were found, times rq, the F1 of finding them.",
 }
 """What metrics mean, by the pattern of their names."""
 
@@ -43,6 +43,7 @@ _OF_IMAGES = {
     r"(.*/)?F1": "F1 of an image is that of its detections with at least the score of confusion_score.",
     r"(.*/)?wrong": "wrong counts such detections that are not right.",
     r"(.*/)?missed": "missed counts objects that none of them has found.",
+    r"pq": "pq of an image is the mean over the classes that are in it or predicted.",
     r"right": "right is 1 where the class of the image was predicted, and 0 where it was not.",
 }
 """What values of single images mean, likewise."""
