@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError
-from toolkit.types import Prediction, Sample
+from toolkit.types import IMAGE_CLASS, Prediction, Sample
 
-FIELD = "class_probabilities"
-"""The name in ``extras`` of float32 ``[C]``, which are 0 or more and sum to 1: of a sample the true class, of
-a prediction how probable each class is.
-"""
+FIELD = IMAGE_CLASS
+"""The name in ``extras`` of the probabilities of the classes."""
 
 ROUNDING = 1e-3
 """How far their sum may be from 1; half precision is off by less."""

@@ -136,6 +136,11 @@ def test_a_broken_image_is_skipped(
     [
         (["--resume"], "--resume would have no effect, since there are no images. Hint: give images"),
         (["photo.png", "--split", "val"], "--split would have no effect, since images are given. Hint"),
+        (["--window", "64"], "--window would have no effect, since there are no images"),
+        (
+            ["photo.png", "--window", "64"],
+            "window: ColorMap only predicts whole images. Hint: leave out window",
+        ),
         (["stuf_area=3"], "stuf_area: unknown key; did you mean"),
         (["stuff_area=-3"], "stuff_area"),
         (["things=[fog]"], "things names fog, but the classes of the two runs are sky, sand, cup, box"),

@@ -7,8 +7,9 @@ import torch
 from toolkit.data.checks import check_split
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import fault
+from toolkit.data.suspects import suspects
 from toolkit.errors import DataError
-from toolkit.types import VOID, Instances, Sample
+from toolkit.types import IMAGE_CLASS, VOID, Instances, Sample
 
 
 class Faulty(Dataset):
@@ -109,3 +110,25 @@ def test_all_faults_of_a_sample_are_told_each_once() -> None:
         f"bad: an instance has class 4, {only}",
     ]
     assert report.sizes == {(2, 4): 3}
+
+
+class Classified(Dataset):
+    """Images with a class each: three of a, one of b."""
+
+    classes = ("a", "b")
+    ids = ("1", "2", "3", "4")
+
+    def __getitem__(self, index: int) -> Sample:
+        truth = torch.tensor([0.0, 1.0] if index == 3 else [1.0, 0.0])
+        image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+        return Sample(self.ids[index], image, extras={IMAGE_CLASS: truth})
+
+
+def test_classes_of_images_are_counted() -> None:
+    report = check_split(Classified())
+    assert not report.faults
+    assert report.images_of.tolist() == [3, 1]
+    assert int(report.images.sum()) == int(report.instances.sum()) == 0
+    report.samples = 100  # of few images in all, few examples are expected
+    (few,) = [text for _, text in suspects({"train": report}, []) if "training examples" in text]
+    assert "a: 3; b: 1" in few

@@ -11,7 +11,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.generated import GeneratedSamples
 from toolkit.data.label_counts import NAMED, LabelCounts, count_labels
 from toolkit.errors import DataError
-from toolkit.types import VOID, Instances, Sample
+from toolkit.types import IMAGE_CLASS, VOID, Instances, Sample
 
 SIZES = [(24, 32), (40, 20), (16, 16), (33, 47), (8, 64)]
 
@@ -124,3 +124,21 @@ def test_the_figures_are_plain_values() -> None:
             "cow": {"pixels": 0, "objects": 1, "images": 1},
         },
     }
+
+
+def test_classes_of_images_are_counted() -> None:
+    def of(*probabilities: float) -> Sample:
+        return Sample(
+            "a",
+            torch.zeros((3, 2, 2), dtype=torch.uint8),
+            extras={IMAGE_CLASS: torch.tensor(probabilities)},
+        )
+
+    listed = Listed([of(0, 1), of(0.2, 0.8), of(1, 0), of(1, 0, 0), labeled()], ("cat", "dog"))
+    counts = count_labels(listed)
+    assert counts.images_of is not None
+    assert counts.images_of.tolist() == counts.images_with.tolist() == [1, 2]
+    assert counts.line() == "images: dog 2, cat 1"
+    assert counts.to_dict()["classes"] == {"cat": {"images": 1}, "dog": {"images": 2}}
+    assert count_labels(listed, fields=["instances"]).images_of is None
+    assert count_labels(Listed([labeled()], ("cat", "dog"))).images_of is None

@@ -130,6 +130,23 @@ def test_merged_states_are_the_whole() -> None:
     assert merged.report().metrics == pytest.approx(whole.report().metrics)
 
 
+def test_each_image_has_the_mean_iou_of_its_own_objects() -> None:
+    whole, part = Objects(ObjectsSettings(), CLASSES), Objects(ObjectsSettings(), CLASSES)
+    expected = {}
+    for seed in range(12):
+        sample, prediction, *_ = case(seed)
+        (whole if seed % 2 else part).update([sample], [prediction])
+        alone = Objects(ObjectsSettings(), CLASSES)
+        alone.update([sample], [prediction])
+        expected[sample.id] = alone.report().metrics["mean_iou"]
+    whole.merge([part.state(), whole.state()])
+    report = whole.report()
+    assert report.images == tuple(sorted(expected))
+    values = dict(zip(report.images, report.per_image["mean_iou"], strict=True))
+    assert values == pytest.approx(expected, nan_ok=True)
+    assert 0 < sum(np.isnan(list(values.values()))) < 12, "some images have no objects"
+
+
 def test_without_objects_everything_is_undefined() -> None:
     report = Objects(ObjectsSettings(boundary=False), CLASSES).report()
     assert list(report.metrics) == ["mean_iou", "mean_dice", "class_mean_iou"]

@@ -146,6 +146,19 @@ def test_parts_merge_and_draws_are_repeated_images() -> None:
     assert np.ptp(drawn["pq"]) > 0
 
 
+def test_each_image_has_its_own_quality() -> None:
+    for seed in range(20):
+        case = make_case(seed)
+        report = measured(case)
+        names = [sample.id for sample in case.samples]
+        assert list(report.images) == sorted(set(names))
+        values = dict(zip(report.images, report.per_image["pq"], strict=True))
+        for sample, prediction in zip(case.samples, case.predictions, strict=True):
+            alone = PanopticQuality(Settings(), case.classes)
+            alone.update([sample], [prediction])
+            assert values[sample.id] == pytest.approx(alone.report().metrics["pq"], nan_ok=True)
+
+
 def test_nothing_is_undefined_and_what_is_absent_is_said() -> None:
     evaluator = PanopticQuality(Settings(), ("a", "b"))
     assert all(map(math.isnan, evaluator.report().metrics.values()))

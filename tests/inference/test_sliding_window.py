@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.errors import UsageError
-from toolkit.inference.sliding_window import AUTOMATIC_WINDOW, Tiling, predict_tiled, starts
+from toolkit.inference.sliding_window import AUTOMATIC_WINDOW, Tiling, predict_tiled, starts, windowed
 from toolkit.models.semantic import SemanticModel
 from toolkit.types import Sample
 
@@ -162,3 +162,20 @@ def test_when_images_are_tiled() -> None:
 def test_settings_out_of_range(values: dict[str, float], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Tiling(**values)
+
+
+@torch.no_grad()
+def test_as_part_of_another_model_it_tiles_what_is_larger_than_the_window() -> None:
+    net = model(kernel=3)
+    samples = [Sample(str(i), image(*size, seed=i)) for i, size in enumerate([(90, 70), (30, 40), (64, 65)])]
+    wrapped = windowed(net, Tiling(window=64, overlap=0.5))
+    found = wrapped.predict(samples)
+    assert [each.sample_id for each in found] == ["0", "1", "2"]
+    for sample, prediction in zip(samples, found, strict=True):
+        expected = (
+            predict_tiled(net, sample.image, 64, 0.5) if max(sample.size) > 64 else whole(net, sample.image)
+        )
+        assert prediction.label_map is not None
+        assert torch.equal(prediction.label_map, expected)
+    assert wrapped.predict([]) == []
+    assert wrapped.capability(SemanticModel) is net

@@ -26,7 +26,7 @@ def test_single_images_have_a_distribution_and_the_worst_and_best_of_them() -> N
     assert section is not None
     figure, table, worst, best = section.parts
     assert isinstance(figure, Figure)
-    assert figure.title == "coco: segm/F1 of single images"
+    assert figure.title == "segm/F1 of single images (coco)"
     assert "median" in figure.note
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows][:3] == ["bbox/F1", "bbox/wrong", "bbox/missed"]

@@ -19,6 +19,7 @@ from toolkit.data.dataset import open_dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.runs import evaluate_run
+from toolkit.reporting import measuring
 from toolkit.reporting.measuring import ReportOptions, report_predictions, report_run
 from toolkit.training.loop import train
 
@@ -185,3 +186,20 @@ def test_suspected_regions_say_how_sure_a_model_with_probabilities_is(tiny: str,
     for each in suspects:
         assert 0.5 <= each["probability"] < 0.99
         assert "with probability 0." in each["says"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["/a/runs/x"], ["x"]),
+        (["/a/runs/x", "/a/runs/y"], ["x", "y"]),
+        (["/a/one/x", "/a/two/x"], ["one/x", "two/x"]),
+        (["/b/x", "/a/b/x"], ["/b/x", "a/b/x"]),
+        (["/a/x", "/a/x"], ["x", "x"]),
+    ],
+)
+def test_runs_are_called_by_as_little_of_their_paths_as_tells_them_apart(
+    paths: list[str], expected: list[str]
+) -> None:
+    found = [Path(path) for path in paths]
+    assert [measuring._short_name(path, found) for path in found] == expected

@@ -171,7 +171,7 @@ def test_hostile_names_are_text(pages: dict[str, str]) -> None:
 def test_the_sections_are_in_the_order_in_which_people_ask(pages: dict[str, str]) -> None:
     titles = re.findall(r"<h2>(.*?)</h2>", pages["objects"])
     assert titles == [
-        "Figures",
+        "Metrics",
         "Classes",
         "Groups",
         "Score threshold",
@@ -280,9 +280,8 @@ def _check_filters(browser: Browser) -> None:
 
 
 def _check_sorting(browser: Browser) -> None:
-    column = (
-        '[...document.querySelectorAll("#classes tbody tr")].map((r) => Number(r.cells[1].dataset.value))'
-    )
+    rows = 'document.querySelector("#classes table").tBodies[0].rows'
+    column = f"[...{rows}].map((r) => Number(r.cells[1].dataset.value))"
     click = 'document.querySelectorAll("#classes button.sort")[1].click()'
     values = browser.run(column)
     browser.run(click)

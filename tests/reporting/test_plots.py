@@ -87,5 +87,63 @@ def test_of_each_evaluator_the_figure_that_ranks_images_is_drawn() -> None:
         Report("iou", {}, images=("x", "y"), per_image={"mean_iou": [float("nan")] * 2}),
     ]
     (figure,) = distribution_figures(distributions([report.to_dict() for report in reports]))
-    assert figure.title == "coco: bbox/F1 of single images"
+    assert figure.title == "bbox/F1 of single images (coco)"
     assert figure.note == "The dashed line is the median, 0.750."
+
+
+def test_reliability_is_compared_with_the_diagonal() -> None:
+    lines: dict[str, list[float | None]] = {
+        "mean score": [0.1, 0.9],
+        "fraction correct": [0.3, None],
+        "fraction of all detections": [1.0, 0.0],
+    }
+    figure = curve_figure("c", "segm/reliability", curve(lines), [])
+    assert figure is not None
+    assert re.findall(r">(fraction correct|share of all|mean score)<", figure.svg) == [
+        "fraction correct",
+        "share of all",
+    ]
+    assert "diagonal" in figure.note
+
+
+def test_what_does_not_occur_has_no_place_in_a_matrix() -> None:
+    names = ["never", "a", "nothing"]
+    matrix = {"row_label": "true class", "column_label": "seen", "rows": names, "columns": names}
+    figure, *_ = matrix_figure("m", "confusion", matrix | {"values": [[0, 0, 0], [0, 5, 1], [0, 2, 0]]})
+    assert isinstance(figure, Figure)
+    assert "never" not in figure.svg
+    assert "detections without an object" in figure.note
+    figure, *_ = matrix_figure("m", "confusion", matrix | {"values": [[0, 0, 0], [1, 5, 1], [0, 2, 0]]})
+    assert isinstance(figure, Figure)
+    assert "never" in figure.svg, "it was seen where it is not"
+    kinds = {"row_label": "class", "column_label": "kind", "rows": ["never", "a"], "columns": ["x", "y"]}
+    figure, *_ = matrix_figure("m", "errors", kinds | {"values": [[0, 0], [0, 2]]})
+    assert isinstance(figure, Figure)
+    assert "never" not in figure.svg
+    assert ">x<" in figure.svg
+
+
+def test_objects_that_were_not_found_are_not_called_confused() -> None:
+    names = ["a", "b", "nothing"]
+    matrix = {"row_label": "true", "column_label": "seen", "rows": names, "columns": names}
+    _, note = matrix_figure("m", "confusion", matrix | {"values": [[995, 5, 0], [1, 1, 8], [9, 0, 0]]})
+    assert not isinstance(note, Figure)
+    assert note.lines == ["Most often confused: 10% of b as a; 0.5% of a as b."]
+
+
+def test_a_large_matrix_has_the_width_of_the_page() -> None:
+    for count in (12, 13):
+        names = [f"class {i}" for i in range(count)]
+        values = [[int(row == column) for column in range(count)] for row in range(count)]
+        matrix = {"row_label": "true", "column_label": "seen", "rows": names, "columns": names}
+        (figure,) = matrix_figure("m", "confusion", matrix | {"values": values})
+        assert isinstance(figure, Figure)
+        assert figure.is_large == (count > 12)
+
+
+def test_a_loss_that_was_very_high_once_has_a_logarithmic_axis() -> None:
+    lines = {"training": {"steps": list(range(1, 40)), "values": [0.5] * 20 + [500.0] + [0.4] * 18}}
+    (figure,) = training_figures([{"title": "loss", "lines": lines}])
+    assert figure.title == "Loss"
+    assert {"1", "10", "100"} <= set(re.findall(r">([^<>\s]+)<", figure.svg))
+    assert "mathdefault" not in figure.svg

@@ -55,7 +55,7 @@ def test_what_an_evaluator_says_in_words_comes_first_and_details_have_a_table() 
     section = sections.errors(document, {})
     assert section is not None
     assert section.lead[0] == "Half of it is localization."
-    assert section.parts[0] == Table("coco: details", ["metric", "value"], [["AR", 0.25]])
+    assert section.parts[0] == Table("coco: details", ["metric", "value"], [["AR", 0.25]], notes=[])
     headline = sections.headline(document, {})
     assert headline is not None
     assert isinstance(headline.parts[0], Table)
@@ -74,10 +74,15 @@ def test_every_curve_and_matrix_is_drawn_but_for_those_that_the_slider_shows() -
     document = document_of(Report("own", {"x": 1.0}, curves=curves, matrices=matrices))
     shown = sections.curves(document, {})
     assert shown is not None
-    assert [part.title for part in shown.parts if isinstance(part, Figure)] == ["PR", "reliability"]
+    assert [part.title for part in shown.parts if isinstance(part, Figure)] == [
+        "PR: precision over recall, mean of the classes",
+        "reliability: are scores what they promise?",
+    ]
     shown = sections.errors(document, {})
     assert shown is not None
-    assert [part.title for part in shown.parts if isinstance(part, Figure)] == ["confusion"]
+    assert [part.title for part in shown.parts if isinstance(part, Figure)] == [
+        "confusion: which classes are confused"
+    ]
     assert [part for part in shown.parts if isinstance(part, Note)] == [
         Note(["Most often confused: 25% of a as b."])
     ]

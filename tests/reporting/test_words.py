@@ -39,7 +39,8 @@ def test_a_region_is_told_with_its_probability() -> None:
 
 def test_errors_are_told_by_how_many_there_are() -> None:
     assert errors_in_words({"right": 1, "missed": 2, "invented": 5}, 0.5) == (
-        "Of scores from 0.5 on, 1 detection is right; 5 detections have no object, 2 objects were missed."
+        "With scores of at least 0.5, 1 detection is right;"
+        " 5 detections have no object, 2 objects were missed."
     )
     assert errors_in_words({"right": 3}, 0.25).endswith("3 detections are right; nothing is wrong.")
     assert errors_in_words({"right": 0}, 0.5) == errors_in_words({"missed": 3}, 0.5) == ""

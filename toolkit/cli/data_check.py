@@ -157,7 +157,9 @@ def _class_table(report: SplitReport) -> Table:
 
     table = Table("class", box=None, header_style="bold", pad_edge=False)
     has_pixels, has_instances = bool(report.pixels.sum()), bool(report.instances.sum())
-    for heading, shown in (("pixels", has_pixels), ("images", has_pixels), ("instances", has_instances)):
+    has_classes = bool(report.images_of.sum())
+    headings = (("pixels", has_pixels), ("images", has_pixels), ("instances", has_instances))
+    for heading, shown in (*headings, ("images", has_classes and not has_pixels)):
         if shown:
             table.add_column(heading, justify="right")
     total = max(1, int(report.pixels.sum()))
@@ -166,6 +168,7 @@ def _class_table(report: SplitReport) -> Table:
             [f"{int(report.pixels[index]) / total:.2%}", str(int(report.images[index]))] if has_pixels else []
         )
         cells += [str(int(report.instances[index]))] if has_instances else []
+        cells += [str(int(report.images_of[index]))] if has_classes and not has_pixels else []
         table.add_row(name, *cells)
     return table
 

@@ -13,6 +13,7 @@ from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
     add_prompts_above_argument,
+    add_window_arguments,
     default_results,
     is_setting,
     load_plugin_files,
@@ -74,19 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " core, at most 8"
         ),
     )
-    parser.add_argument(
-        "--window",
-        type=int,
-        metavar="PX",
-        help="predict images larger than this window by window; default: only very large ones",
-    )
-    parser.add_argument(
-        "--overlap",
-        type=float,
-        default=0.25,
-        metavar="F",
-        help="fraction of a window that overlaps with the next one",
-    )
+    add_window_arguments(parser)
     add_device_argument(parser)
     parser.add_argument(
         "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"

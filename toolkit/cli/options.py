@@ -244,6 +244,28 @@ def add_draws_arguments(parser: argparse.ArgumentParser, *, default: str) -> Non
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
 
 
+def add_window_arguments(parser: argparse.ArgumentParser, of: str = "images") -> None:
+    """``--window`` and ``--overlap``, for large images.
+
+    Args:
+        parser: to add them to.
+        of: what is predicted window by window.
+    """
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="PX",
+        help=f"predict {of} larger than this window by window; default: only very large ones",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        default=0.25,
+        metavar="F",
+        help="fraction of a window that overlaps with the next one",
+    )
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``, which has the same meaning in every command."""
     parser.add_argument(

@@ -10,6 +10,7 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_window_arguments,
     default_results,
     is_setting,
     load_plugin_files,
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " processes that read them; default: 2"
         ),
     )
+    add_window_arguments(parser, "the label maps of images")
     add_device_argument(parser)
     parser.add_argument(
         "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
@@ -88,6 +90,7 @@ def _check_options(args: argparse.Namespace, paths: list[str]) -> None:
 
     for_data = {"--data": args.data, "--data-dir": args.data_dir, "--split": args.split, "--json": args.json}
     for_images = {"--out": args.out, "--resume": args.resume, "--no-overlays": args.no_overlays}
+    for_images["--window"] = args.window
     wrong = [name for name, given in (for_data if paths else for_images).items() if given]
     if wrong:
         found, hint = (
@@ -105,6 +108,7 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
     from toolkit.config.tree import parse_words
     from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import Work
+    from toolkit.inference.sliding_window import Tiling
     from toolkit.models.panoptic import PanopticSettings
 
     sections = for_sections(parse_words(words), [("model", PanopticSettings)])
@@ -114,6 +118,7 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
         settings=sections.get("model", {}),
         device=args.device,
         precision=args.precision,
+        tiling=Tiling(args.window, args.overlap),
     )
     out = args.out or default_results(args.stuff, Path(args.things))
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)

@@ -17,6 +17,7 @@ from torch import Tensor
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
 from toolkit.data.image_looks import Look, look_of
+from toolkit.data.label_counts import image_class
 from toolkit.data.notes import noting
 from toolkit.data.object_checks import ObjectFinding, object_findings
 from toolkit.errors import ToolkitError
@@ -36,6 +37,7 @@ class SplitReport(ByValue):
         void_pixels: number of pixels without a class.
         images: int64 ``[C]``, number of label maps that contain each class.
         instances: int64 ``[C]``, number of objects of each class, without crowd regions.
+        images_of: int64 ``[C]``, number of images that are of each class as a whole.
         crowds: number of crowd regions, of any class.
         without_instances: number of samples that are annotated as having no objects.
         sizes: number of samples for each height and width.
@@ -54,6 +56,7 @@ class SplitReport(ByValue):
     void_pixels: int = 0
     images: Tensor = field(init=False)
     instances: Tensor = field(init=False)
+    images_of: Tensor = field(init=False)
     crowds: int = 0
     without_instances: int = 0
     sizes: dict[Size, int] = field(default_factory=dict)
@@ -65,8 +68,8 @@ class SplitReport(ByValue):
     objects: list[tuple[int, ObjectFinding]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pixels, self.images, self.instances = (
-            torch.zeros(len(self.classes), dtype=torch.int64) for _ in range(3)
+        self.pixels, self.images, self.instances, self.images_of = (
+            torch.zeros(len(self.classes), dtype=torch.int64) for _ in range(4)
         )
 
 
@@ -82,6 +85,7 @@ class _Counts:
     look: Look
     objects: list[ObjectFinding]
     photo: bytes | None = None
+    image_class: int | None = None
 
 
 def check_split(
@@ -187,7 +191,8 @@ def _count(sample: Sample, num_classes: int) -> _Counts:
     crowds = 0 if crowd is None else int(crowd.sum())
     objects = [] if sample.instances is None else object_findings(sample.instances)
     look, photo = look_of(sample.image), _hash_of(sample.path)
-    return _Counts(sample.id, sample.size, pixels, instances, crowds, look, objects, photo)
+    whole = image_class(sample, num_classes)
+    return _Counts(sample.id, sample.size, pixels, instances, crowds, look, objects, photo, whole)
 
 
 def _hash_of(path: str | None) -> bytes | None:
@@ -216,3 +221,5 @@ def _add(report: SplitReport, position: int, counts: _Counts) -> None:
         report.instances += counts.instances
         report.without_instances += int(counts.instances.sum()) == 0
     report.crowds += counts.crowds
+    if counts.image_class is not None:
+        report.images_of[counts.image_class] += 1

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
-from toolkit.types import FIELDS, VOID, Sample
+from toolkit.types import FIELDS, IMAGE_CLASS, VOID, Sample
 from toolkit.types.equality import ByValue
 
+COUNTED = (*FIELDS, IMAGE_CLASS)
+"""The kinds of labels that are counted."""
 NAMED = 8
 """Largest number of classes named in a line."""
 
@@ -34,7 +36,9 @@ class LabelCounts(ByValue):
         void_pixels: number of pixels without a class.
         objects: int64 ``[C]``, number of objects of each class, without crowd regions; None if there are no
             objects.
-        images_with: int64 ``[C]``, number of images that contain each class.
+        images_of: int64 ``[C]``, number of images that are of each class as a whole; None if images have no
+            class.
+        images_with: int64 ``[C]``, number of images that contain each class, or are of it.
     """
 
     classes: tuple[str, ...]
@@ -44,12 +48,13 @@ class LabelCounts(ByValue):
     pixels: Tensor | None = None
     void_pixels: int = 0
     objects: Tensor | None = None
+    images_of: Tensor | None = None
     images_with: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.images_with = torch.zeros(len(self.classes), dtype=torch.int64)
 
-    def add(self, sample: Sample, fields: Sequence[str] = FIELDS) -> None:
+    def add(self, sample: Sample, fields: Sequence[str] = COUNTED) -> None:
         """Count the labels of a sample.
 
         Args:
@@ -69,6 +74,10 @@ class LabelCounts(ByValue):
             objects = torch.bincount(labels[labels < count], minlength=count)
             self.objects = objects + (0 if self.objects is None else self.objects)
             shown |= objects > 0
+        if IMAGE_CLASS in fields and (label := image_class(sample, count)) is not None:
+            images = torch.bincount(torch.tensor([label]), minlength=count)
+            self.images_of = images + (0 if self.images_of is None else self.images_of)
+            shown |= images > 0
         self.images_with += shown
         self.counted += 1
 
@@ -103,6 +112,9 @@ class LabelCounts(ByValue):
         if self.objects is not None:
             counts = [(name, f"{count:,}") for name, count in self._ranked(self.objects)]
             parts.append(f"objects: {_listed(counts)}" if counts else "no objects")
+        if self.images_of is not None:
+            counts = [(name, f"{count:,}") for name, count in self._ranked(self.images_of)]
+            parts.append(f"images: {_listed(counts)}")
         if not parts:
             return ""
         part = "" if self.counted == self.images else f" (from {self.counted:,} of {self.images:,} images)"
@@ -113,10 +125,18 @@ class LabelCounts(ByValue):
         return sorted(found, key=lambda each: -each[1])
 
 
+def image_class(sample: Sample, classes: int) -> int | None:
+    """The class of an image as a whole, the most probable one of ``classes``; None if it has none."""
+    found = sample.extras.get(IMAGE_CLASS)
+    if not isinstance(found, Tensor) or found.shape != (classes,) or not classes:
+        return None
+    return int(found.argmax())
+
+
 def count_labels(
     dataset: Dataset,
     *,
-    fields: Sequence[str] = FIELDS,
+    fields: Sequence[str] = COUNTED,
     seconds: float = float("inf"),
     clock: Callable[[], float] = time.perf_counter,
 ) -> LabelCounts:
@@ -126,7 +146,7 @@ def count_labels(
 
     Args:
         dataset: the split.
-        fields: the kinds of labels that are counted, ``label_map`` and ``instances``.
+        fields: the kinds of labels that are counted, of ``COUNTED``.
         seconds: how long to read samples.
         clock: returns the time in seconds.
     """

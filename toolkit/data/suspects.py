@@ -69,15 +69,19 @@ def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Itera
 
 
 def _examples(report: SplitReport) -> torch.Tensor:
-    """The examples of each class, int64 ``[C]``: its objects, or else the label maps that contain it."""
-    return report.instances if int(report.instances.sum()) else report.images
+    """The examples of each class, int64 ``[C]``: its objects, or else the label maps that contain it, or else
+    the images that are of it as a whole.
+    """
+    if int(report.instances.sum()):
+        return report.instances
+    return report.images if int(report.images.sum()) else report.images_of
 
 
 def _few(report: SplitReport, examples: torch.Tensor) -> list[str]:
     """The classes with few examples, with their counts; if there are few images in all, few examples of a
-    class are expected. Empty if samples have neither objects nor label maps, but labels of another task.
+    class are expected. Empty if samples have no objects, label maps or classes, but labels of another task.
     """
-    counted = (report.pixels, report.images, report.instances)
+    counted = (report.pixels, report.images, report.instances, report.images_of)
     if not (any(int(each.sum()) for each in counted) or report.void_pixels or report.without_instances):
         return []
     if not int(report.instances.sum()) and report.samples < FEWEST_EXAMPLES:

@@ -53,6 +53,7 @@ class Objects(AnswerEvaluator):
         """Reset the state."""
         self._sums = np.zeros((len(self.classes), len(FIGURES)))
         self._counts = np.zeros(len(self.classes), dtype=np.int64)
+        self._images: dict[str, float] = {}
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         truth, found = sample.instances, prediction.instances
@@ -73,10 +74,14 @@ class Objects(AnswerEvaluator):
         counted = truth.masks.areas() > 0
         if truth.is_crowd is not None:
             counted &= ~truth.is_crowd
+        ious = []
         for index in counted.nonzero()[:, 0].tolist():
             label = int(truth.labels[index])
-            self._sums[label] += self._compare(truth.masks[[index]], found.masks[[index]])
+            values = self._compare(truth.masks[[index]], found.masks[[index]])
+            self._sums[label] += values
             self._counts[label] += 1
+            ious.append(float(values[0]))
+        self._images[sample.id] = float(np.mean(ious)) if ious else float("nan")
 
     def _compare(self, truth: Masks, found: Masks) -> NDArray[np.float64]:
         iou = _iou(truth.to_coco()[0], found.to_coco()[0])
@@ -88,8 +93,8 @@ class Objects(AnswerEvaluator):
         return np.array([iou, 2 * iou / (1 + iou), edges])
 
     def state(self) -> dict[str, Any]:
-        """The sums of the metrics and the number of objects, per class."""
-        return {"sums": self._sums.copy(), "counts": self._counts.copy()}
+        """The sums of the metrics and the number of objects, per class, and the mean IoU of each image."""
+        return {"sums": self._sums.copy(), "counts": self._counts.copy(), "images": dict(self._images)}
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
         """Replace the counts with the sum of ``states``."""
@@ -97,6 +102,7 @@ class Objects(AnswerEvaluator):
         for state in states:
             self._sums += state["sums"]
             self._counts += state["counts"]
+            self._images |= state["images"]
 
     def report(self) -> Report:
         """The metrics so far."""
@@ -114,6 +120,8 @@ class Objects(AnswerEvaluator):
             {name: per_class[:, i].tolist() for i, name in enumerate(figures)},
             self.classes,
             notes,
+            images=tuple(sorted(self._images)),
+            per_image={"mean_iou": [self._images[name] for name in sorted(self._images)]},
         )
 
 

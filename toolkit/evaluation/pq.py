@@ -62,6 +62,7 @@ class PanopticQuality(Evaluator, Resampling):
         """Reset the state."""
         self._sums = np.zeros((len(self.classes), 6))
         self._samples = 0
+        self._images: dict[str, float] = {}
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         truth, found = sample.get(PANOPTIC), prediction.get(PANOPTIC)
@@ -77,12 +78,14 @@ class PanopticQuality(Evaluator, Resampling):
                     f"sample {sample.id!r}: {owner or 'it '}has a segment of class {beyond[0]}, but there are"
                     f" {len(self.classes)} classes: 0 … {len(self.classes) - 1}"
                 )
-        self._sums += _count(truth, found, len(self.classes))
+        sums = _count(truth, found, len(self.classes))
+        self._images[sample.id] = _mean(_qualities(sums)["pq"])
+        self._sums += sums
         self._samples += 1
 
     def state(self) -> dict[str, Any]:
-        """The sums of each class and the number of samples."""
-        return {"sums": self._sums.copy(), "samples": self._samples}
+        """The sums of each class, the number of samples, and the quality of each."""
+        return {"sums": self._sums.copy(), "samples": self._samples, "images": dict(self._images)}
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
         """Replace the sums with those of ``states``."""
@@ -95,6 +98,7 @@ class PanopticQuality(Evaluator, Resampling):
             if count:
                 self._sums += count * state["sums"]
                 self._samples += count * state["samples"]
+                self._images |= state["images"]
 
     def report(self) -> Report:
         """The metrics so far."""
@@ -109,7 +113,16 @@ class PanopticQuality(Evaluator, Resampling):
             for name, values in figures.items()
         }
         per_class = {name: values.tolist() for name, values in figures.items()}
-        return Report("pq", metrics, per_class, self.classes, self._notes(counted))
+        names = sorted(self._images)
+        return Report(
+            "pq",
+            metrics,
+            per_class,
+            self.classes,
+            self._notes(counted),
+            images=tuple(names),
+            per_image={"pq": [self._images[name] for name in names]},
+        )
 
     def _notes(self, counted: NDArray[np.bool_]) -> tuple[str, ...]:
         if not self._samples:
@@ -127,6 +140,12 @@ class PanopticQuality(Evaluator, Resampling):
 def build(settings: Settings, classes: Sequence[str]) -> PanopticQuality:
     """Build the evaluator; named in its manifest."""
     return PanopticQuality(settings, classes)
+
+
+def _mean(values: Floats) -> float:
+    """The mean of the defined values; NaN without any."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
 def _qualities(sums: Floats) -> dict[str, Floats]:

@@ -10,6 +10,7 @@ import torch
 from toolkit.checkpoints import RunLike, checkpoint_name, path_of_run
 from toolkit.config import validate
 from toolkit.inference.predictor import Precision, Predictor, about_model
+from toolkit.inference.sliding_window import Tiling, windowed
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
 from toolkit.visualization.palettes import class_palette
 
@@ -21,14 +22,14 @@ def load_panoptic(
     settings: Mapping[str, Any] | None = None,
     device: str | torch.device = "auto",
     precision: Precision = "fp32",
+    tiling: Tiling | None = None,
 ) -> Predictor:
     """Load two trained models as one that predicts panoptic segments::
 
         pair = toolkit.load_panoptic("runs/unet-shapes", "runs/maskrcnn-shapes")
         pair.predict("photo.jpg").extras["panoptic"].segments
 
-    Its predictions also have the label map of the first and the objects of the second. Large images are
-    predicted whole.
+    Its predictions also have the label map of the first and the objects of the second.
 
     Args:
         stuff: a run of a semantic model, as for ``toolkit.load``.
@@ -36,15 +37,18 @@ def load_panoptic(
         settings: settings of ``toolkit.models.panoptic.PanopticSettings``, such as ``{"stuff_area": 1000}``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
+        tiling: when the semantic model predicts large images window by window; the detector gets them whole.
 
     Raises:
         CheckpointError: when a checkpoint cannot be used.
-        UsageError: when the runs do not form a pair, or the device is not available.
+        UsageError: when the runs do not form a pair, the device is not available, or a window is requested
+            that the semantic model cannot use.
         ConfigError: when a setting is wrong.
     """
     chosen = validate(PanopticSettings, settings or {}, source="settings of the pair")
     paths = path_of_run(stuff), path_of_run(things)
     pair, *manifests = pair_of_runs(*paths, chosen)
+    pair.semantic = windowed(pair.semantic, tiling or Tiling())
     names = [checkpoint_name(path, manifest) for path, manifest in zip(paths, manifests, strict=True)]
     known = dict(zip(manifests[0].classes, manifests[0].palette or (), strict=False))
     palette = [

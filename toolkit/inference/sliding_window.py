@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from toolkit.errors import UsageError
 from toolkit.models.capabilities import Tileable
+from toolkit.models.contract import Model
 from toolkit.models.label_maps import logits_to_label_map
-from toolkit.types import Size
+from toolkit.types import Prediction, Sample, Size
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,49 @@ class Tiling:
 
 
 AUTOMATIC_WINDOW = 1024
+
+
+def windowed(model: Model, tiling: Tiling) -> Model:
+    """A semantic model that predicts large images window by window, as part of another model; the same model
+    if it can only predict whole images.
+
+    Raises:
+        UsageError: when a window is requested that the model cannot use.
+    """
+    if model.capability(Tileable) is None:
+        if tiling.window is None:
+            return model
+        raise UsageError(
+            f"window: {type(model).__name__} only predicts whole images. Hint: leave out window, or use a"
+            " model that declares the capability Tileable, as semantic ones do"
+        )
+    return _Windowed(model, tiling)
+
+
+class _Windowed(Model):
+    def __init__(self, model: Model, tiling: Tiling) -> None:
+        super().__init__(model.classes)
+        self.model, self.tiling = model, tiling
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        tileable = self.model.capability(Tileable)
+        assert tileable is not None
+        windows = [self.tiling.window_for(sample.size, tileable) for sample in samples]
+        whole = [sample for sample, window in zip(samples, windows, strict=True) if window is None]
+        found = iter(self.model.predict(whole) if whole else ())
+        return [
+            next(found)
+            if window is None
+            else Prediction(
+                sample.id,
+                sample.size,
+                label_map=predict_tiled(tileable, sample.image, window, self.tiling.overlap),
+            )
+            for sample, window in zip(samples, windows, strict=True)
+        ]
+
+    def capability(self, kind: type[C]) -> C | None:
+        return self.model.capability(kind)
 
 
 def predict_tiled(model: Tileable, image: Tensor, window: int, overlap: float) -> Tensor:

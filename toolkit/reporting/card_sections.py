@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from toolkit.reporting.cases import KINDS
+from toolkit.reporting.glossary import meanings_of_images
 from toolkit.reporting.image_values import QUANTILES
 from toolkit.reporting.parts import Card, Gallery, Part, Section, Table
 from toolkit.reporting.plots import distribution_figures
@@ -21,11 +22,13 @@ REGION_KINDS = {
     "invented": "invented: background that was taken for a class",
     "confused": "confused: a region that was taken for another class",
 }
+IMAGE_KINDS = {"confused": "confused: an image that was taken for one of another class"}
+ERRORS = {"outlined": "badly outlined", "duplicate": "found twice"}
 SIDES = "The label is on the left, the prediction on the right"
 
 
 def single_images(document: Document, pictures: Pictures) -> Section | None:
-    """How the figures of single images are distributed, and the worst and the best of them."""
+    """How the metrics of single images are distributed, and the worst and the best of them."""
     parts: list[Part] = [*distribution_figures(document["per_image"])]
     if document["per_image"]:
         parts.append(_quantiles(document["per_image"]))
@@ -36,7 +39,8 @@ def single_images(document: Document, pictures: Pictures) -> Section | None:
         ]
         if cards:
             parts.append(Gallery(f"{which}-cards", cards, title=title))
-    lead = [f"{SIDES}."] if any(isinstance(part, Gallery) for part in parts) else []
+    has_sides = any(isinstance(part, Gallery) for part in parts) and not _is_of_images(document)
+    lead = [f"{SIDES}."] if has_sides else []
     return Section("images", "Single images", lead, parts) if parts else None
 
 
@@ -60,7 +64,8 @@ def _quantiles(distributions: Sequence[Mapping[str, Any]]) -> Table:
         f" {counted(entry['undefined'], 'image')}."
         for entry in lacking
     ]
-    return Table("figures of single images", columns, rows, notes=notes)
+    notes += meanings_of_images(entry["name"] for entry in distributions)
+    return Table("Metrics of single images", columns, rows, notes=notes)
 
 
 def _whole(values: Sequence[float | None]) -> Sequence[float | None]:
@@ -72,22 +77,25 @@ def _whole(values: Sequence[float | None]) -> Sequence[float | None]:
 
 def _says(entry: Mapping[str, Any]) -> str:
     told = []
+    if "says" in entry:
+        return str(entry["says"])
     if entry.get("value") is not None:
         told.append(f"{entry['ranked_by']} {entry['value']:.3f}")
     elif "mean_iou" in entry:
         told.append(f"mean IoU {entry['mean_iou']:.3f}")
     if "objects" in entry:
         told.append(counted(entry["objects"], "object"))
-        told.append(", ".join(f"{count} {kind}" for kind, count in entry["errors"].items()))
+        told.append(", ".join(f"{count} {ERRORS.get(kind, kind)}" for kind, count in entry["errors"].items()))
     return "; ".join(part for part in told if part)
 
 
 def gallery(document: Document, pictures: Pictures) -> Section | None:
     """The most telling errors."""
     kinds = KINDS if document["data"]["object_sizes"] else KINDS | REGION_KINDS
+    kinds = kinds | IMAGE_KINDS if _is_of_images(document) else kinds
     cards = _cards(document["errors"]["most_telling"], pictures)
     names = {card.kind: kinds.get(card.kind, card.kind) for card in cards}
-    lead = [f"{SIDES}; a frame marks the place."]
+    lead = [] if _is_of_images(document) else [f"{SIDES}; a frame marks the place."]
     part = Gallery("error-cards", cards, names, _class_names(cards))
     return Section("gallery", "The most telling errors", lead, [part]) if cards else None
 
@@ -120,6 +128,12 @@ def copy_gallery(document: Document, pictures: Pictures) -> list[Gallery]:
     more = f", {len(cards)} of {len(pairs):,}" if len(cards) < len(pairs) else ""
     title = f"Near-duplicates{more}"
     return [Gallery("copy-cards", cards, title=title)] if cards else []
+
+
+def _is_of_images(document: Document) -> bool:
+    """Whether the labels are classes of images as a whole."""
+    classes = document["data"]["classes"]
+    return bool(classes) and not {"objects", "pixels"} & set(classes[0])
 
 
 def _cards(entries: Sequence[Mapping[str, Any]], pictures: Pictures) -> list[Card]:

@@ -39,7 +39,9 @@ class Case:
         score: of the detection; None without one.
         iou: with the object; None without one.
         weight: what it is ranked by; more comes first.
-        probability: of what a model sees in a region of a label map; None where it is not known.
+        probability: of what a model sees in a region of a label map, or in an image; None where it is not
+            known.
+        is_whole: whether it is about the class of an image as a whole.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Case:
     iou: float | None = None
     weight: float = 0.0
     probability: float | None = None
+    is_whole: bool = False
 
 
 def box_of(instances: Instances, index: int) -> Box:

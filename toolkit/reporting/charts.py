@@ -16,7 +16,7 @@ from typing import Any, cast
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from toolkit.runtime.text import printable
 
@@ -30,6 +30,8 @@ MOST_LINES = 8
 """Lines of a chart; there are as many colors and markers."""
 MOST_WRITTEN = 12
 """Classes of a matrix whose values are written into it."""
+MOST_LEGIBLE = 50
+"""Classes of a matrix whose names have the size of other text; those of larger ones are smaller."""
 MOST_LETTERS = 24
 
 _STYLE: dict[str, Any] = {
@@ -37,7 +39,7 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,
     "axes.formatter.use_mathtext": False,
     "axes.unicode_minus": False,
-    "font.size": 10,
+    "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -108,8 +110,9 @@ def points_chart(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     diagonal: bool = False,
+    logarithmic: bool = False,
 ) -> Drawn:
-    """Lines, each with its own points; otherwise as ``line_chart``."""
+    """Lines, each with its own points; otherwise as ``line_chart``, with a logarithmic y axis if wanted."""
     with rc_context(cast(Any, _STYLE)):
         figure = Figure(figsize=(6.4, 4.0), layout="constrained")
         axes = figure.add_subplot()
@@ -123,8 +126,13 @@ def points_chart(
             axes.set_xlim(*x_range)
         if y_range:
             axes.set_ylim(*y_range)
+        if logarithmic:
+            axes.set_yscale("log")
+            # the usual labels are mathematics
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         if lines and (len(lines) > 1 or diagonal):
-            figure.legend(loc="outside lower center", ncols=2 if len(lines) < 5 else 3, fontsize=9)
+            figure.legend(loc="outside lower center", ncols=2 if len(lines) < 5 else 3, fontsize=10)
         return _drawn(figure, axes, name)
 
 
@@ -162,13 +170,14 @@ def matrix_chart(
         row_label, column_label: what they stand for.
     """
     values = [[math.nan if value is None else value for value in row] for row in shares]
-    side = min(8.0, 2.6 + 0.42 * max(len(rows), len(columns)))
+    most = max(len(rows), len(columns))
+    small = most <= MOST_WRITTEN
+    side = min(16.0, 2.6 + (0.42 if small else 0.26) * most)
     with rc_context(cast(Any, _STYLE | {"axes.grid": False, "font.size": 9})):
         figure = Figure(figsize=(side + 0.6, side), layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(values, vmin=0, vmax=1, cmap="cividis_r", interpolation="none", aspect="equal")
         figure.colorbar(image, ax=axes, shrink=0.7, format=lambda value, _: f"{100 * value:.0f}%")
-        small = max(len(rows), len(columns)) <= MOST_WRITTEN
         for place, row in enumerate(values if small else ()):
             for column, value in enumerate(row):
                 if not math.isnan(value):
@@ -176,7 +185,7 @@ def matrix_chart(
                     color = "white" if value > 0.5 else "#010101"
                     text = f"{100 * value:.0f}"
                     axes.text(column, place, text, ha="center", va="center", color=color, fontsize=8)
-        size = 9 if small else max(3.0, 9 * MOST_WRITTEN / max(len(rows), len(columns)))
+        size = 9 if most <= MOST_LEGIBLE else max(4.0, 9 * MOST_LEGIBLE / most)
         axes.set_xticks(range(len(columns)), list(map(shown_name, columns)), rotation=90, fontsize=size)
         axes.set_yticks(range(len(rows)), list(map(shown_name, rows)), fontsize=size)
         axes.set_xlabel(shown_name(column_label))

@@ -99,6 +99,8 @@ def _size(size: Size) -> list[int]:
 def _class_counts(observer: Observer, index: int) -> dict[str, Any]:
     counts = observer.counts
     entry: dict[str, Any] = {"name": observer.classes[index], "images": int(counts.images[index])}
+    if counts.of_images:
+        return entry
     if counts.pixels.any():
         return entry | {"pixels": int(counts.pixels[index])}
     return entry | {"objects": int(counts.objects[index])}

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolkit.reporting.cases import Box, Case, answer_cases, most_telling, object_cases
 from toolkit.reporting.findings import Findings
+from toolkit.reporting.image_labels import image_in_words
 from toolkit.reporting.image_values import ranking_values
 from toolkit.reporting.matching import NONE, Matched, match, paired_overlaps
 from toolkit.reporting.observer import SeenImage
@@ -133,8 +134,13 @@ class Gallery:
         bad = {
             place: value for place, value in self._goodness.items() if value is not None and value < perfect
         }
-        # of two images that are as bad, the one with more errors
-        return sorted(bad, key=lambda place: (bad[place], -len(self._cases[place]), place))[:WORST_IMAGES]
+
+        # of two images that are as bad, the one with more errors, or whose class the model is surer of
+        def order(place: int) -> tuple[float, float, float, int]:
+            sure = sum(case.weight for case in self._cases[place] if case.is_whole)
+            return bad[place], -len(self._cases[place]), -sure, place
+
+        return sorted(bad, key=order)[:WORST_IMAGES]
 
     @cached_property
     def _goodness(self) -> dict[int, float | None]:
@@ -160,6 +166,10 @@ class Gallery:
             return len(image.truth) / both if both else None
         return None if math.isnan(image.iou) else image.iou
 
+    @property
+    def _classes(self) -> Sequence[str]:
+        return self.findings.observer.classes
+
     def _objects(self, place: int) -> int:
         truth = self.images[place].truth
         return 0 if truth is None else len(truth)
@@ -171,6 +181,8 @@ class Gallery:
         if name:
             value = values.get(image.id)
             entry |= {"ranked_by": name, "value": None if value is None else round(value, 4)}
+        if image.probabilities is not None:
+            return entry | {"says": image_in_words(image.label, image.probabilities, self._classes)}
         if image.truth is None:
             return entry | {"mean_iou": None if math.isnan(image.iou) else round(image.iou, 4)}
         if self.findings.observer.has_answers:
@@ -195,9 +207,9 @@ class Gallery:
             "iou": None if case.iou is None else round(case.iou, 4),
             "probability": None if case.probability is None else round(case.probability, 4),
             "weight": round(case.weight, 4),
-            "box": [round(value, 1) for value in case.box],
+            "box": None if case.is_whole else [round(value, 1) for value in case.box],
             "says": says,
-            "picture": self._picture_key(case.image, case),
+            "picture": self._picture_key(case.image, None if case.is_whole else case),
         }
 
     def _named(self, image: SeenImage) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from toolkit.types import Size
 
 FEWEST_IMAGES = 8
 """With fewer images than this, they are not grouped by their size."""
+SMALL = 0.1
+"""Megapixels below which sizes are given in pixels."""
 MOST_SIZES = 6
 """Different sizes of images up to which each is a group; more are divided into quarters."""
 
@@ -143,6 +145,8 @@ def _quarters(megapixels: Mapping[str, float]) -> dict[str, list[str]]:
     bounds = np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])
     places = np.searchsorted(bounds[1:-1], numbers, side="left").tolist()
     names = [f"{low:.3g} … {high:.3g} megapixels" for low, high in pairwise(bounds.tolist())]
+    if bounds[-1] < SMALL:
+        names = [f"{1e6 * low:,.0f} … {1e6 * high:,.0f} pixels" for low, high in pairwise(bounds.tolist())]
     groups: dict[str, list[str]] = {name: [] for name in names}
     for key, place in zip(megapixels, places, strict=True):
         groups[names[place]].append(key)

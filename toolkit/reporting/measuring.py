@@ -258,7 +258,12 @@ def _figures_of(path: Path) -> list[dict[str, Any]]:
 
 
 def _short_name(path: Path, paths: Sequence[Path]) -> str:
-    """The last part of a path, or all of it where that does not tell it from another."""
-    names = [expanded(each).resolve().name for each in paths]
-    name = expanded(path).resolve().name
-    return name if names.count(name) == 1 else str(path)
+    """The last parts of a path, as many as tell it from the others: a page that others may see does not name
+    all folders.
+    """
+    parts = [expanded(each).resolve().parts for each in paths]
+    own = expanded(path).resolve().parts
+    for count in range(1, len(own) + 1):
+        if sum(each[-count:] == own[-count:] for each in parts) == 1:
+            return str(Path(*own[-count:]))
+    return own[-1]

@@ -82,7 +82,7 @@ class NearCopies:
     def leaks(self) -> list[str]:
         """What a reader of the figures has to know first."""
         return [
-            f"{self._near_duplicates(name)} (see Data): on those, figures measure memory."
+            f"{self._near_duplicates(name)} (see Data): metrics on those measure memorization."
             for name, count in self.counts().items()
             if count and name != self.split
         ]
@@ -99,7 +99,7 @@ class NearCopies:
             if count < total:
                 lines.append(
                     f"Of the {total:,} images of {name}, {count:,} could be compared in the time;"
-                    " `toolkit data check` compares all."
+                    " toolkit data check compares all of them."
                 )
         lines.append(
             "Copies in another size or quality are found; parts of images and mirror images are not."

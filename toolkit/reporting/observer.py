@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.data.image_looks import Look, look_of
+from toolkit.data.label_counts import image_class
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import PLAIN
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.reporting.cases import Case
+from toolkit.reporting.image_labels import image_cases
 from toolkit.reporting.regions import region_cases
-from toolkit.types import CONFIDENCE, Instances, PixelMap, Prediction, Sample, Size
+from toolkit.types import CONFIDENCE, IMAGE_CLASS, Instances, PixelMap, Prediction, Sample, Size
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class SeenImage:
         truth, found: its objects, where objects are compared.
         label_map: the predicted one, compressed, where label maps are compared.
         iou: the mean IoU of the label maps over the classes of either; NaN where there is none.
-        regions: in which the label maps differ.
+        regions: in which the label maps differ; of an image with a class as a whole, its error.
+        probabilities: float32 ``[C]``, of the classes of the image as a whole; None where it has none.
+        label: the true class of such an image.
     """
 
     place: int
@@ -45,10 +49,13 @@ class SeenImage:
     label_map: bytes | None = None
     iou: float = float("nan")
     regions: tuple[Case, ...] = ()
+    probabilities: Tensor | None = None
+    label: int = 0
 
     def prediction(self) -> Prediction:
         """What was predicted."""
-        return Prediction(self.id, self.size, self._label_map(), self.found)
+        extras = {} if self.probabilities is None else {IMAGE_CLASS: self.probabilities}
+        return Prediction(self.id, self.size, self._label_map(), self.found, extras)
 
     def _label_map(self) -> Tensor | None:
         if self.label_map is None:
@@ -65,16 +72,19 @@ class ClassCounts:
         objects: int64 ``[C]``; crowds are left out.
         images: int64 ``[C]``, with at least one object or pixel.
         pixels: int64 ``[C]``, of label maps.
+        of_images: whether images have a class as a whole.
     """
 
     objects: NDArray[np.int64]
     images: NDArray[np.int64]
     pixels: NDArray[np.int64]
+    of_images: bool = False
 
     @classmethod
     def of(cls, classes: int) -> ClassCounts:
         """Nothing so far."""
-        return cls(*(np.zeros(classes, dtype=np.int64) for _ in range(3)))
+        objects, images, pixels = (np.zeros(classes, dtype=np.int64) for _ in range(3))
+        return cls(objects, images, pixels)
 
 
 @dataclass
@@ -124,8 +134,8 @@ class Observer:
         classes: the names of the classes.
         images: in the order in which they were seen.
         counts: of the truth.
-        confusion: int64 ``[C + 1, C + 1]`` over all pixels, as ``confusion_matrix`` counts; zeros without
-            label maps.
+        confusion: int64 ``[C + 1, C + 1]`` over all pixels, as ``confusion_matrix`` counts, or over images
+            that have a class as a whole; zeros without either.
         with_looks: whether to keep what images look like.
         looks: what they look like, by the place in the dataset.
         protocol: the prompt protocol that was looked at.
@@ -165,6 +175,9 @@ class Observer:
             return SeenImage(place, sample.id, sample.path, sample.size, truth, found)
         if sample.label_map is not None and prediction.label_map is not None:
             return self._seen_pixels(place, sample, sample.label_map, prediction)
+        label, probabilities = image_class(sample, len(self.classes)), prediction.extras.get(IMAGE_CLASS)
+        if label is not None and isinstance(probabilities, Tensor):
+            return self._seen_class(place, sample, label, probabilities.float())
         return SeenImage(place, sample.id, sample.path, sample.size)
 
     def _count_objects(self, truth: Instances) -> None:
@@ -172,6 +185,25 @@ class Observer:
         counts = np.bincount(labels.numpy(), minlength=len(self.classes))[: len(self.classes)]
         self.counts.objects += counts
         self.counts.images += counts > 0
+
+    def _seen_class(self, place: int, sample: Sample, label: int, probabilities: Tensor) -> SeenImage:
+        self.counts.images[label] += 1
+        self.counts.of_images = True
+        seen = int(probabilities.argmax())
+        self.confusion[label, seen] += 1
+        if seen == label:
+            self.certainty.pixels[label] += 1
+            self.certainty.probabilities[label] += float(probabilities[seen])
+        cases = tuple(image_cases(place, sample.size, label, probabilities))
+        return SeenImage(
+            place,
+            sample.id,
+            sample.path,
+            sample.size,
+            regions=cases,
+            probabilities=probabilities,
+            label=label,
+        )
 
     def _seen_pixels(
         self, place: int, sample: Sample, label_map: Tensor, prediction: Prediction

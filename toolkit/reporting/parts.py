@@ -38,11 +38,13 @@ class Figure:
         title: above it.
         svg: an element of ``toolkit.reporting.charts``.
         note: below it; may be empty.
+        is_large: whether it needs the width of the page.
     """
 
     title: str
     svg: str
     note: str = ""
+    is_large: bool = False
 
     kind = "figure"
 

@@ -17,10 +17,11 @@ from toolkit.reporting.card_sections import (
     suspects,
 )
 from toolkit.reporting.explanations import explanation_section
-from toolkit.reporting.figure_tables import detail_tables, group_table, metric_table
+from toolkit.reporting.figure_tables import class_tables, detail_tables, group_tables, metric_table
 from toolkit.reporting.parts import Part, Section, Source, Table
 from toolkit.reporting.plots import curve_figure, matrix_figure, slider, training_figures
 
+AREAS = {"small": "below 32²", "medium": "from 32² to 96²", "large": "above 96²"}
 BY_SCORE = " by score"
 """The end of the names of curves that the slider shows already."""
 
@@ -28,14 +29,14 @@ BY_SCORE = " by score"
 def headline(document: Document, pictures: Pictures) -> Section | None:
     """All metrics, with intervals and differences; those of groups of images have a section of their own."""
     tables = [metric_table(report, document) for report in document["reports"]]
-    return Section("figures", "Figures", document["notes"], tables) if tables else None
+    return Section("metrics", "Metrics", document["notes"], tables) if tables else None
 
 
 def groups(document: Document, pictures: Pictures) -> Section | None:
     """Metrics of some of the objects or images: by size, and by a table about the images."""
-    tables = [group_table(table, document) for table in document["groups"]]
+    tables = [part for table in document["groups"] for part in group_tables(table, document)]
     lead = [
-        "Where the model is good and where it is not. Figures of few images or objects are uncertain: look at"
+        "Where the model is good and where it is not. Metrics of few images or objects are uncertain: look at"
         " the intervals where there are any."
     ]
     return Section("groups", "Groups", lead, tables) if tables else None
@@ -44,17 +45,16 @@ def groups(document: Document, pictures: Pictures) -> Section | None:
 def classes(document: Document, pictures: Pictures) -> Section | None:
     """A table with a row for each class."""
     counts = {entry["name"]: entry for entry in document["data"]["classes"]}
-    what = "pixels" if any("pixels" in entry for entry in counts.values()) else "objects"
-    tables = []
-    for report in document["reports"]:
-        names = list(report["per_class"])
-        if not names:
-            continue
-        rows = [
-            [name, counts.get(name, {}).get(what), *(report["per_class"][each][place] for each in names)]
-            for place, name in enumerate(report["classes"])
-        ]
-        tables.append(Table(report["name"], ["class", what, *names], rows, sortable=True))
+    what = next(
+        (kind for kind in ("pixels", "objects") if any(kind in entry for entry in counts.values())), "images"
+    )
+    numbers = {name: entry.get(what) for name, entry in counts.items()}
+    tables = [
+        table
+        for report in document["reports"]
+        if report["per_class"]
+        for table in class_tables(report, what, numbers)
+    ]
     lead = ["Click on a column to sort by it."]
     return Section("classes", "Classes", lead, tables) if tables else None
 
@@ -111,14 +111,16 @@ def data(document: Document, pictures: Pictures) -> Section | None:
     """What the model was measured on."""
     found = document["data"]
     facts: list[list[Any]] = [["images", found["images"]]]
-    for which, (width, height) in (found["sizes"] or {}).items():
-        facts.append([f"{which} image", f"{width} × {height} pixels"])
+    sizes = {which: f"{width} × {height} pixels" for which, (width, height) in (found["sizes"] or {}).items()}
+    if len(set(sizes.values())) == 1:
+        sizes = {"size of each": next(iter(sizes.values()))}
+    facts += [[f"{which} image", size] for which, size in sizes.items()]
     for which, count in (found["object_sizes"] or {}).items():
-        facts.append([f"{which} objects", count])
+        facts.append([f"{which} objects ({AREAS[which]} pixels)", count])
     facts.append(["fingerprint", found["fingerprint"]])
     columns = [name for name in ("objects", "pixels", "images") if name in (found["classes"] or [{}])[0]]
     rows = [[entry["name"], *(entry[name] for name in columns)] for entry in found["classes"]]
-    counts = Table("classes in the labels", ["class", *columns], rows, sortable=True)
+    counts = Table("Classes in the labels", ["class", *columns], rows, sortable=True)
     lead = found["copies"]["says"] if found["copies"] else []
     parts: list[Part] = [Table("", ["", ""], facts, is_facts=True), counts, *copy_gallery(document, pictures)]
     return Section("data", "Data", lead, parts)
@@ -129,7 +131,7 @@ def about(document: Document, pictures: Pictures) -> Section | None:
     facts = [[name, value] for name, value in {**document["model"], **document["versions"]}.items()]
     parts: list[Part] = [Table("", ["", ""], facts, is_facts=True)]
     if document["settings"]:
-        parts.append(Source("settings of the run", dump_yaml(document["settings"])))
+        parts.append(Source("Settings of the run", dump_yaml(document["settings"])))
     return Section("about", "Settings and versions", (), parts)
 
 

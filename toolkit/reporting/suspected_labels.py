@@ -23,6 +23,7 @@ SUSPECTS = {
     "twice": "the object may be labeled twice",
     "spurious": "there may be no such object",
     "region": "the label of a region may be wrong",
+    "image": "the class of an image may be wrong",
 }
 """The kinds of faults of labels, and what is suspected."""
 
@@ -178,13 +179,14 @@ def _box_iou(a: Box, b: Box) -> float:
 
 
 def region_suspects(cases: Sequence[Case], precision: Floats, certainty: Floats | None = None) -> list[Case]:
-    """Regions in which a model disagrees with the label, by their thickness, by how often the model is right
-    about the class that it sees, and by how sure it is of it. As in confident learning (Northcutt et al.,
-    2021), it contradicts the label with confidence where the probability of what it sees is no lower than is
-    usual for this class where model and label agree; the less sure it is, the weaker the suspicion.
+    """Regions, or whole images, in which a model disagrees with the label, by the thickness of the region, by
+    how often the model is right about the class that it sees, and by how sure it is of it. As in confident
+    learning (Northcutt et al., 2021), it contradicts the label with confidence where the probability of what
+    it sees is no lower than is usual for this class where model and label agree; the less sure it is, the
+    weaker the suspicion.
 
     Args:
-        cases: of ``toolkit.reporting.regions``.
+        cases: of ``toolkit.reporting.regions`` or ``toolkit.reporting.image_labels``.
         precision: of each class, float64 ``[C]``; NaN where it was never predicted.
         certainty: the usual probability of each class, float64 ``[C]``, of
             ``toolkit.reporting.observer.Certainty``; NaN where it is not known.
@@ -195,7 +197,7 @@ def region_suspects(cases: Sequence[Case], precision: Floats, certainty: Floats 
         weight = case.weight * float(np.nan_to_num(precision[seen]))
         if certainty is not None and case.probability is not None:
             weight *= confidence_of(case.probability, float(certainty[seen]))
-        found.append(replace(case, kind="region", weight=weight))
+        found.append(replace(case, kind="image" if case.is_whole else "region", weight=weight))
     return found
 
 

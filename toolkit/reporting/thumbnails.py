@@ -36,7 +36,8 @@ def thumbnail(
     classes: Sequence[str],
     palette: Palette,
 ) -> str:
-    """Label and prediction side by side, as the URI of a JPEG picture.
+    """Label and prediction side by side, as the URI of a JPEG picture; of a prediction that is only a class
+    of the whole image, the image alone.
 
     Args:
         sample: with its truth.
@@ -44,6 +45,8 @@ def thumbnail(
         box: the place that is shown and marked, x0, y0, x1, y1; None for the whole image.
         classes, palette: names and colors of the classes.
     """
+    if prediction.instances is None and prediction.label_map is None:
+        return side_by_side([sample.image])
     part = window(sample.size, box)
     truth = sample.with_(
         instances=None if prediction.instances is None else sample.instances,

@@ -42,7 +42,8 @@ def suspect_in_words(case: Case, classes: Sequence[str]) -> str:
     if case.kind == "spurious":
         return f"there may be no {name} here: no detection comes near the label"
     sure = "" if case.probability is None else f", with probability {case.probability:.2f}"
-    return f"labeled {name}, but the model sees {other or 'no class'} in the whole region{sure}"
+    where = "" if case.kind == "image" else " in the whole region"
+    return f"labeled {name}, but the model sees {other or 'no class'}{where}{sure}"
 
 
 def errors_in_words(counts: Mapping[str, int], threshold: float) -> str:
@@ -64,7 +65,7 @@ def errors_in_words(counts: Mapping[str, int], threshold: float) -> str:
     largest = sorted((kind for kind in names if counts.get(kind)), key=lambda kind: -counts[kind])
     told = ", ".join(counted(counts[kind], *names[kind]) for kind in largest)
     right = counted(counts["right"], "detection is right", "detections are right")
-    return f"Of scores from {threshold:g} on, {right}; {told or 'nothing is wrong'}."
+    return f"With scores of at least {threshold:g}, {right}; {told or 'nothing is wrong'}."
 
 
 def _names(case: Case, classes: Sequence[str]) -> tuple[str, str]:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from toolkit.config import RunSettings
-from toolkit.data.label_counts import LabelCounts, count_labels
+from toolkit.data.label_counts import COUNTED, LabelCounts, count_labels
 from toolkit.runtime.files import atomic_write
 from toolkit.training.splits import Splits
-from toolkit.types import FIELDS
 
 LABELS_FILE = "labels.json"
 SECONDS = 5.0
@@ -33,7 +32,7 @@ def label_lines(
     Raises:
         OutputError: when the file cannot be written.
     """
-    fields = [name for name in FIELDS if name in truth]
+    fields = [name for name in COUNTED if name in truth]
     if not fields or (folder / LABELS_FILE).exists():
         return
     used = {"training": (settings.data.train_split, splits.train)}

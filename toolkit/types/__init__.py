@@ -5,7 +5,7 @@ have their origin at the top-left corner of the top-left pixel; boxes are ``x0, 
 ``x1, y1`` exclusive.
 """
 
-from toolkit.types.basics import BACKGROUND, CONFIDENCE, FIELDS, VOID, Size
+from toolkit.types.basics import BACKGROUND, CONFIDENCE, FIELDS, IMAGE_CLASS, VOID, Size
 from toolkit.types.instances import Instances
 from toolkit.types.masks import Index, Masks
 from toolkit.types.panoptic import PanopticMap, Segment
@@ -17,6 +17,7 @@ __all__ = [
     "BACKGROUND",
     "CONFIDENCE",
     "FIELDS",
+    "IMAGE_CLASS",
     "VOID",
     "Index",
     "Instances",
