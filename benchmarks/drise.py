@@ -131,8 +131,8 @@ def main() -> int:
             same = correlation(early.map.numpy(), full.map.numpy())
             lines.append(
                 f"{size} x {size} pixels: stable after {early.masks} of {PAPER} masks ({fewer:.1f} times"
-                f" fewer); correlation with the map of {args.reference} masks {same:.3f}; altogether {total:.1f}"
-                f" times as fast as the plain loop over {PAPER} masks"
+                f" fewer); correlation with the map of {args.reference} masks {same:.3f}; altogether"
+                f" {total:.1f} times as fast as the plain loop over {PAPER} masks"
             )
     report("D-RISE, U-Net on generated shapes, equal numbers of masks", comparisons, options)
     if not args.json:
