@@ -99,4 +99,5 @@ def test_kernels_are_gray_where_they_are_0() -> None:
     picture = kernel_grid(kernels)
     colors = {tuple(color) for color in picture.reshape(-1, 3).tolist()}
     assert colors == {(255, 255, 255), (128, 128, 128), (255, 128, 128), (128, 128, 0)}
+    assert picture.shape == (48 + 4, 2 * 50 + 2, 3), "small kernels are enlarged"
     assert kernel_grid(torch.zeros(1, 3, 1, 1)).shape[2] == 3

@@ -76,6 +76,39 @@ def test_parts_of_a_module_that_changes_the_resolution_are_left_out() -> None:
     assert feature_layers(network, INPUT) == ("up", "down")
 
 
+class Decoder(nn.Module):
+    """Takes all features, as decoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.center = nn.Sequential(nn.Dropout(0.1), nn.Identity())
+        self.blocks = nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(7, 4, 3, padding=1)])
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        coarse = self.blocks[0](self.center(features[1]))
+        fine = nn.functional.interpolate(coarse, scale_factor=2.0)
+        maps: Tensor = self.blocks[1](torch.cat([features[0], fine], dim=1))
+        return maps
+
+
+class WithDecoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(inplace=True))
+        self.decoder, self.head = Decoder(), nn.Conv2d(4, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.decoder([images, self.encoder(images)]))
+        return logits
+
+
+def test_blocks_of_a_decoder_are_found_and_what_changes_nothing_is_not() -> None:
+    network = WithDecoder()
+    assert feature_layers(network, INPUT) == ("decoder", "decoder.blocks.0")
+    network.decoder.blocks[0] = nn.Identity()
+    assert feature_layers(network, INPUT) == ("decoder", "encoder")
+
+
 def test_the_probe_is_like_the_network() -> None:
     images = probe(nn.Conv2d(3, 2, 1).double(), 8, 12)
     assert images.dtype == torch.float64

@@ -2,7 +2,9 @@
 answer to a prompt.
 """
 
+from toolkit.explaining.subject import Effort
+from toolkit.explaining.targets import NothingToExplainError
 from toolkit.explaining.types import Explanation
 from toolkit.types import Target
 
-__all__ = ["Explanation", "Target"]
+__all__ = ["Effort", "Explanation", "NothingToExplainError", "Target"]

@@ -25,6 +25,9 @@ _COVER = 0.75
 _LONGEST_GRID = 4096
 """Longest side of a grid, in pixels."""
 
+_LEAST_TILE = 48
+"""Side to which smaller tiles of a grid are enlarged, in pixels, by a whole number of times."""
+
 Corner: TypeAlias = tuple[int, int]
 
 
@@ -177,13 +180,10 @@ def _grid(tiles: Sequence[Picture]) -> Picture:
     columns = math.ceil(math.sqrt(len(tiles)))
     rows = math.ceil(len(tiles) / columns)
     height, width = tiles[0].shape[:2]
-    scale = max(1, 48 // max(height, width))
-    scale_down = min(1.0, (_LONGEST_GRID / columns - 2) / max(height, width))
-    size = (
-        (height * scale, width * scale)
-        if scale_down >= scale
-        else (max(1, int(height * min(scale, scale_down))), max(1, int(width * min(scale, scale_down))))
-    )
+    largest = max(height, width)
+    scale: float = max(1, _LEAST_TILE // largest)
+    scale = min(scale, (_LONGEST_GRID / columns - 2) / largest)
+    size = max(1, int(height * scale)), max(1, int(width * scale))
     how = cv2.INTER_NEAREST if size[0] >= height else cv2.INTER_AREA
     picture = np.full((rows * (size[0] + 2) + 2, columns * (size[1] + 2) + 2, 3), 255, np.uint8)
     for number, tile in enumerate(tiles):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,68 +14,107 @@ from toolkit.models.contract import evaluating
 from toolkit.types import Size
 
 _CHANGE_NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
-_POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_NO_FEATURES = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Softmax)
+"""Poolings repeat the features before them; a softmax gives attention, whose rows and columns are tokens."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a module: its name, the module, the first of its inputs, and its output."""
+
+    name: str
+    module: nn.Module
+    given: Any
+    output: Any
 
 
 def feature_layers(network: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """Names of modules that return feature maps: the last one at each resolution, in the reverse of the order
     in which they run, so that the first is the last before the network's output.
 
-    Left out are modules that run more than once, the layers that give the network's output, poolings, parts
-    of modules that change the resolution, maps of a single cell, and maps in another layout than
+    Left out are modules that run more than once, the layers that give the network's output, poolings, the
+    beginnings of modules that change the resolution, maps of a single cell, and maps in another layout than
     ``[B, C, h, w]``, which are recognized by their aspect ratio.
 
     Args:
         network: called in eval mode and without gradients.
         inputs: its input, floating ``[B, C, H, W]``; a small one is enough.
     """
-    calls: list[tuple[str, nn.Module, Any]] = []
+    calls: list[_Call] = []
     names = {module: name for name, module in network.named_modules() if module is not network}
-    hooks = [
-        module.register_forward_hook(lambda m, _, output: calls.append((names[m], m, output)))
-        for module in names
-    ]
+
+    def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        calls.append(_Call(names[module], module, args[0] if args else None, output))
+
+    hooks = [module.register_forward_hook(keep) for module in names]
     try:
         with evaluating(network):
             result = network(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    size = (inputs.shape[2], inputs.shape[3])
-    return _chosen(_maps_by_name(calls, result, size))
+    return _chosen(_maps_by_name(calls, result, (inputs.shape[2], inputs.shape[3])), calls)
 
 
-def _maps_by_name(calls: list[tuple[str, nn.Module, Any]], result: Any, size: Size) -> dict[str, Size]:
+def _maps_by_name(calls: list[_Call], result: Any, size: Size) -> dict[str, Size]:
     """The sizes of the maps that modules return, in the order in which they finish; of modules that return
-    the same tensor, the outermost.
+    the same tensor, the last, which is the outermost.
     """
-    seen = [name for name, _, _ in calls]
-    excluded = {id(result)} | {id(output) for _, module, output in calls if isinstance(module, _POOLING)}
+    counts = Counter(call.name for call in calls)
+    excluded = {id(call.output) for call in calls if isinstance(call.module, _NO_FEATURES)}
     found: dict[int, tuple[str, Size]] = {}
-    for name, module, output in calls:
-        if seen.count(name) > 1 or isinstance(module, _CHANGE_NOTHING) or id(output) in excluded:
+    for call in calls:
+        cells = _cells(call.output)
+        if counts[call.name] > 1 or _changes_nothing(call.module) or id(call.output) in excluded:
             continue
-        if isinstance(output, Tensor) and output.is_floating_point() and output.dim() == 4:
-            cells = (output.shape[2], output.shape[3])
-            if cells != (1, 1) and _covers(cells, size):
-                found.pop(id(output), None)
-                found[id(output)] = name, cells
+        if cells in (None, (1, 1)) or _is_part_of(result, call.output):
+            continue
+        if cells is not None and _covers(cells, size):
+            found.pop(id(call.output), None)
+            found[id(call.output)] = call.name, cells
     return dict(found.values())
+
+
+def _cells(value: Any) -> Size | None:
+    """Height and width of feature maps; None if it is something else."""
+    if not isinstance(value, Tensor) or value.dim() != 4 or not value.is_floating_point():
+        return None
+    return value.shape[2], value.shape[3]
+
+
+def _is_part_of(result: Any, output: Tensor) -> bool:
+    """Whether the network's result is an output, or is cut from it."""
+    both = isinstance(result, Tensor)
+    return both and result.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
+
+
+def _changes_nothing(module: nn.Module) -> bool:
+    """Whether a module, or everything in it, returns its input in eval mode."""
+    children = [*module.children()]
+    return all(map(_changes_nothing, children)) if children else isinstance(module, _CHANGE_NOTHING)
 
 
 def _covers(cells: Size, size: Size) -> bool:
     """Whether a grid of cells may cover an image of a size, up to what rounding and borders take."""
     strides = size[0] / cells[0], size[1] / cells[1]
-    return max(strides) <= 2 * min(strides) and min(strides) >= 0.5
+    return max(strides) <= 1.5 * min(strides)
 
 
-def _chosen(maps: dict[str, Size]) -> tuple[str, ...]:
-    last: dict[Size, str] = {}
+def _chosen(maps: dict[str, Size], calls: list[_Call]) -> tuple[str, ...]:
+    changes = {call.name: (_cells(call.given), _cells(call.output)) for call in calls}
+    last: dict[int, str] = {}
+    finest = max((cells[0] for cells in maps.values()), default=1)
     for name, cells in maps.items():
-        parents = (name[:i] for i, letter in enumerate(name) if letter == ".")
-        if all(maps.get(parent, cells) == cells for parent in parents):
-            last.pop(cells, None)
-            last[cells] = name
+        parents = [name[:i] for i, letter in enumerate(name) if letter == "."]
+        begins = any(
+            given == cells and after not in (cells, None)
+            for given, after in (changes.get(parent, (None, None)) for parent in parents)
+        )
+        if not begins:
+            # convolutions without padding take some cells at each resolution
+            halvings = round(math.log2(finest / cells[0]))
+            last.pop(halvings, None)
+            last[halvings] = name
     return tuple(reversed(last.values()))
 
 

@@ -184,7 +184,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
     def class_logits(self, images: Tensor, label: int) -> Tensor:
         """Like ``logits``, of one class: ``[B, H, W]``; differentiable, for floating images too."""
         size: Size = (images.shape[2], images.shape[3])
-        return self._to_grid(self._run(images)[:, [label]], self._working_size(size), size)[:, 0]
+        return self._to_grid(self._run(images)[:, label : label + 1], self._working_size(size), size)[:, 0]
 
     def maps_in_image(self, maps: Tensor, size: Size) -> Tensor:
         """See ``Explainable``: without what was padded, by the model or by a network with a method
