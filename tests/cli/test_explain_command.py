@@ -158,3 +158,20 @@ def test_runs_and_photos_in_the_wrong_order_are_noticed(
     save_run("unet", tmp_path / "run")
     assert main(["explain", str(tmp_path / "photos"), str(tmp_path / "run")]) == 2
     assert "the run comes first: toolkit explain" in " ".join(capsys.readouterr().err.split())
+
+
+def test_images_of_a_dataset_are_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_run("unet", tmp_path / "run")
+    words = ["--data", "shapes", "--limit", "1", "--draws", "2", "--check", "--masks", "8"]
+    monkeypatch.chdir(tmp_path)
+    assert main(["explain", "run", *words, "--method", "drise", "--device", "cpu"]) == 0
+    captured = capsys.readouterr()
+    assert "1 image explained" in captured.out
+    assert "results/run-explained-drise" in captured.out
+    assert "note: better than chance:" in captured.err
+    assert "note: random weights:" in captured.err
+    (entry,) = entries(tmp_path / "results" / "run-explained-drise")
+    assert {*entry["scores"]} >= {"faithfulness", "random_weights"}  # type: ignore[arg-type,misc]
+    assert entry["figures"]["masks"] == 8  # type: ignore[index]

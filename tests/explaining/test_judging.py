@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from toolkit.explaining.judging import Judge, JudgeOptions, Judgment, summary, s
 from toolkit.explaining.subject import Effort
 from toolkit.explaining.types import Explanation
 from toolkit.inference.predictor import Predictor
-from toolkit.types import Sample, Target
+from toolkit.types import Prediction, Sample, Target
 
 CLASSES = ("bright", "background")
 """Those of the truth, in another order than the model's."""
@@ -176,6 +177,39 @@ def test_a_limit(tmp_path: Path) -> None:
     )
     assert [entry["image"] for entry in explained.entries] == ["a"]
     assert {*explained.entries[0]["scores"]} == {"pointing"}
+
+
+class Hungry(Brightness):
+    """Needs more memory than there is for more than ``most`` photos."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        # the first prediction, of which the target is made, is not of masked photos
+        if self.batches and len(samples) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+        return super().predict(samples)
+
+
+@pytest.mark.parametrize(("most", "status"), [(3, "ok"), (0, "failed")])
+def test_memory_that_runs_out(tmp_path: Path, most: int, status: str) -> None:
+    explain_folder(
+        Predictor(Hungry(most), device="cpu"),
+        (),
+        tmp_path / "out",
+        method="drise",
+        effort=Effort(masks=20, batch_size=8),
+        scores=JudgeOptions(draws=2),
+        data=Photos(),
+        limit=1,
+        progress=False,
+    )
+    (entry,) = json.loads((tmp_path / "out" / "explanations.json").read_text())["images"]
+    assert entry["status"] == status
+    if status == "failed":
+        assert "memory ran out at 48 × 32 pixels. Hint: scale the image down" in entry["error"]
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,22 @@ def test_blocks_of_a_decoder_are_found_and_what_changes_nothing_is_not() -> None
     assert feature_layers(network, INPUT) == ("decoder", "encoder")
 
 
+class Cropped(nn.Module):
+    """Its result is cut from what its last layer returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.logits = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.logits(self.maps(images))
+        return logits[:, :, 1:-1, 1:-1]
+
+
+def test_layers_from_which_the_result_is_cut_are_left_out() -> None:
+    assert feature_layers(Cropped(), INPUT) == ("maps",)
+
+
 def test_the_probe_is_like_the_network() -> None:
     images = probe(nn.Conv2d(3, 2, 1).double(), 8, 12)
     assert images.dtype == torch.float64

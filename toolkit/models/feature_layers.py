@@ -84,8 +84,11 @@ def _cells(value: Any) -> Size | None:
 
 def _is_part_of(result: Any, output: Tensor) -> bool:
     """Whether the network's result is an output, or is cut from it."""
-    both = isinstance(result, Tensor)
-    return both and result.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
+    if not isinstance(result, Tensor):
+        return False
+    # tensors without memory of their own, such as those on the device meta, have the address 0
+    address = result.untyped_storage().data_ptr()
+    return result is output or (address != 0 and address == output.untyped_storage().data_ptr())
 
 
 def _changes_nothing(module: nn.Module) -> bool:
