@@ -20,6 +20,7 @@ ORDER = (
     "visualization",
     "data",
     "formats",
+    "measuring",
     "checkpoints",
     "models",
     "evaluation",

@@ -60,6 +60,7 @@ PUBLIC = [
     "export_run",
     "load",
     "load_panoptic",
+    "measure",
     "open_dataset",
     "predict_folder",
     "report",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toolkit.explaining.types import Explanation
     from toolkit.export.front import Exported, export_run
     from toolkit.inference import ImagePrediction, Predictor, Session, load
+    from toolkit.inference.measurements import measure
     from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import predict_folder
     from toolkit.models.capabilities import (
@@ -108,6 +109,7 @@ _HOMES = {
     "export_run": "export.front",
     "load": "inference",
     "load_panoptic": "inference.panoptic",
+    "measure": "inference.measurements",
     "open_dataset": "data.dataset",
     "predict_folder": "inference.pipeline",
     "report": "reporting.front",
@@ -164,6 +166,7 @@ __all__ = [
     "export_run",
     "load",
     "load_panoptic",
+    "measure",
     "open_dataset",
     "predict_folder",
     "report",

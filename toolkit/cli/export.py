@@ -88,9 +88,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_weights(args: argparse.Namespace) -> int:
+    from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
     from toolkit.export.weights import export_model
 
+    parse_words(args.settings)
     given = [name for name in ("data", "data_dir", "split") if getattr(args, name) is not None]
     if args.settings or given or args.precision != "fp32":
         raise UsageError(

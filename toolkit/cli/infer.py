@@ -107,6 +107,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also measure what was found, as toolkit measure does: tables in DIR/measurements",
+    )
+    parser.add_argument(
+        "--pixel-size",
+        metavar="SIZE",
+        help="with --measure: side of a pixel with its unit, such as 0.02mm",
+    )
     add_plugin_files_argument(parser)
 
 
@@ -118,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
+    check_pixel_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
     frames = FrameChoice(args.every, args.max_frames)
@@ -145,10 +156,29 @@ def run(args: argparse.Namespace) -> int:
         frames=frames,
         resume=args.resume,
     )
+    if args.measure and summary.images > summary.failed:
+        from toolkit.cli.measure import print_measured
+        from toolkit.inference.measurements import measure
+
+        print_measured(measure(out, pixel_size=args.pixel_size, above=summary.draw_above))
     has_classes = predictor.model.capability(Promptable) is None
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
     return 3 if summary.failed else 0
+
+
+def check_pixel_size(args: argparse.Namespace) -> None:
+    """Raise ``UsageError`` for a pixel size that is wrong or has no effect, before anything is predicted."""
+    from toolkit.errors import UsageError
+    from toolkit.measuring.pixel_size import PixelSize
+    from toolkit.runtime.extras import import_skimage
+
+    if args.pixel_size and not args.measure:
+        raise UsageError("--pixel-size has no effect without --measure. Hint: add --measure")
+    if args.measure:
+        import_skimage("--measure")
+    if args.pixel_size:
+        PixelSize.parse(args.pixel_size)
 
 
 def _in_files(predictor: Predictor) -> bool:

@@ -55,6 +55,7 @@ class PredictionFiles:
         label_values: of the label images in a folder without a ``classes.csv``; class indexes when None.
 
     Attributes:
+        sizes: height and width of each image, where the file says them; by its name.
         results: the detections, where ``path`` is a list of COCO results.
         panoptic: the segments, where there are any.
 
@@ -75,6 +76,7 @@ class PredictionFiles:
         self.classes = tuple(classes)
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
+        self.sizes: dict[str, Size | None] = {}
         # What each of the 256 values of a label image stands for, where that is not the class of this index.
         self.values: Tensor | None = None
         self._label_values = label_values
@@ -298,6 +300,8 @@ class PredictionFiles:
                 raise DataError(f"{path} has two images called {shown(key)}. Hint: rename one")
             keys[image.id] = key
             self.records[key] = {"annotations": []}
+            known = image.width is not None and image.height is not None
+            self.sizes[key] = (image.height or 0, image.width or 0) if known else None
             if image.label_map:
                 self.label_files[key] = path.parent / image.label_map
         faults = []

@@ -17,6 +17,8 @@ from toolkit.data.images import read_image
 from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.inference.coco_documents import coco_document
 from toolkit.inference.findings import Findings, counts_by_class, findings_of, shares
+from toolkit.measuring.pixel_size import PixelSize
+from toolkit.measuring.tables import class_columns, class_rows, object_columns, object_rows
 from toolkit.runtime.extras import import_pandas, import_supervision
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Prediction, Sample
@@ -184,16 +186,25 @@ class ImagePrediction(Prediction):
         name = os.path.basename(self.path) if self.path else ""
         return coco_document(self, self.classes, file_name=name, about=self.about)
 
-    def to_dataframe(self) -> Any:
+    def to_dataframe(self, *, measure: bool = False, pixel_size: str | PixelSize | None = None) -> Any:
         """A ``pandas.DataFrame``, one row per object: ``image``, ``class``, ``score``, the box ``x0``,
         ``y0``, ``x1``, ``y1`` in pixels, and ``area`` in square pixels. For a label map, one row per class
         that occurs: ``image``, ``class``, ``pixels``, and ``share``, from 0 to 1.
 
+        Args:
+            measure: the columns of ``objects.csv`` of ``toolkit measure``, colors included, instead; for a
+                label map, those of its ``classes.csv``.
+            pixel_size: with ``measure``, such as ``"0.02mm"``: areas and lengths in this unit, too.
+
         Raises:
-            UnavailableError: when pandas is not installed.
-            UsageError: when there are neither objects nor a label map.
+            UnavailableError: when pandas is not installed, or scikit-image for ``measure``.
+            UsageError: when there are neither objects nor a label map, or ``pixel_size`` is wrong.
+            ImageError, DataError: with ``measure``, as ``image``.
         """
         pandas = import_pandas("to_dataframe()")
+        if measure:
+            rows, names = self._measured(pixel_size)
+            return pandas.DataFrame(rows, columns=names)
         columns = self._columns()
         # Without rows pandas cannot infer the types of columns, and a table of many images would lose its
         # numbers.
@@ -252,6 +263,15 @@ class ImagePrediction(Prediction):
             f"{self.sample_id!r} has neither objects nor a label map to make a table of. Hint: its values"
             f" are in extras: {', '.join(self.extras)}"
         )
+
+    def _measured(self, pixel_size: str | PixelSize | None) -> tuple[list[dict[str, Any]], list[str]]:
+        """The rows and columns of a table of what is measured."""
+        size = PixelSize.parse(pixel_size) if isinstance(pixel_size, str) else pixel_size
+        self._columns()  # refuses what has neither objects nor a label map
+        if self.instances is None:
+            return class_rows(self, self.classes, objects=(), pixel_size=size), class_columns(size)
+        rows = object_rows(self, self.classes, image=self.image, pixel_size=size)
+        return rows, object_columns(size, with_colors=True)
 
     def _rows(self) -> list[list[Any]]:
         found = self.instances

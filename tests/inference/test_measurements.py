@@ -1,0 +1,145 @@
+"""Measuring predictions on disk: tables, and clear errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import toolkit
+from toolkit.errors import DataError, UsageError
+from toolkit.types import Masks
+
+
+def document(tmp_path: Path, **changes: Any) -> Path:
+    """Two images with a square each, as anyone might write them."""
+    annotations = []
+    for number in (1, 2):
+        dense = np.zeros((1, 20, 30), bool)
+        dense[0, 2 : 2 + 4 * number, 3:9] = True
+        (code,) = Masks.from_dense(dense).to_coco()
+        code["counts"] = code["counts"].decode()
+        annotations.append(
+            {
+                **{"id": number, "image_id": number, "category_id": 1, "score": number / 4},
+                **{"bbox": [3, 2, 6, 4 * number], "segmentation": code},
+            }
+        )
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 30, "height": 20} for n in (1, 2)],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": annotations,
+    }
+    path = tmp_path / "results" / "predictions.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def photos(tmp_path: Path, size: tuple[int, int] = (20, 30)) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((*size, 3), 40 * number, np.uint8))
+    return folder
+
+
+def test_three_tables(tmp_path: Path) -> None:
+    found = toolkit.measure(document(tmp_path), pixel_size="2mm")
+    folder = tmp_path / "results" / "measurements"
+    assert (found.folder, found.images, found.objects, found.below) == (folder, 2, 2, 0)
+    objects = table(folder / "objects.csv")
+    assert [(row["image"], row["class"], row["area"], row["area_mm2"]) for row in objects] == [
+        ("1.png", "cell", "24", "96"),
+        ("2.png", "cell", "48", "192"),
+    ]
+    assert [float(row["share"]) for row in table(folder / "classes.csv")] == [24 / 600, 48 / 600]
+    (total,) = table(folder / "summary.csv")
+    assert (total["objects"], total["area"], total["mean_area"]) == ("2", "72", "36")
+
+
+def test_areas_are_those_of_the_document(tmp_path: Path) -> None:
+    found = toolkit.measure(document(tmp_path).parent, tmp_path / "out")
+    assert sum(row["area"] for row in found.classes) == 24 + 48
+
+
+def test_objects_of_low_scores_are_counted_not_measured(tmp_path: Path) -> None:
+    found = toolkit.measure(document(tmp_path), above=0.4)
+    assert (found.objects, found.below) == (1, 1)
+
+
+def test_colors_of_photos_in_a_folder(tmp_path: Path) -> None:
+    found = toolkit.measure(document(tmp_path), images=photos(tmp_path))
+    rows = table(found.folder / "objects.csv")
+    assert [float(row["mean_red"]) for row in rows] == [40, 80]
+
+
+def test_tables_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = document(tmp_path)
+    before = toolkit.measure(path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(
+        DataError, match=r"1\.png is not there, but 1\.png was predicted. Hint: name the folder"
+    ):
+        toolkit.measure(path, images=tmp_path / "photos")
+    assert len(table(before.folder / "objects.csv")) == 2
+    assert sorted(each.name for each in before.folder.iterdir()) == [
+        "classes.csv",
+        "objects.csv",
+        "summary.csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda c: c["images"][0].pop("width"),
+            r"does not say how large 1\.png is. Hint: add width and height",
+        ),
+        (lambda c: c["images"][0].update(width=31), r"1\.png"),
+        (lambda c: c.update(images=[], annotations=[]), "names no images, so there is nothing to measure"),
+        (lambda c: c.pop("categories"), "it has no categories"),
+    ],
+    ids=["no size", "another size", "no images", "no categories"],
+)
+def test_documents_that_cannot_be_measured(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    path = document(tmp_path)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=said):
+        toolkit.measure(path)
+    assert not (path.parent / "measurements").exists()
+
+
+def test_photos_of_another_size(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has 10 x 10 pixels, but 30 x 20 when it was predicted"):
+        toolkit.measure(document(tmp_path), images=photos(tmp_path, (10, 10)))
+
+
+def test_photos_that_nothing_names(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="does not say where its images are. Hint: name their folder: --images"
+    ):
+        toolkit.measure(document(tmp_path), images=True)
+
+
+def test_no_predictions(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no predictions at .*Hint: run toolkit infer"):
+        toolkit.measure(tmp_path)
+    with pytest.raises(UsageError, match=r"the minimum score is 2; expected a number from 0 to 1"):
+        toolkit.measure(document(tmp_path), above=2)

@@ -1,0 +1,117 @@
+"""Rows of tables: sums, shares, units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from toolkit.measuring.pixel_size import PixelSize
+from toolkit.measuring.tables import (
+    Summary,
+    class_columns,
+    class_rows,
+    object_columns,
+    object_rows,
+    summary_columns,
+)
+from toolkit.types import VOID, Instances, Masks, Prediction
+
+CLASSES = ("cell", "dust", "glass")
+SIZE = PixelSize(0.5, "um")
+
+
+def with_objects() -> Prediction:
+    dense = np.zeros((3, 8, 10), bool)
+    dense[0, 1:4, 1:5], dense[1, 2:7, 6:9], dense[2, 7, 9] = True, True, True
+    masks = Masks.from_dense(dense)
+    found = Instances(
+        (8, 10), masks.boxes_xyxy(), torch.tensor([0, 0, 1]), masks, torch.tensor([0.9, 0.75, 0.5])
+    )
+    return Prediction("a.png", (8, 10), instances=found)
+
+
+def test_a_row_for_each_object() -> None:
+    rows = object_rows(with_objects(), CLASSES, pixel_size=SIZE)
+    assert [(row["image"], row["object"], row["class"], row["score"]) for row in rows] == [
+        ("a.png", 0, "cell", pytest.approx(0.9)),
+        ("a.png", 1, "cell", 0.75),
+        ("a.png", 2, "dust", 0.5),
+    ]
+    assert [row["area"] for row in rows] == [12, 15, 1]
+    assert [row["area_um2"] for row in rows] == [3, 3.75, 0.25]
+    assert rows[0]["length_um"] == rows[0]["length"] / 2
+    assert [[row[side] for side in ("x0", "y0", "x1", "y1")] for row in rows[:2]] == [
+        [1, 1, 5, 4],
+        [6, 2, 9, 7],
+    ]
+    for row in rows:
+        assert set(row) == set(object_columns(SIZE, with_colors=False))
+
+
+def test_colors_are_columns_where_there_is_an_image() -> None:
+    (first, *_) = object_rows(with_objects(), CLASSES, image=torch.full((3, 8, 10), 7, dtype=torch.uint8))
+    assert set(first) == set(object_columns(None, with_colors=True))
+    assert first["mean_green"] == 7
+
+
+def test_boxes_alone_have_an_area() -> None:
+    found = Instances((8, 10), torch.tensor([[1.0, 2, 4, 4.5]]), torch.tensor([2]))
+    (row,) = object_rows(Prediction("b", (8, 10), instances=found), CLASSES, pixel_size=SIZE)
+    assert row["area"] == 7.5
+    assert row["area_um2"] == pytest.approx(7.5 / 4)
+    assert "solidity" not in row
+    assert row["score"] is None
+
+
+def test_ids_of_objects_are_kept() -> None:
+    prediction = with_objects()
+    assert prediction.instances is not None
+    named = Instances(
+        (8, 10), prediction.instances.boxes_xyxy, prediction.instances.labels, ids=("x", "y", "z")
+    )
+    rows = object_rows(Prediction("a", (8, 10), instances=named), CLASSES)
+    assert [row["object"] for row in rows] == ["x", "y", "z"]
+
+
+def test_classes_of_an_image() -> None:
+    prediction = with_objects()
+    rows = class_rows(prediction, CLASSES, objects=object_rows(prediction, CLASSES), pixel_size=SIZE)
+    assert rows == [
+        {"image": "a.png", "class": "cell", "objects": 2, "area": 27, "share": 27 / 80, "area_um2": 6.75},
+        {"image": "a.png", "class": "dust", "objects": 1, "area": 1, "share": 1 / 80, "area_um2": 0.25},
+    ]
+    assert list(rows[0]) == class_columns(SIZE)
+
+
+def test_classes_of_a_label_map() -> None:
+    label_map = torch.tensor([[0, 0, 2], [2, 2, VOID]], dtype=torch.uint8)
+    rows = class_rows(Prediction("m", (2, 3), label_map), CLASSES, objects=())
+    assert [(row["class"], row["objects"], row["area"], row["share"]) for row in rows] == [
+        ("cell", None, 2, 2 / 6),
+        ("glass", None, 3, 3 / 6),
+    ]
+
+
+def test_a_summary_of_all_images() -> None:
+    summary, prediction = Summary(), with_objects()
+    label_map = torch.zeros(4, 5, dtype=torch.uint8)
+    for each in (prediction, prediction, Prediction("m", (4, 5), label_map)):
+        summary.add(each, class_rows(each, CLASSES, objects=object_rows(each, CLASSES), pixel_size=SIZE))
+    first, second = summary.rows(SIZE)
+    assert summary.images == 3
+    assert first == {
+        "class": "cell",
+        "images": 3,
+        "objects": 4,
+        "area": 74,
+        "share": 74 / 180,
+        "mean_area": 74 / 4,
+        "area_um2": 18.5,
+    }
+    assert (second["class"], second["images"], second["objects"], second["mean_area"]) == ("dust", 2, 2, 1)
+    assert list(first) == summary_columns(SIZE)
+
+
+def test_nothing_to_sum_up() -> None:
+    assert list(Summary().rows()) == []

@@ -1,0 +1,99 @@
+"""``toolkit measure``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.wording import counted, quoted
+
+if TYPE_CHECKING:
+    from toolkit.inference.measurements import Measured
+
+SUMMARY = "measure predictions: areas, lengths and shapes of objects, and shares of classes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments to the parser."""
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        metavar="RESULTS",
+        help="folder that toolkit infer wrote, or a predictions.json by any program",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for objects.csv, classes.csv and summary.csv; default: measurements in RESULTS",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        nargs="?",
+        const=True,
+        metavar="DIR",
+        help=(
+            "also measure the colors of objects, in the images of this folder; without DIR, in those that"
+            " toolkit infer read"
+        ),
+    )
+    parser.add_argument(
+        "--pixel-size",
+        metavar="SIZE",
+        help="side of a pixel with its unit, such as 0.02mm: areas and lengths in this unit, too",
+    )
+    parser.add_argument(
+        "--above",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="minimum score of the objects that are measured; default: 0.5",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and print the table of classes."""
+    from toolkit.inference.measurements import measure
+
+    found = measure(
+        args.predictions,
+        args.out,
+        images=args.images,
+        pixel_size=args.pixel_size,
+        above=args.above,
+    )
+    print_measured(found)
+    return 0
+
+
+def print_measured(found: Measured) -> None:
+    """Print the table of classes, what was measured, and where the tables are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = found.classes
+    columns = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
+    if columns:
+        table = Table(box=None)
+        for column in columns:
+            table.add_column(column, justify="left" if column == "class" else "right")
+        for row in rows:
+            table.add_row(*(_shown(row[column]) for column in columns))
+        Console().print(table)
+    words = counted(found.images, "image")
+    if found.objects or found.below:
+        words += f", {counted(found.objects, 'object')}"
+    if found.below:
+        words += f"; {counted(found.below, 'object')} below the score {found.above:g} left out"
+    print(words)
+    print(f"The tables are in {quoted(found.folder)}")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)

@@ -1,0 +1,1 @@
+"""Numbers about what was found: areas, lengths, shapes and colors of objects, and shares of classes."""
