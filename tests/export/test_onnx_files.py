@@ -36,6 +36,16 @@ def test_an_operator_that_onnx_lacks_is_named_with_the_part_that_has_it() -> Non
         as_onnx(graph_of(network))
 
 
+def test_an_operator_with_options_that_onnx_lacks_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    class Sorting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.sort(stable=True, descending=True)[0]
+
+    with pytest.raises(UsageError, match=r"ONNX .version 18 of its operators. has no sort, .* in Sorting"):
+        as_onnx(graph_of(Sorting()))
+    assert capfd.readouterr().out == "", "torch prints the whole graph otherwise"
+
+
 def test_an_error_of_the_network_is_told() -> None:
     with pytest.raises(
         UsageError, match=r"'net' \(Raising\) cannot be exported: ValueError: no such thing. Hint"

@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="fp32",
-        choices=["fp32", "bf16"],
-        help="in which the networks are computed; bf16 with --to openvino alone",
+        choices=["fp32", "bf16", "int8"],
+        help="in which the networks are computed; bf16 with --to openvino alone, int8 not for maskrcnn",
     )
     add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(

@@ -23,9 +23,10 @@ from toolkit.checkpoints import (
 )
 from toolkit.checkpoints.finding import find_checkpoint
 from toolkit.config.tree import merge
-from toolkit.errors import UsageError
+from toolkit.data.dataset import Dataset
+from toolkit.errors import ToolkitError, UsageError
 from toolkit.evaluation.alignment import alignment_for
-from toolkit.evaluation.opening import OpenedRun, open_run
+from toolkit.evaluation.opening import OpenedRun, data_settings, open_run, open_split
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.requests import DataChoice, Prompting
 from toolkit.evaluation.selection import build_evaluators
@@ -41,10 +42,12 @@ from toolkit.export.gate import (
 from toolkit.export.onnx_files import write_graph
 from toolkit.export.parity import LIMITS, METRIC_LIMITS
 from toolkit.export.program import PROGRAM, program_text
+from toolkit.export.quantizing import quantize
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Exportable
 from toolkit.models.contract import Model
 from toolkit.runtime.engines import ComputePrecision, Target, check_target
+from toolkit.runtime.extras import import_nncf
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.locks import locked_file
 from toolkit.runtime.staging import staged
@@ -117,11 +120,16 @@ def export_run(
             f"the plugin {found.manifest.plugin!r} does not declare the capability Exportable, so its model"
             " cannot be exported to other runtimes. Hint: toolkit export --to weights"
         )
+    if precision == "int8":
+        _check_quantizable(found)
     with locked_file(out), staged(out) as folder:
         manifest = build_folder(found, folder, target)
         measured = check_folder(found, folder, images=images, show_progress=show_progress)
         if precision != "fp32":
             # the graphs are right; what remains is what the precision costs
+            if precision == "int8":
+                exported, dataset = load_model(folder)[0], calibration_data(found)
+                manifest = replace(manifest, graphs=quantize(manifest, exported, dataset, folder))
             manifest = replace(manifest, precision=precision)
             _write_manifest(manifest, folder)
             reduced = check_folder(
@@ -138,6 +146,33 @@ def _check_precision(target: Target, precision: ComputePrecision) -> None:
         raise UsageError(
             "ONNX Runtime has no bf16 on CPUs. Hint: use --to openvino, or --precision fp32 or int8"
         )
+
+
+def _check_quantizable(found: OpenedRun) -> None:
+    """Before anything is computed, which takes minutes."""
+    import_nncf("--precision int8")
+    exportable = found.model.capability(Exportable)
+    assert exportable is not None
+    if any(graph.ranked for graph in exportable.graphs()):
+        raise UsageError(
+            f"the plugin {found.manifest.plugin!r} has its suppression of boxes inside of its graph,"
+            " which is not quantized. Hint: use --precision fp32, or bf16 with --to openvino"
+        )
+
+
+def calibration_data(found: OpenedRun) -> Dataset:
+    """The training images of the data that a run is compared on; the images that it is compared on if there
+    are none.
+    """
+    opened = found.opened
+    if isinstance(opened.data, Dataset):
+        return opened.dataset
+    split = str(data_settings(found.manifest).get("train_split") or "train")
+    try:
+        return open_split(opened.data, opened.folder, split, opened.options, need_images=True)[0]
+    except ToolkitError as error:
+        logger.warning("int8 is calibrated on the images it is compared on, since %s", error)
+        return opened.dataset
 
 
 def build_folder(found: OpenedRun, folder: Path, target: Target) -> ExportManifest:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -87,13 +88,14 @@ def _why(graph: Graph, error: Exception) -> str:
     """Why a graph cannot be traced, with the operator and the parts of the model that have it."""
     text = " ".join(str(error).split())
     found = re.search(r"operator '(?:aten|prims?)::(\w+)'", text) or re.search(r"(?:aten|prim)::(\w+)", text)
+    found = found or re.search(r"export of operator (\w+)", text)
     if found is None:
         return (
             f"the graph {graph.name!r} ({type(graph.network).__name__}) cannot be exported:"
             f" {type(error).__name__}: {text[:300]}. Hint: compute with tensors alone in it, or leave the"
             " model in torch"
         )
-    operator = found.group(1)
+    operator = found.group(1).lower()
     parts = sorted(set(_parts_with(graph, operator)))
     where = f" in {', '.join(parts[:3])}" if parts else ""
     return (
@@ -146,8 +148,10 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    # torch prints the whole graph where an operator is missing, whatever `verbose` says
+    printing = mock.patch.object(torch._C, "_jit_onnx_log", create=True)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), printing:
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -77,6 +77,15 @@ def import_openvino(purpose: str) -> Any:
     return openvino
 
 
+def import_nncf(purpose: str) -> Any:
+    """The module ``nncf``; otherwise as ``import_pandas``."""
+    try:
+        import nncf
+    except ImportError as error:
+        raise _missing("int8", "nncf>=3.0", purpose, error) from error
+    return nncf
+
+
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"
