@@ -190,7 +190,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         (["--no-such-option"], "error: toolkit has no option --no-such-option. Hint: "),
         (
             ["export", "a", "--out", "c", "b"],
-            "error: expected settings as key=value, not 'b'. Hint: write b=VALUE",
+            "after RUN, export expects settings as key=value, not 'b'. Hint: --out b names what is",
         ),
         (
             ["infer", "a", "b", "--overlap"],

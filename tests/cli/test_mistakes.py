@@ -57,7 +57,7 @@ MISTAKES = [
     Mistake(f"val {RUN}", f"eval {RUN}", f"eval {RUN}"),
     Mistake(f"validate {RUN}", f"eval {RUN}", f"eval {RUN}"),
     Mistake("resume runs/a", "train --resume runs/a", "train --resume runs/a"),
-    Mistake("export-onnx runs/a", "export", f"export {RUN} --out weights.pth"),
+    Mistake("export-onnx runs/a", "export runs/a --to onnx", f"export {RUN} --to onnx", then="Exportable"),
     Mistake("models", "plugins list", "plugins list"),
     Mistake("datasets", "data list", "data list"),
     Mistake("download shapes", "data get shapes", "data get shapes"),
@@ -138,7 +138,7 @@ MISTAKES = [
     Mistake(f"eval {RUN} --metric iou", "evaluators.iou={}", f"eval {RUN} evaluators.iou={{}}"),
     Mistake(f"eval runs {PLUGIN}", "runs/a", f"eval {RUN}", code=1),
     Mistake(f"export {RUN} weights.pth", "--out weights.pth", f"export {RUN} --out weights.pth"),
-    Mistake(f"export {RUN} --format onnx", "--out weights.pth", f"export {RUN} --out weights.pth"),
+    Mistake(f"export {RUN} --format onnx", "--to onnx", f"export {RUN} --to onnx", then="Exportable"),
     Mistake(f"export {RUN} --out weights.onnx", ".pth", f"export {RUN} --out weights.pth"),
     Mistake(
         f"track film.mp4 {RUN} --prompts p.csv",

@@ -12,6 +12,7 @@ from toolkit.cli.options import (
     add_settings_argument,
     data_choice,
     default_results,
+    is_setting,
     load_plugin_files,
     positive,
 )
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export, and print what was written."""
     load_plugin_files(args)
+    _refuse_paths(args)
     if args.to == "weights":
         return _export_weights(args)
     from toolkit.export.front import export_run
@@ -87,12 +89,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_paths(args: argparse.Namespace) -> None:
+    """Raise ``UsageError`` for a word that is no setting, which is probably meant as the output."""
+    from toolkit.errors import UsageError
+
+    for word in args.settings:
+        if not is_setting(word):
+            raise UsageError(
+                f"after RUN, export expects settings as key=value, not {word!r}. Hint: --out {quoted(word)}"
+                " names what is written"
+            )
+
+
 def _export_weights(args: argparse.Namespace) -> int:
-    from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
     from toolkit.export.weights import export_model
 
-    parse_words(args.settings)
     given = [name for name in ("data", "data_dir", "split") if getattr(args, name) is not None]
     if args.settings or given or args.precision != "fp32":
         raise UsageError(

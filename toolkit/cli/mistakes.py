@@ -79,11 +79,6 @@ PATH_OPTIONS = ("source", "input", "inputs", "images", "image", "img", "imgs", "
 NAMES_CODE = ("--plugin", "--data", "check", "info", "preview", "convert", "summary")
 """Words after which the path of a file stands for the code in it."""
 
-NO_ONNX = (
-    "the toolkit does not write ONNX. Hint: toolkit export RUN --out weights.pth writes the weights in the"
-    " format of the model's original software"
-)
-
 NOTES = {"test": "; --split test evaluates on the test split, if there is one"}
 
 
@@ -98,7 +93,8 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
     rest = list(words)
     rest.remove(word)
     if word.lower() in ("export-onnx", "onnx", "to-onnx"):
-        return UsageError(f"no command {word!r}: {NO_ONNX}")
+        right = _command_line(["export", *(rest or ["RUN"]), "--to", "onnx"])
+        return UsageError(f"no command {word!r}. Hint: {right}")
     if word.lower() == "help" and rest:
         return UsageError(f"no command {word!r}. Hint: {_command_line([*rest, '--help'])}")
     near = difflib.get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
@@ -146,8 +142,8 @@ def unknown_option(parser: argparse.ArgumentParser, option: str, words: Sequence
     bare = name.lstrip("-")
     known = [each for each in parser._option_string_actions if each.startswith("--")]
     found = f"{parser.prog} has no option {name}"
-    if value.lower() == "onnx":
-        return UsageError(f"{found}: {NO_ONNX}")
+    if value.lower() == "onnx" and "--to" not in known:
+        return UsageError(f"{found}. Hint: toolkit export RUN --to onnx")
     if placed := _in_place(parser, bare.lower(), words):
         return UsageError(f"{found}. Hint: {placed}")
     if bare in ("train", "val", "test") and "--split" in known:

@@ -118,7 +118,7 @@ def export_run(
     if found.model.capability(Exportable) is None:
         raise UsageError(
             f"the plugin {found.manifest.plugin!r} does not declare the capability Exportable, so its model"
-            " cannot be exported to other runtimes. Hint: toolkit export --to weights"
+            " cannot be exported to other runtimes. Hint: toolkit export RUN writes its weights"
         )
     if precision == "int8":
         _check_quantizable(found)
