@@ -114,7 +114,7 @@ def test_the_test_that_is_shown_passes(folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert re.search(r"^26 passed, 3 skipped, 1 deselected", done.stdout, re.MULTILINE)
+    assert re.search(r"^29 passed, 3 skipped, 1 deselected", done.stdout, re.MULTILINE)
 
 
 def test_the_package_that_is_shown_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

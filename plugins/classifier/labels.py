@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError
-from toolkit.types import IMAGE_CLASS, Prediction, Sample
+from toolkit.types import Prediction, Sample
 
-FIELD = IMAGE_CLASS
+FIELD = "class_probabilities"
 """The name in ``extras`` of the probabilities of the classes."""
 
 ROUNDING = 1e-3

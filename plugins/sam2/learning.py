@@ -176,7 +176,7 @@ def _in_grid(masks: Masks, size: int, device: torch.device | None = None) -> Ten
     """
     dense = masks.dense(device)
     grid = F.interpolate(dense[None].to(torch.uint8), (size, size), mode="nearest-exact")[0].bool()
-    for row in (~grid.flatten(1).any(1)).nonzero()[:, 0].tolist():
+    for row in (~grid.flatten(1).any(1)).nonzero()[:, 0].cpu().tolist():
         center = dense[row].nonzero().float().mean(0).cpu()
         y, x = (center / torch.tensor(masks.size) * size).long().tolist()
         grid[row, y, x] = True

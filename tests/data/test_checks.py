@@ -9,7 +9,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.faults import fault
 from toolkit.data.suspects import suspects
 from toolkit.errors import DataError
-from toolkit.types import IMAGE_CLASS, VOID, Instances, Sample
+from toolkit.types import VOID, Instances, Sample
 
 
 class Faulty(Dataset):
@@ -121,7 +121,7 @@ class Classified(Dataset):
     def __getitem__(self, index: int) -> Sample:
         truth = torch.tensor([0.0, 1.0] if index == 3 else [1.0, 0.0])
         image = torch.zeros(3, 4, 4, dtype=torch.uint8)
-        return Sample(self.ids[index], image, extras={IMAGE_CLASS: truth})
+        return Sample(self.ids[index], image, extras={"of_image": truth})
 
 
 def test_classes_of_images_are_counted() -> None:

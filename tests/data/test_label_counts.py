@@ -11,7 +11,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.generated import GeneratedSamples
 from toolkit.data.label_counts import NAMED, LabelCounts, count_labels
 from toolkit.errors import DataError
-from toolkit.types import IMAGE_CLASS, VOID, Instances, Sample
+from toolkit.types import VOID, Instances, Sample
 
 SIZES = [(24, 32), (40, 20), (16, 16), (33, 47), (8, 64)]
 
@@ -131,7 +131,7 @@ def test_classes_of_images_are_counted() -> None:
         return Sample(
             "a",
             torch.zeros((3, 2, 2), dtype=torch.uint8),
-            extras={IMAGE_CLASS: torch.tensor(probabilities)},
+            extras={"of_image": torch.tensor(probabilities, dtype=torch.float32)},
         )
 
     listed = Listed([of(0, 1), of(0.2, 0.8), of(1, 0), of(1, 0, 0), labeled()], ("cat", "dog"))

@@ -196,7 +196,9 @@ def test_a_model_that_cannot_be_exported_is_refused(tiny: str, tmp_path: Path, o
         out=tmp_path / "run",
         progress=False,
     )
-    with pytest.raises(UsageError, match="does not declare the capability Exportable.*--to weights"):
+    with pytest.raises(
+        UsageError, match="does not declare the capability Exportable.*Hint: toolkit export RUN writes"
+    ):
         export_run(run, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
 

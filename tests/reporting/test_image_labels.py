@@ -18,7 +18,7 @@ from toolkit.reporting.image_labels import image_cases, image_in_words
 from toolkit.reporting.observer import Observer
 from toolkit.reporting.parts import Gallery
 from toolkit.reporting.sections import classes, data
-from toolkit.types import IMAGE_CLASS, Prediction
+from toolkit.types import Prediction
 
 CLASSES = ("cat", "dog", "owl")
 SEEN = [
@@ -32,11 +32,11 @@ SEEN = [
 
 def findings() -> Findings:
     samples = [
-        gray(f"s{i}", path=f"/photos/s{i}.jpg").with_(extras={IMAGE_CLASS: torch.eye(len(CLASSES))[label]})
+        gray(f"s{i}", path=f"/photos/s{i}.jpg").with_(extras={"of_image": torch.eye(len(CLASSES))[label]})
         for i, (label, _) in enumerate(SEEN)
     ]
     predictions = [
-        Prediction(sample.id, sample.size, extras={IMAGE_CLASS: torch.tensor(found)})
+        Prediction(sample.id, sample.size, extras={"of_image": torch.tensor(found)})
         for sample, (_, found) in zip(samples, SEEN, strict=True)
     ]
     observer = Observer(CLASSES)

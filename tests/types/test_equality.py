@@ -26,6 +26,7 @@ from toolkit.types import (
     Prompts,
     Sample,
     Segment,
+    Target,
 )
 from toolkit.types.equality import ByValue, equal
 
@@ -82,6 +83,7 @@ EXAMPLES = {
     Prompts: lambda: prompts(boxes_xyxy=torch.ones(2, 4), labels=torch.tensor([0, 1]), ids=("a", "b")),
     Sample: sample,
     Segment: lambda: Segment(2, True, score=0.5),
+    Target: lambda: Target("region", 1, mask=torch.eye(3, dtype=torch.bool)),
     ImagePrediction: lambda: ImagePrediction.of(prediction(), sample(), classes=("x", "y")),
     LabelCounts: counts,
     Look: lambda: look_of(image()),

@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
 def print_measured(found: Measured) -> None:
     """Print the table of classes, what was measured, and where the tables are."""
-    from rich.console import Console
     from rich.table import Table
+
+    from toolkit.runtime.terminal import Terminal
 
     rows = found.classes
     columns = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
@@ -81,7 +82,7 @@ def print_measured(found: Measured) -> None:
             table.add_column(column, justify="left" if column == "class" else "right")
         for row in rows:
             table.add_row(*(_shown(row[column]) for column in columns))
-        Console().print(table)
+        Terminal().print(table)
     words = counted(found.images, "image")
     if found.objects or found.below:
         words += f", {counted(found.objects, 'object')}"

@@ -17,11 +17,10 @@ from torch import Tensor
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
 from toolkit.data.image_looks import Look, look_of
-from toolkit.data.label_counts import image_class
 from toolkit.data.notes import noting
 from toolkit.data.object_checks import ObjectFinding, object_findings
 from toolkit.errors import ToolkitError
-from toolkit.types import VOID, Sample, Size
+from toolkit.types import VOID, Sample, Size, class_scores
 from toolkit.types.equality import ByValue
 
 
@@ -191,8 +190,9 @@ def _count(sample: Sample, num_classes: int) -> _Counts:
     crowds = 0 if crowd is None else int(crowd.sum())
     objects = [] if sample.instances is None else object_findings(sample.instances)
     look, photo = look_of(sample.image), _hash_of(sample.path)
-    whole = image_class(sample, num_classes)
-    return _Counts(sample.id, sample.size, pixels, instances, crowds, look, objects, photo, whole)
+    whole = class_scores(sample, num_classes)
+    label = None if whole is None else whole.label
+    return _Counts(sample.id, sample.size, pixels, instances, crowds, look, objects, photo, label)
 
 
 def _hash_of(path: str | None) -> bytes | None:

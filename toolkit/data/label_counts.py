@@ -13,11 +13,9 @@ from torch import Tensor
 
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
-from toolkit.types import FIELDS, IMAGE_CLASS, VOID, Sample
+from toolkit.types import VOID, Sample, class_scores
 from toolkit.types.equality import ByValue
 
-COUNTED = (*FIELDS, IMAGE_CLASS)
-"""The kinds of labels that are counted."""
 NAMED = 8
 """Largest number of classes named in a line."""
 
@@ -54,32 +52,38 @@ class LabelCounts(ByValue):
     def __post_init__(self) -> None:
         self.images_with = torch.zeros(len(self.classes), dtype=torch.int64)
 
-    def add(self, sample: Sample, fields: Sequence[str] = COUNTED) -> None:
+    def add(self, sample: Sample, fields: Sequence[str] | None = None) -> None:
         """Count the labels of a sample.
 
         Args:
             sample: the sample; labels that stand for no class are left out.
-            fields: the kinds of labels that are counted.
+            fields: the kinds of labels that are counted; all when None.
         """
         count = len(self.classes)
         shown = torch.zeros(count, dtype=torch.bool)
-        if sample.label_map is not None and "label_map" in fields:
+        if sample.label_map is not None and (fields is None or "label_map" in fields):
             pixels = torch.bincount(sample.label_map.flatten(), minlength=VOID + 1)
             self.pixels = pixels[:count] + (0 if self.pixels is None else self.pixels)
             self.void_pixels += int(pixels[VOID])
             shown |= pixels[:count] > 0
-        if sample.instances is not None and "instances" in fields:
+        if sample.instances is not None and (fields is None or "instances" in fields):
             labels, crowd = sample.instances.labels, sample.instances.is_crowd
             labels = labels if crowd is None else labels[~crowd]
             objects = torch.bincount(labels[labels < count], minlength=count)
             self.objects = objects + (0 if self.objects is None else self.objects)
             shown |= objects > 0
-        if IMAGE_CLASS in fields and (label := image_class(sample, count)) is not None:
-            images = torch.bincount(torch.tensor([label]), minlength=count)
+        whole = class_scores(sample, count)
+        if whole is not None and (fields is None or whole.field in fields):
+            images = torch.bincount(torch.tensor([whole.label]), minlength=count)
             self.images_of = images + (0 if self.images_of is None else self.images_of)
             shown |= images > 0
         self.images_with += shown
         self.counted += 1
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any labels were counted."""
+        return any(each is not None for each in (self.pixels, self.objects, self.images_of))
 
     @property
     def missing(self) -> list[str]:
@@ -125,18 +129,10 @@ class LabelCounts(ByValue):
         return sorted(found, key=lambda each: -each[1])
 
 
-def image_class(sample: Sample, classes: int) -> int | None:
-    """The class of an image as a whole, the most probable one of ``classes``; None if it has none."""
-    found = sample.extras.get(IMAGE_CLASS)
-    if not isinstance(found, Tensor) or found.shape != (classes,) or not classes:
-        return None
-    return int(found.argmax())
-
-
 def count_labels(
     dataset: Dataset,
     *,
-    fields: Sequence[str] = COUNTED,
+    fields: Sequence[str] | None = None,
     seconds: float = float("inf"),
     clock: Callable[[], float] = time.perf_counter,
 ) -> LabelCounts:
@@ -146,7 +142,7 @@ def count_labels(
 
     Args:
         dataset: the split.
-        fields: the kinds of labels that are counted, of ``COUNTED``.
+        fields: the kinds of labels that are counted; all when None.
         seconds: how long to read samples.
         clock: returns the time in seconds.
     """

@@ -12,11 +12,10 @@ from toolkit.explaining.batches import Score
 from toolkit.explaining.drise import DriseOptions, Shortcut, drise
 from toolkit.explaining.similarity import similarity_score
 from toolkit.explaining.subject import Map, Subject
-from toolkit.explaining.targets import class_scores
 from toolkit.explaining.windows import Window, sufficient
 from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
-from toolkit.types import Prediction, Sample, Target
+from toolkit.types import Prediction, Sample, Target, class_scores
 
 
 def drise_map(subject: Subject) -> Map:
@@ -73,4 +72,4 @@ def _class_score(classes: int, prediction: Prediction, label: int) -> float:
             f"the prediction for {prediction.sample_id!r} has no scores of the classes, so that the class"
             " cannot be explained from predictions. Hint: use a method that uses gradients"
         )
-    return float(scores[label])
+    return float(scores.values[label])

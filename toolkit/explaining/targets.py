@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,18 @@ from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
 from toolkit.models.learned import prompts_not_learned
 from toolkit.models.simulated_prompts import BOX, POINT
-from toolkit.types import BACKGROUND, VOID, Instances, Prediction, Prompts, Sample, Size, Target, TargetPart
+from toolkit.types import (
+    BACKGROUND,
+    VOID,
+    Instances,
+    Prediction,
+    Prompts,
+    Sample,
+    Size,
+    Target,
+    TargetPart,
+    class_scores,
+)
 
 Point = tuple[float, float]
 Corners = tuple[float, float, float, float]
@@ -295,17 +305,7 @@ def _image_class(question: Question, classes: Sequence[str], prediction: Predict
     scores = class_scores(prediction, len(classes))
     if scores is None:
         raise UsageError("the model predicts no scores of classes. Hint: name a class with --class")
-    return Target("class", int(scores.argmax()))
-
-
-def class_scores(prediction: Prediction, count: int) -> Tensor | None:
-    """The scores of the classes of a whole image, floating ``[C]``; None if a prediction has none."""
-
-    def fits(value: Any) -> bool:
-        return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == (count,)
-
-    found = [value for value in prediction.extras.values() if fits(value)]
-    return found[0] if len(found) == 1 else None
+    return Target("class", scores.label)
 
 
 def _refuse_object(question: Question, predicts: str, hint: str) -> None:

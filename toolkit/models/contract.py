@@ -136,12 +136,13 @@ def with_gradients() -> Iterator[None]:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Context manager for eval mode without gradients; afterwards every module is back in its previous
     mode."""
-    training = [module for module in model.modules() if module.training]
-    if training:  # otherwise the walk through all modules would cost more than some layers of a GPU
+    modes = [(module, module.training) for module in model.modules()]
+    if any(mode for _, mode in modes):  # otherwise eval(), which takes longer than some layers of a GPU
         model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module in training:
-            module.training = True
+        for module, mode in modes:
+            if module.training != mode:
+                module.training = mode

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.data.image_looks import Look, look_of
-from toolkit.data.label_counts import image_class
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import PLAIN
@@ -20,7 +19,7 @@ from toolkit.models.simulated_prompts import AUTO
 from toolkit.reporting.cases import Case
 from toolkit.reporting.image_labels import image_cases
 from toolkit.reporting.regions import region_cases
-from toolkit.types import CONFIDENCE, IMAGE_CLASS, Instances, PixelMap, Prediction, Sample, Size
+from toolkit.types import CONFIDENCE, ClassScores, Instances, PixelMap, Prediction, Sample, Size, class_scores
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,11 @@ class SeenImage:
     regions: tuple[Case, ...] = ()
     probabilities: Tensor | None = None
     label: int = 0
+    field: str = ""
 
     def prediction(self) -> Prediction:
         """What was predicted."""
-        extras = {} if self.probabilities is None else {IMAGE_CLASS: self.probabilities}
+        extras = {} if self.probabilities is None else {self.field: self.probabilities}
         return Prediction(self.id, self.size, self._label_map(), self.found, extras)
 
     def _label_map(self) -> Tensor | None:
@@ -175,9 +175,9 @@ class Observer:
             return SeenImage(place, sample.id, sample.path, sample.size, truth, found)
         if sample.label_map is not None and prediction.label_map is not None:
             return self._seen_pixels(place, sample, sample.label_map, prediction)
-        label, probabilities = image_class(sample, len(self.classes)), prediction.extras.get(IMAGE_CLASS)
-        if label is not None and isinstance(probabilities, Tensor):
-            return self._seen_class(place, sample, label, probabilities.float())
+        true, found_classes = (class_scores(each, len(self.classes)) for each in (sample, prediction))
+        if true is not None and found_classes is not None:
+            return self._seen_class(place, sample, true.label, found_classes)
         return SeenImage(place, sample.id, sample.path, sample.size)
 
     def _count_objects(self, truth: Instances) -> None:
@@ -186,7 +186,8 @@ class Observer:
         self.counts.objects += counts
         self.counts.images += counts > 0
 
-    def _seen_class(self, place: int, sample: Sample, label: int, probabilities: Tensor) -> SeenImage:
+    def _seen_class(self, place: int, sample: Sample, label: int, found: ClassScores) -> SeenImage:
+        probabilities = found.values.float()
         self.counts.images[label] += 1
         self.counts.of_images = True
         seen = int(probabilities.argmax())
@@ -203,6 +204,7 @@ class Observer:
             regions=cases,
             probabilities=probabilities,
             label=label,
+            field=found.field,
         )
 
     def _seen_pixels(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from toolkit.config import RunSettings
-from toolkit.data.label_counts import COUNTED, LabelCounts, count_labels
+from toolkit.data.label_counts import LabelCounts, count_labels
 from toolkit.runtime.files import atomic_write
 from toolkit.training.splits import Splits
 
@@ -20,7 +20,8 @@ def label_lines(
     folder: Path, settings: RunSettings, splits: Splits, truth: Sequence[str], *, seconds: float = SECONDS
 ) -> Iterator[str]:
     """Count the labels that a run trains and validates on, write them to ``labels.json``, and describe them.
-    Nothing is counted if the file exists, as in a resumed run, or the task has labels of another kind.
+    Nothing is counted if the file exists, as in a resumed run, and nothing written if the task has labels of
+    another kind.
 
     Args:
         folder: the folder of the run.
@@ -32,16 +33,17 @@ def label_lines(
     Raises:
         OutputError: when the file cannot be written.
     """
-    fields = [name for name in COUNTED if name in truth]
-    if not fields or (folder / LABELS_FILE).exists():
+    if (folder / LABELS_FILE).exists():
         return
     used = {"training": (settings.data.train_split, splits.train)}
     if splits.val is not None:
         used["validation"] = (settings.data.val_split, splits.val)
     counted = {
-        purpose: (split, count_labels(dataset, fields=fields, seconds=seconds))
+        purpose: (split, count_labels(dataset, fields=truth, seconds=seconds))
         for purpose, (split, dataset) in used.items()
     }
+    if not any(counts.has_labels for _, counts in counted.values()):
+        return
     document = {purpose: {"split": split, **counts.to_dict()} for purpose, (split, counts) in counted.items()}
     with atomic_write(folder / LABELS_FILE, "w") as file:
         json.dump(document, file, indent=1, ensure_ascii=False)

@@ -5,20 +5,21 @@ have their origin at the top-left corner of the top-left pixel; boxes are ``x0, 
 ``x1, y1`` exclusive.
 """
 
-from toolkit.types.basics import BACKGROUND, CONFIDENCE, FIELDS, IMAGE_CLASS, VOID, Size
+from toolkit.types.basics import BACKGROUND, CONFIDENCE, FIELDS, VOID, Size
 from toolkit.types.instances import Instances
 from toolkit.types.masks import Index, Masks
 from toolkit.types.panoptic import PanopticMap, Segment
 from toolkit.types.prompts import Prompts
 from toolkit.types.samples import PixelMap, Prediction, Sample
 from toolkit.types.targets import Target, TargetKind, TargetPart
+from toolkit.types.whole_images import ClassScores, class_scores
 
 __all__ = [
     "BACKGROUND",
     "CONFIDENCE",
     "FIELDS",
-    "IMAGE_CLASS",
     "VOID",
+    "ClassScores",
     "Index",
     "Instances",
     "Masks",
@@ -32,4 +33,5 @@ __all__ = [
     "Target",
     "TargetKind",
     "TargetPart",
+    "class_scores",
 ]

@@ -15,11 +15,6 @@ CONFIDENCE = "confidence"
 class in the label map.
 """
 
-IMAGE_CLASS = "class_probabilities"
-"""The name in ``extras`` of float32 ``[C]``, which are 0 or more and sum to 1: of a sample the true class of
-the image as a whole, of a prediction how probable each class is.
-"""
-
 Size: TypeAlias = tuple[int, int]
 """Height and width in pixels."""
 
