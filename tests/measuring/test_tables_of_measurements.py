@@ -8,7 +8,7 @@ import torch
 
 from toolkit.measuring.pixel_size import PixelSize
 from toolkit.measuring.tables import (
-    Summary,
+    ClassTotals,
     class_columns,
     class_rows,
     object_columns,
@@ -94,7 +94,7 @@ def test_classes_of_a_label_map() -> None:
 
 
 def test_a_summary_of_all_images() -> None:
-    summary, prediction = Summary(), with_objects()
+    summary, prediction = ClassTotals(), with_objects()
     label_map = torch.zeros(4, 5, dtype=torch.uint8)
     for each in (prediction, prediction, Prediction("m", (4, 5), label_map)):
         summary.add(each, class_rows(each, CLASSES, objects=object_rows(each, CLASSES), pixel_size=SIZE))
@@ -114,4 +114,4 @@ def test_a_summary_of_all_images() -> None:
 
 
 def test_nothing_to_sum_up() -> None:
-    assert list(Summary().rows()) == []
+    assert list(ClassTotals().rows()) == []

@@ -29,7 +29,7 @@ COPY_AGAIN = "copy or export the folder again"
 MOST_BYTES = 1 << 34
 """Of one file of a graph, which is read into memory."""
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
+FileName = Annotated[str, Field(pattern=r"^[_A-Za-z0-9][-_.A-Za-z0-9]*$", max_length=100)]
 """A plain name, which cannot lead out of the folder."""
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class OpenedRun:
     evaluators: dict[str, Any]
     wanted_evaluators: dict[str, Any]
     threshold: float
-    wanted_model: Mapping[str, Any] = field(default_factory=dict)
+    wanted_model: Mapping[str, Any]
 
 
 def open_run(run: RunLike, choice: DataChoice, prompting: Prompting) -> OpenedRun:

@@ -21,8 +21,8 @@ from toolkit.formats.predictions import PREDICTIONS_FILE, PredictionFiles
 from toolkit.inference.records import latest_records
 from toolkit.measuring.pixel_size import PixelSize
 from toolkit.measuring.tables import (
+    ClassTotals,
     Row,
-    Summary,
     class_columns,
     class_rows,
     object_columns,
@@ -101,7 +101,7 @@ def measure(
     files = PredictionFiles(document, classes)
     folder = document.parent / FOLDER if out is None else expanded(out)
     photos = None if images is None else _Photos(document, None if images is True else expanded(images))
-    summary, objects, below = Summary(), 0, 0
+    summary, objects, below = ClassTotals(), 0, 0
     with _removed_if_empty(folder), ExitStack() as stack:
         columns = [object_columns(size, with_colors=photos is not None), class_columns(size)]
         of_objects, of_classes = (

@@ -102,7 +102,7 @@ def class_rows(
 
 
 @dataclass
-class Summary:
+class ClassTotals:
     """Sums over all images, by class.
 
     Attributes:
