@@ -27,7 +27,9 @@ def test_every_family_is_tried_here() -> None:
     assert list(demo.FAMILIES) == list(FAMILIES)
 
 
-@pytest.mark.parametrize("plugin", FAMILIES)
+@pytest.mark.parametrize(
+    "plugin", [pytest.param(name, marks=[pytest.mark.slow] if name == "sam2" else []) for name in FAMILIES]
+)
 def test_the_demo_leaves_figures_pictures_and_results(
     plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_the_mistake_is_named_as_shown(folder: Path, capsys: pytest.CaptureFixtu
     assert shown.count("  failed ") == 2, "the loss of a batch is no longer the mean of its samples' either"
 
 
+@pytest.mark.slow
 def test_the_test_that_is_shown_passes(folder: Path) -> None:
     for _, block in BLOCKS:
         if named(block):

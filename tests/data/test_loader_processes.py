@@ -63,6 +63,7 @@ def test_signals_are_left_to_the_main_process(tmp_path: Path, number: signal.Sig
     assert len(list(batches)) == 29, "all that there are"
 
 
+@pytest.mark.slow
 def test_one_that_hangs_ends_with_the_second(tmp_path: Path) -> None:
     """So that the main process can end them, as torch does when it ends itself."""
     batches = stream(Slow(tmp_path, hangs_at=3), workers=1)

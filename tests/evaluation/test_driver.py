@@ -368,6 +368,7 @@ def shares(counts: Sequence[int]) -> list[tuple[list[dict[str, Any]], dict[str, 
     return [share(count) for count in counts]
 
 
+@pytest.mark.slow
 def test_two_processes_measure_like_one(tmp_path: Path) -> None:
     """With shares that are even, uneven, and none at all for the second process or for both."""
     counts = (6, 5, 1, 0)

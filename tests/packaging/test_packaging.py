@@ -155,6 +155,7 @@ def test_recipes_are_found_in_the_wheel(fresh: Path, tmp_path: Path, root: Path)
     )
 
 
+@pytest.mark.slow
 def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(
     fresh: Path, tmp_path: Path, tiny: str
 ) -> None:

@@ -129,6 +129,7 @@ def test_no_object_is_a_result(model: Any) -> None:
     ],
     ids=["class-agnostic", "keypoints without masks"],
 )
+@pytest.mark.slow
 def test_other_heads(settings: dict[str, Any]) -> None:
     model = build(**settings)
     exported = on_onnx(model, as_onnx(model.graphs()[0]))

@@ -75,6 +75,7 @@ def test_a_batch_script_may_run_one_process_of_the_tasks_it_has(monkeypatch: pyt
     assert make_fabric(accelerator="cpu", devices=1, precision="fp32").world_size == 1
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
     """Two processes that each took themselves for the whole run would write over each other's files."""
     few = ["train.steps=2", "train.device=cpu"]

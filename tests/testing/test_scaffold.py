@@ -34,6 +34,7 @@ def new(name: str, kind: str, *words: str) -> int:
     return main(["plugins", "new", name, "--kind", kind, *words])
 
 
+@pytest.mark.slow
 def test_everything_that_is_written_passes_its_own_test(folder: Path) -> None:
     for kind in KINDS:
         assert new(f"my_{kind}", kind) == 0
