@@ -11,6 +11,7 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_precision_argument,
     default_results,
     is_setting,
     load_plugin_files,
@@ -94,9 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=natural, default=0, metavar="N", help="seed of all random numbers; default: 0"
     )
     add_device_argument(parser)
-    parser.add_argument(
-        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
-    )
+    add_precision_argument(parser)
     add_plugin_files_argument(parser)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
+    add_precision_argument,
     add_prompts_above_argument,
     add_window_arguments,
     default_results,
@@ -77,9 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_window_arguments(parser)
     add_device_argument(parser)
-    parser.add_argument(
-        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
-    )
+    add_precision_argument(parser)
     parser.add_argument(
         "--draw-above",
         type=float,
@@ -128,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
-    check_pixel_size(args)
+    _check_pixel_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
     frames = FrameChoice(args.every, args.max_frames)
@@ -167,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     return 3 if summary.failed else 0
 
 
-def check_pixel_size(args: argparse.Namespace) -> None:
+def _check_pixel_size(args: argparse.Namespace) -> None:
     """Raise ``UsageError`` for a pixel size that is wrong or has no effect, before anything is predicted."""
     from toolkit.errors import UsageError
     from toolkit.measuring.pixel_size import PixelSize

@@ -266,6 +266,13 @@ def add_window_arguments(parser: argparse.ArgumentParser, of: str = "images") ->
     )
 
 
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """``--precision`` of the commands that predict."""
+    parser.add_argument(
+        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
+    )
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``, which has the same meaning in every command."""
     parser.add_argument(

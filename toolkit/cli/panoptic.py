@@ -10,6 +10,7 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_precision_argument,
     add_window_arguments,
     default_results,
     is_setting,
@@ -69,9 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_window_arguments(parser, "the label maps of images")
     add_device_argument(parser)
-    parser.add_argument(
-        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
-    )
+    add_precision_argument(parser)
     add_plugin_files_argument(parser)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
+    add_precision_argument,
     default_results,
     load_plugin_files,
     model_settings,
@@ -36,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for overlays, predictions.json and manifest.jsonl; default: results/<run>-<video>",
     )
     add_device_argument(parser)
-    parser.add_argument(
-        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
-    )
+    add_precision_argument(parser)
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
     add_plugin_files_argument(parser)
     parser.add_argument(

@@ -29,6 +29,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, InvalidDataError, OutputError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
+from toolkit.explaining.batches import ran_out_of_memory
 from toolkit.explaining.document import (
     NOTHING_SHOWN,
     about_explanations,
@@ -227,9 +228,7 @@ def _attempt(work: _Work, image: ImageToExplain) -> dict[str, Any]:
             raise
         return base | {"status": "failed", "error": str(error)}
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(
-            hint in str(error) for hint in ("out of memory", "allocate memory")
-        ):
+        if not ran_out_of_memory(error):
             raise
         size = "{1} × {0}".format(*sample.size)
         reason = f"memory ran out at {size} pixels. Hint: scale the image down, or use another --device"
