@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from measuring.tiff_cases import write_ome
 
 import toolkit
 from toolkit.errors import DataError, UsageError
@@ -110,7 +111,7 @@ def test_tables_are_replaced_as_a_whole(tmp_path: Path) -> None:
         ),
         (lambda c: c["images"][0].update(width=31), r"1\.png"),
         (lambda c: c.update(images=[], annotations=[]), "names no images, so there is nothing to measure"),
-        (lambda c: c.pop("categories"), "it has no categories"),
+        (lambda c: c.pop("categories"), "expected images, categories and annotations"),
     ],
     ids=["no size", "another size", "no images", "no categories"],
 )
@@ -127,7 +128,7 @@ def test_documents_that_cannot_be_measured(
 
 
 def test_photos_of_another_size(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has 10 x 10 pixels, but 30 x 20 when it was predicted"):
+    with pytest.raises(DataError, match=r"has 10 x 10 pixels now, but 30 x 20 when it was predicted"):
         toolkit.measure(document(tmp_path), images=photos(tmp_path, (10, 10)))
 
 
@@ -143,3 +144,32 @@ def test_no_predictions(tmp_path: Path) -> None:
         toolkit.measure(tmp_path)
     with pytest.raises(UsageError, match=r"the minimum score is 2; expected a number from 0 to 1"):
         toolkit.measure(document(tmp_path), above=2)
+
+
+def test_sizes_that_the_images_state(tmp_path: Path) -> None:
+    path, folder = document(tmp_path), tmp_path / "photos"
+    folder.mkdir()
+    for number in (1, 2):
+        # what a file is called does not matter
+        write_ome(folder / f"{number}.png", PhysicalSizeX=number, PhysicalSizeY=0.5)
+    found = toolkit.measure(path, images=folder)
+    assert found.sizes == "pixel sizes: 2 different ones (OME-TIFF)"
+    rows = table(found.folder / "objects.csv")
+    assert [float(row["area_um2"]) for row in rows] == [24 * 0.5, 48 * 2 * 0.5]
+    assert [row["pixel_width_um"] for row in rows] == ["1", "2"]
+    assert {row["pixel_size_from"] for row in rows} == {"OME-TIFF"}
+    (total,) = table(found.folder / "summary.csv")
+    assert (total["area_um2"], total["pixel_width_um"]) == ("60", "")
+    assert toolkit.measure(path, images=folder, pixel_size="1mm").sizes == "pixel sizes: 1 mm (option)"
+
+
+def test_a_table_that_lacks_an_image_stops_before_anything_is_measured(tmp_path: Path) -> None:
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text("image,pixel_size\n1.png,1mm\n")
+    path = document(tmp_path)
+    with pytest.raises(DataError, match=r"no pixel size for 1 of 2 images: 2\.png"):
+        toolkit.measure(path, pixel_size=sizes)
+    assert not (path.parent / "measurements").exists()
+    sizes.write_text("image,pixel_size\n1.png,1mm\n2.png,2mm\n")
+    found = toolkit.measure(path, pixel_size=str(sizes))
+    assert [row["area_mm2"] for row in table(found.folder / "objects.csv")] == ["24", "192"]

@@ -6,9 +6,11 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.measure import PIXEL_SIZE_HELP
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
@@ -28,7 +30,10 @@ from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.inference.predictor import Predictor
+    from toolkit.inference.sources import Inputs
     from toolkit.inference.summary import Summary
+    from toolkit.measuring.pixel_size import PixelSize
+    from toolkit.measuring.size_table import SizeTable
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -114,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size",
         metavar="SIZE",
-        help="with --measure: side of a pixel with its unit, such as 0.02mm",
+        help=f"with --measure: {PIXEL_SIZE_HELP}",
     )
     add_plugin_files_argument(parser)
 
@@ -127,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
-    _check_pixel_size(args)
+    given = _given_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
     frames = FrameChoice(args.every, args.max_frames)
@@ -154,30 +159,44 @@ def run(args: argparse.Namespace) -> int:
         label_values=args.label_values,
         frames=frames,
         resume=args.resume,
+        on_inputs=partial(_check_sizes, given),
     )
     if args.measure and summary.images > summary.failed:
         from toolkit.cli.measure import print_measured
         from toolkit.inference.measurements import measure
 
-        print_measured(measure(out, pixel_size=args.pixel_size, above=summary.draw_above))
+        print_measured(measure(out, pixel_size=given, above=summary.draw_above))
     has_classes = predictor.model.capability(Promptable) is None
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
     return 3 if summary.failed else 0
 
 
-def _check_pixel_size(args: argparse.Namespace) -> None:
-    """Raise ``UsageError`` for a pixel size that is wrong or has no effect, before anything is predicted."""
+def _given_size(args: argparse.Namespace) -> PixelSize | SizeTable | None:
+    """The pixel size, or the table of them; wrong ones, and such that have no effect, raise ``UsageError`` or
+    ``DataError`` before anything is predicted.
+    """
     from toolkit.errors import UsageError
-    from toolkit.measuring.pixel_size import PixelSize
-    from toolkit.runtime.extras import import_skimage
+    from toolkit.measuring.sizes import given_size
 
     if args.pixel_size and not args.measure:
         raise UsageError("--pixel-size has no effect without --measure. Hint: add --measure")
-    if args.measure:
-        import_skimage("--measure")
-    if args.pixel_size:
-        PixelSize.parse(args.pixel_size)
+    return given_size(args.pixel_size)
+
+
+def _check_sizes(given: PixelSize | SizeTable | None, inputs: Inputs) -> None:
+    """Refuse a table of pixel sizes that lacks an image."""
+    from toolkit.errors import UsageError
+    from toolkit.measuring.size_table import SizeTable
+
+    if not isinstance(given, SizeTable):
+        return
+    if inputs.streams:
+        raise UsageError(
+            f"{given.path} has pixel sizes of images, and there are videos. Hint: give one size for all"
+            " frames, such as --pixel-size 0.02mm"
+        )
+    given.sizes([image.name for image in inputs.images if not image.error])
 
 
 def _in_files(predictor: Predictor) -> bool:

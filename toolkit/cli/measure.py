@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.inference.measurements import Measured
 
+PIXEL_SIZE_HELP = (
+    "size of a pixel with its unit, such as 0.02mm, or 0.5x0.25um (width and height), or a CSV table with the"
+    " columns image and pixel_size: areas and lengths in this unit, too; default: what OME-TIFF, ImageJ's"
+    " TIFF and GeoTIFF files state"
+)
 SUMMARY = "measure predictions: areas, lengths and shapes of objects, and shares of classes"
 
 
@@ -42,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size",
         metavar="SIZE",
-        help="side of a pixel with its unit, such as 0.02mm: areas and lengths in this unit, too",
+        help=PIXEL_SIZE_HELP,
     )
     parser.add_argument(
         "--above",
@@ -89,7 +97,18 @@ def print_measured(found: Measured) -> None:
     if found.below:
         words += f"; {counted(found.below, 'object')} below the score {found.above:g} left out"
     print(words)
+    if found.sizes:
+        print(found.sizes)
+    _warn(found.notes)
     print(f"The tables are in {quoted(found.folder)}")
+
+
+def _warn(notes: Sequence[str]) -> None:
+    """Report the first image that states something that is no pixel size, and how many more there are."""
+    if notes:
+        more = f" ({counted(len(notes) - 1, 'more image')} like this)" if len(notes) > 1 else ""
+        line = f"warning: {notes[0]}{more}. Hint: give --pixel-size to measure in a unit"
+        print(wrapped(printable(line), sys.stderr), file=sys.stderr)
 
 
 def _shown(value: object) -> str:

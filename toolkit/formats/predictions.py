@@ -48,7 +48,8 @@ class PredictionFiles:
 
     Args:
         path: a folder or a JSON file, see the module.
-        classes: the classes of the dataset; names in a JSON file are matched with them.
+        classes: the classes of the dataset; names in a JSON file are matched with them. None for the
+            categories of the file itself, which must be a document with images and categories.
         image_ids: the number by which a list of results names each sample; without it such a list cannot be
             read.
         category_ids: likewise the number of each class; 1, 2, 3 … when None.
@@ -66,14 +67,15 @@ class PredictionFiles:
     def __init__(
         self,
         path: Path,
-        classes: Sequence[str],
+        classes: Sequence[str] | None,
         *,
         image_ids: Mapping[str, int] | None = None,
         category_ids: Sequence[int] | None = None,
         label_values: LabelValues | None = None,
     ) -> None:
         self.path = path
-        self.classes = tuple(classes)
+        self.classes: tuple[str, ...] = tuple(classes or ())
+        self._own_classes = classes is None
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
         self.sizes: dict[str, Size | None] = {}
@@ -247,7 +249,7 @@ class PredictionFiles:
         if isinstance(content, list):
             self._read_results(path, content)
             return
-        if is_panoptic(content):
+        if is_panoptic(content) and not self._own_classes:
             self.panoptic = PanopticResults(
                 path,
                 content,
@@ -277,6 +279,8 @@ class PredictionFiles:
         annotations = records(
             content["annotations"], PredictedAnnotation, source=source, kind="annotation", error=DataError
         )
+        if self._own_classes:
+            self.classes = tuple(dict.fromkeys(category.name for category in categories))
         indexes = self._class_indexes(path, {category.id: category.name for category in categories})
         self._read_label_values(content.get("info"), categories, indexes)
         self._take(path, images, annotations, indexes)
@@ -333,7 +337,9 @@ class PredictionFiles:
     def _read_results(self, path: Path, results: list[Any]) -> None:
         if self._image_ids is None:
             raise DataError(
-                f"{path} is a list of results, which names images by numbers that are not known here"
+                f"{path} is a list of results, which names images by numbers that are not known here. Hint:"
+                " name a document with images and categories, such as the predictions.json of"
+                " toolkit infer"
             )
         self.results = checked_results(results, path, self._image_ids.values(), self._category_ids)
 

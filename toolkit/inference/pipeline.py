@@ -94,6 +94,7 @@ def predict_folder(
     frames: FrameChoice | None = None,
     resume: bool = False,
     progress: bool = True,
+    on_inputs: Callable[[Inputs], None] | None = None,
     on_start: Callable[[int | None, int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> Summary:
@@ -114,6 +115,8 @@ def predict_folder(
         frames: which frames of videos and cameras; all when None.
         resume: skip images that are already done; failed ones are tried again.
         progress: whether to show progress on standard error.
+        on_inputs: called with what was found, before anything is predicted or written; may raise an error to
+            refuse it.
         on_start: called with the total number of images (None if unknown), and the number done before.
         on_record: called after each image.
 
@@ -131,6 +134,8 @@ def predict_folder(
     if resume and any(stream.is_endless for stream in inputs.streams):
         raise UsageError("a camera cannot be resumed. Hint: leave out --resume, and choose another --out")
     predictor.model.expect_images(image.name for image in inputs.images)
+    if on_inputs:
+        on_inputs(inputs)
     if draw_above is None:
         draw_above = predictor.model.draw_above
     folder = ResultFolder(
