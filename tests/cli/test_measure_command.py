@@ -71,7 +71,8 @@ def test_a_map_without_lengths_is_said(
 ) -> None:
     photo, out = write_geotiff(tmp_path / "a.tif", keys=DEGREES), tmp_path / "out"
     words = ["infer", str(trained), str(photo), "--plugin", tiny, "--out", str(out), "--device", "cpu"]
-    assert main([*words, "--measure"]) == 0
+    assert main([*words, "--measure", "--geojson"]) == 0
+    assert (out / "measurements" / "geojson" / "a.tif.geojson").is_file()
     said = " ".join(capsys.readouterr().err.split())
     assert "a.tif has coordinates in degrees (EPSG:4326), so its pixels have no size in meters. Hint:" in said
 
@@ -80,6 +81,7 @@ def test_a_map_without_lengths_is_said(
     ("words", "said"),
     [
         (["--pixel-size", "1mm"], "--pixel-size has no effect without --measure"),
+        (["--geojson"], "--geojson has no effect without --measure"),
         (["--measure", "--pixel-size", "1"], "has no unit"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from measuring.tiff_cases import write_ome
+from measuring.tiff_cases import write_geotiff, write_ome
 
 import toolkit
 from toolkit.errors import DataError, UsageError
@@ -173,3 +173,26 @@ def test_a_table_that_lacks_an_image_stops_before_anything_is_measured(tmp_path:
     sizes.write_text("image,pixel_size\n1.png,1mm\n2.png,2mm\n")
     found = toolkit.measure(path, pixel_size=str(sizes))
     assert [row["area_mm2"] for row in table(found.folder / "objects.csv")] == ["24", "192"]
+
+
+def test_polygons_of_each_image(tmp_path: Path) -> None:
+    path, folder = document(tmp_path), tmp_path / "photos"
+    folder.mkdir()
+    write_geotiff(folder / "1.png", tiepoint=(0, 0, 0, 1000, 2000, 0))
+    write_geotiff(folder / "2.png", scale=(), tiepoint=())
+    found = toolkit.measure(path, images=folder, geojson=True)
+    first, second = (json.loads((found.folder / "geojson" / f"{n}.png.geojson").read_text()) for n in (1, 2))
+    # columns 3 to 8, rows 2 to 5, of 0.5 x 0.25 m
+    (feature,) = first["features"]
+    corners = [[1001.5, 1998.5], [1004.5, 1998.5], [1004.5, 1999.5], [1001.5, 1999.5]]
+    assert sorted(feature["geometry"]["coordinates"][0][1:]) == sorted(corners)
+    assert feature["properties"]["area_m2"] == 24 * 0.125
+    assert second["coordinate_system"] == "pixels"
+    assert any("2.png is a GeoTIFF, but it has no transform" in note for note in found.notes)
+
+
+def test_names_in_a_document_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    images = [{"id": n, "file_name": f"../../{n}.png", "width": 30, "height": 20} for n in (1, 2)]
+    with pytest.raises(DataError, match="leads out of"):
+        toolkit.measure(document(tmp_path, images=images), geojson=True)
+    assert not list(tmp_path.rglob("*.geojson"))

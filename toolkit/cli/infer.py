@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.measure import PIXEL_SIZE_HELP
+from toolkit.cli.measure import GEOJSON_HELP, PIXEL_SIZE_HELP
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
@@ -121,6 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help=f"with --measure: {PIXEL_SIZE_HELP}",
     )
+    parser.add_argument("--geojson", action="store_true", help=f"with --measure: {GEOJSON_HELP}")
     add_plugin_files_argument(parser)
 
 
@@ -165,7 +166,8 @@ def run(args: argparse.Namespace) -> int:
         from toolkit.cli.measure import print_measured
         from toolkit.inference.measurements import measure
 
-        print_measured(measure(out, pixel_size=given, above=summary.draw_above))
+        found = measure(out, pixel_size=given, above=summary.draw_above, geojson=args.geojson)
+        print_measured(found)
     has_classes = predictor.model.capability(Promptable) is None
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
@@ -179,8 +181,9 @@ def _given_size(args: argparse.Namespace) -> PixelSize | SizeTable | None:
     from toolkit.errors import UsageError
     from toolkit.measuring.sizes import given_size
 
-    if args.pixel_size and not args.measure:
-        raise UsageError("--pixel-size has no effect without --measure. Hint: add --measure")
+    for option, value in (("--pixel-size", args.pixel_size), ("--geojson", args.geojson)):
+        if value and not args.measure:
+            raise UsageError(f"{option} has no effect without --measure. Hint: add --measure")
     return given_size(args.pixel_size)
 
 

@@ -19,6 +19,10 @@ PIXEL_SIZE_HELP = (
     " columns image and pixel_size: areas and lengths in this unit, too; default: what OME-TIFF, ImageJ's"
     " TIFF and GeoTIFF files state"
 )
+GEOJSON_HELP = (
+    "also write the polygons of each image as geojson/IMAGE.geojson, on the map for GeoTIFFs, otherwise in"
+    " pixels"
+)
 SUMMARY = "measure predictions: areas, lengths and shapes of objects, and shares of classes"
 
 
@@ -60,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum score of the objects that are measured; default: 0.5",
     )
 
+    parser.add_argument("--geojson", action="store_true", help=GEOJSON_HELP)
+
 
 def run(args: argparse.Namespace) -> int:
     """Measure, and print the table of classes."""
@@ -71,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         pixel_size=args.pixel_size,
         above=args.above,
+        geojson=args.geojson,
     )
     print_measured(found)
     return 0
@@ -104,11 +111,10 @@ def print_measured(found: Measured) -> None:
 
 
 def _warn(notes: Sequence[str]) -> None:
-    """Report the first image that states something that is no pixel size, and how many more there are."""
-    if notes:
-        more = f" ({counted(len(notes) - 1, 'more image')} like this)" if len(notes) > 1 else ""
-        line = f"warning: {notes[0]}{more}. Hint: give --pixel-size to measure in a unit"
-        print(wrapped(printable(line), sys.stderr), file=sys.stderr)
+    """Report what images state that cannot be used: the first three, and how many more there are."""
+    lines = [*notes[:3], *([f"{counted(len(notes) - 3, 'more image')} like these"] if notes[3:] else [])]
+    for line in lines:
+        print(wrapped(printable(f"warning: {line}"), sys.stderr), file=sys.stderr)
 
 
 def _shown(value: object) -> str:

@@ -17,7 +17,9 @@ from torch import Tensor
 from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.inference.coco_documents import coco_document
 from toolkit.inference.findings import Findings, counts_by_class, findings_of, shares
+from toolkit.inference.measured_images import place_of
 from toolkit.inference.reading import read_again
+from toolkit.measuring.geojson import geojson_of
 from toolkit.measuring.sizes import GivenSize, sizes_of
 from toolkit.measuring.tables import class_columns, class_rows, object_columns, object_rows
 from toolkit.runtime.extras import import_pandas, import_supervision
@@ -206,6 +208,23 @@ class ImagePrediction(Prediction):
         # numbers.
         kinds = {name: kind for name, kind in columns.items() if kind is not None}
         return pandas.DataFrame(self._rows(), columns=list(columns)).astype(kinds)
+
+    def to_geojson(self, *, pixel_size: GivenSize = None) -> dict[str, Any]:
+        """The polygons of objects, and of the classes of a label map, as a GeoJSON document of plain values:
+        on the map for a GeoTIFF, otherwise in pixels; properties are what ``toolkit measure`` writes.
+
+        Args:
+            pixel_size: as for ``to_dataframe``.
+
+        Raises:
+            UsageError: when there are neither objects nor a label map, or ``pixel_size`` is wrong.
+        """
+        self._columns()  # refuses what has neither
+        path = None if self.path is None else Path(self.path)
+        known = sizes_of({self.sample_id: path}, pixel_size).of(self.sample_id)
+        rows = object_rows(self, self.classes, known=known)
+        shares = class_rows(self, self.classes, objects=rows, known=known)
+        return geojson_of(self, rows, shares, self.classes, place_of(path)[0])
 
     def to_supervision(self) -> Any:
         """A ``supervision.Detections`` with boxes, masks (dense, one byte per pixel and object), scores,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from toolkit.data.georeference import Georeference, georeference
 from toolkit.data.image_files import RESULT_MANIFEST
-from toolkit.errors import DataError
+from toolkit.errors import DataError, ImageError
 from toolkit.inference.reading import read_again
 from toolkit.inference.records import latest_records
 from toolkit.reading.files import is_there
@@ -65,3 +66,16 @@ class MeasuredImages:
             return self._folder / name
         source = self._sources.get(name)
         return Path(source) if source else None
+
+
+def place_of(path: Path | None) -> tuple[Georeference | None, str]:
+    """Where an image lies on a map, None if its file does not say; and why it cannot be told, if it says
+    something else.
+    """
+    try:
+        found = None if path is None else georeference(path)
+    except ImageError:
+        return None, ""
+    if found is not None and found.transform is None:
+        return None, f"{path} is a GeoTIFF, but {found.fault}: its polygons are in pixels"
+    return found, ""

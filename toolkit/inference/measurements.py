@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,8 @@ from typing import Any, Literal
 
 from toolkit.errors import DataError, UsageError
 from toolkit.formats.predictions import PREDICTIONS_FILE, PredictionFiles
-from toolkit.inference.measured_images import MeasuredImages
+from toolkit.inference.measured_images import MeasuredImages, place_of
+from toolkit.measuring.geojson import geojson_of
 from toolkit.measuring.sizes import GivenSize, sizes_of
 from toolkit.measuring.tables import (
     ClassTotals,
@@ -25,11 +27,12 @@ from toolkit.measuring.tables import (
     summary_columns,
 )
 from toolkit.reading.files import expanded, is_there
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, into
 from toolkit.types import Prediction
 
 TABLES = ("objects.csv", "classes.csv", "summary.csv")
 FOLDER = "measurements"
+GEOJSON = "geojson"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Measured:
         below: number of objects that were left out because of it.
         classes: the rows of ``summary.csv``.
         sizes: which pixel sizes were used; empty if none is known.
-        notes: why images have no pixel size although their files state something.
+        notes: why images have no pixel size, or no place on a map, although their files state something.
     """
 
     folder: Path
@@ -64,6 +67,7 @@ def measure(
     images: str | os.PathLike[str] | Literal[True] | None = None,
     pixel_size: GivenSize = None,
     above: float = 0.0,
+    geojson: bool = False,
 ) -> Measured:
     """Measure predictions: ``objects.csv`` has a row for each object, ``classes.csv`` one for each class in
     each image, ``summary.csv`` one for each class.
@@ -80,6 +84,9 @@ def measure(
             the sizes that OME-TIFF, ImageJ's TIFF and GeoTIFF files state themselves, in ``images`` or where
             ``toolkit infer`` read them.
         above: minimum score of the objects that are measured.
+        geojson: also write ``geojson/IMAGE.geojson`` for each image, with a polygon for each object and the
+            columns of the tables as properties: in the coordinates of the map for GeoTIFFs, otherwise in
+            pixels.
 
     Raises:
         DataError: when the predictions or an image cannot be read, or do not fit together.
@@ -108,7 +115,8 @@ def measure(
         found.require()
     sizes = sizes_of({name: found.path(name) for name in files.sizes}, pixel_size)
     unit, summary, objects, below = sizes.unit, ClassTotals(), 0, 0
-    with _removed_if_empty(folder), ExitStack() as stack:
+    notes = list(sizes.notes)
+    with _removed_if_empty(folder), into(folder), ExitStack() as stack:
         columns = [object_columns(unit, with_colors=images is not None), class_columns(unit)]
         of_objects, of_classes = (
             stack.enter_context(_table(folder / name, names))
@@ -123,11 +131,17 @@ def measure(
             of_objects.writerows(map(_written, rows))
             of_classes.writerows(map(_written, shares))
             summary.add(kept, shares, known)
+            if geojson:
+                place, note = place_of(found.path(kept.sample_id))
+                notes += [note] if note else []
+                features = geojson_of(kept, rows, shares, classes, place)
+                with atomic_write(folder / GEOJSON / f"{kept.sample_id}.geojson", "w") as file:
+                    json.dump(features, file, allow_nan=False)
             objects, below = objects + len(rows), below + dropped
         totals = stack.enter_context(_table(folder / TABLES[2], summary_columns(unit)))
         lines = tuple(summary.rows(unit))
         totals.writerows(map(_written, lines))
-    return Measured(folder, summary.images, objects, above, below, lines, sizes.line(), sizes.notes)
+    return Measured(folder, summary.images, objects, above, below, lines, sizes.line(), tuple(notes))
 
 
 def _predictions(files: PredictionFiles, document: Path) -> Iterator[Prediction]:

@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.measuring.masks import Box, cropped_masks
 from toolkit.measuring.pixel_size import PixelSize
 from toolkit.measuring.shapes import Mask, Moments, convex_area, parts_and_holes, perimeter
 from toolkit.types import Instances
-from toolkit.types.run_lengths import decode_counts
 
 SHAPE = (
     *("area", "perimeter", "length", "width", "equivalent_diameter", "orientation", "solidity"),
@@ -50,18 +49,14 @@ def measure_masks(
             is NaN if pixels are not square, since it is estimated for square ones.
     """
     assert instances.masks is not None  # ensured by the caller
-    boxes = instances.masks.boxes_xyxy().long().tolist()
-    for code, box in zip(instances.masks.counts, boxes, strict=True):
-        mask = _cropped(code, instances.size, box)
+    for mask, box in cropped_masks(instances.masks):
         figures = _shape(mask, box, instances.size, pixel_size)
         if image is not None:
             figures |= _colors(mask, box, image)
         yield figures
 
 
-def _shape(
-    mask: Mask, box: list[int], size: tuple[int, int], pixel_size: PixelSize | None
-) -> dict[str, float]:
+def _shape(mask: Mask, box: Box, size: tuple[int, int], pixel_size: PixelSize | None) -> dict[str, float]:
     names = [in_unit(name, pixel_size.unit) for name in POWERS] if pixel_size is not None else []
     if not mask.any():
         zero = {name: 0.0 for name in ("area", *names[:1])}
@@ -99,21 +94,9 @@ def _diameter(area: float) -> float:
     return math.sqrt(4 * area / math.pi)
 
 
-def _colors(mask: Mask, box: list[int], image: Tensor) -> dict[str, float]:
+def _colors(mask: Mask, box: Box, image: Tensor) -> dict[str, float]:
     x0, y0, x1, y1 = box
     pixels = image[:, y0:y1, x0:x1].numpy()[:, mask.astype(bool)].astype(np.float64)
     if not pixels.size:
         return dict.fromkeys(COLORS, float("nan"))
     return dict(zip(COLORS, [*pixels.mean(axis=1), *pixels.std(axis=1)], strict=True))
-
-
-def _cropped(code: bytes, size: tuple[int, int], box: list[int]) -> NDArray[np.uint8]:
-    """The mask inside its box, uint8 ``[y1 - y0, x1 - x0]`` of 0 and 1."""
-    height = size[0]
-    x0, y0, x1, y1 = box
-    # runs go down the columns; those of the box, cut off where it begins and ends
-    ends = np.clip(np.cumsum(decode_counts(code)) - x0 * height, 0, (x1 - x0) * height)
-    runs = np.diff(ends, prepend=0)
-    values = np.arange(len(runs), dtype=np.uint8) & 1
-    columns = np.repeat(values, runs).reshape(x1 - x0, height)
-    return np.ascontiguousarray(columns[:, y0:y1].T)

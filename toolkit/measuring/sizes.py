@@ -96,7 +96,7 @@ def sizes_of(images: Mapping[str, Path | None], given: GivenSize) -> PixelSizes:
             if size is not None:
                 sizes[name] = size
             elif reason:
-                notes.append(f"{path} {reason}")
+                notes.append(f"{path} {reason}. Hint: give a pixel size to measure in a unit")
     unit = next((size.size.unit for size in sizes.values()), None)
     in_unit = {name: size.to(unit) for name, size in sizes.items()} if unit else {}
     return PixelSizes(unit, tuple(notes), len(images), in_unit)
