@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.measure import GEOJSON_HELP, PIXEL_SIZE_HELP
+from toolkit.cli.measure import add_measure_arguments, check_sizes, print_measured, requested_size
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
@@ -111,17 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
-    parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="also measure what was found, as toolkit measure does: tables in DIR/measurements",
-    )
-    parser.add_argument(
-        "--pixel-size",
-        metavar="SIZE",
-        help=f"with --measure: {PIXEL_SIZE_HELP}",
-    )
-    parser.add_argument("--geojson", action="store_true", help=f"with --measure: {GEOJSON_HELP}")
+    add_measure_arguments(parser)
     add_plugin_files_argument(parser)
 
 
@@ -133,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
-    given = _given_size(args)
+    given = requested_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
     frames = FrameChoice(args.every, args.max_frames)
@@ -163,7 +153,6 @@ def run(args: argparse.Namespace) -> int:
         on_inputs=partial(_check_sizes, given),
     )
     if args.measure and summary.images > summary.failed:
-        from toolkit.cli.measure import print_measured
         from toolkit.inference.measurements import measure
 
         found = measure(out, pixel_size=given, above=summary.draw_above, geojson=args.geojson)
@@ -174,32 +163,17 @@ def run(args: argparse.Namespace) -> int:
     return 3 if summary.failed else 0
 
 
-def _given_size(args: argparse.Namespace) -> PixelSize | SizeTable | None:
-    """The pixel size, or the table of them; wrong ones, and such that have no effect, raise ``UsageError`` or
-    ``DataError`` before anything is predicted.
-    """
-    from toolkit.errors import UsageError
-    from toolkit.measuring.sizes import given_size
-
-    for option, value in (("--pixel-size", args.pixel_size), ("--geojson", args.geojson)):
-        if value and not args.measure:
-            raise UsageError(f"{option} has no effect without --measure. Hint: add --measure")
-    return given_size(args.pixel_size)
-
-
 def _check_sizes(given: PixelSize | SizeTable | None, inputs: Inputs) -> None:
     """Refuse a table of pixel sizes that lacks an image."""
     from toolkit.errors import UsageError
     from toolkit.measuring.size_table import SizeTable
 
-    if not isinstance(given, SizeTable):
-        return
-    if inputs.streams:
+    if isinstance(given, SizeTable) and inputs.streams:
         raise UsageError(
             f"{given.path} has pixel sizes of images, and there are videos. Hint: give one size for all"
             " frames, such as --pixel-size 0.02mm"
         )
-    given.sizes([image.name for image in inputs.images if not image.error])
+    check_sizes(given, (image.name for image in inputs.images if not image.error))
 
 
 def _in_files(predictor: Predictor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.inference.measurements import Measured
+    from toolkit.measuring.pixel_size import PixelSize
+    from toolkit.measuring.size_table import SizeTable
 
-PIXEL_SIZE_HELP = (
+_PIXEL_SIZE = (
     "size of a pixel with its unit, such as 0.02mm, or 0.5x0.25um (width and height), or a CSV table with the"
     " columns image and pixel_size: areas and lengths in this unit, too; default: what OME-TIFF, ImageJ's"
     " TIFF and GeoTIFF files state"
 )
-GEOJSON_HELP = (
+_GEOJSON = (
     "also write the polygons of each image as geojson/IMAGE.geojson, on the map for GeoTIFFs, otherwise in"
     " pixels"
 )
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size",
         metavar="SIZE",
-        help=PIXEL_SIZE_HELP,
+        help=_PIXEL_SIZE,
     )
     parser.add_argument(
         "--above",
@@ -64,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum score of the objects that are measured; default: 0.5",
     )
 
-    parser.add_argument("--geojson", action="store_true", help=GEOJSON_HELP)
+    parser.add_argument("--geojson", action="store_true", help=_GEOJSON)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +83,45 @@ def run(args: argparse.Namespace) -> int:
     )
     print_measured(found)
     return 0
+
+
+def add_measure_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that also measure what they find."""
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also measure what was found, as toolkit measure does: tables in DIR/measurements",
+    )
+    parser.add_argument("--pixel-size", metavar="SIZE", help=f"with --measure: {_PIXEL_SIZE}")
+    parser.add_argument("--geojson", action="store_true", help=f"with --measure: {_GEOJSON}")
+
+
+def requested_size(args: argparse.Namespace) -> PixelSize | SizeTable | None:
+    """The pixel size, or the table of them.
+
+    Raises:
+        UsageError: when it is wrong, or has no effect, so that nothing is predicted.
+        DataError: when the table is wrong.
+    """
+    from toolkit.errors import UsageError
+    from toolkit.measuring.sizes import given_size
+
+    for option, value in (("--pixel-size", args.pixel_size), ("--geojson", args.geojson)):
+        if value and not args.measure:
+            raise UsageError(f"{option} has no effect without --measure. Hint: add --measure")
+    return given_size(args.pixel_size)
+
+
+def check_sizes(given: PixelSize | SizeTable | None, images: Iterable[str]) -> None:
+    """Check that a table of pixel sizes has all images, before anything is predicted.
+
+    Raises:
+        DataError: when it lacks one.
+    """
+    from toolkit.measuring.size_table import SizeTable
+
+    if isinstance(given, SizeTable):
+        given.sizes(list(images))
 
 
 def print_measured(found: Measured) -> None:

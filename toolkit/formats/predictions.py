@@ -57,6 +57,7 @@ class PredictionFiles:
 
     Attributes:
         sizes: height and width of each image, where the file says them; by its name.
+        frames: the number of each image that is a frame of a tracked video; by its name.
         results: the detections, where ``path`` is a list of COCO results.
         panoptic: the segments, where there are any.
 
@@ -79,6 +80,7 @@ class PredictionFiles:
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
         self.sizes: dict[str, Size | None] = {}
+        self.frames: dict[str, int] = {}
         # What each of the 256 values of a label image stands for, where that is not the class of this index.
         self.values: Tensor | None = None
         self._label_values = label_values
@@ -306,6 +308,8 @@ class PredictionFiles:
             self.records[key] = {"annotations": []}
             known = image.width is not None and image.height is not None
             self.sizes[key] = (image.height or 0, image.width or 0) if known else None
+            if image.frame is not None:
+                self.frames[key] = image.frame
             if image.label_map:
                 self.label_files[key] = path.parent / image.label_map
         faults = []

@@ -117,7 +117,8 @@ def measure(
     unit, summary, objects, below = sizes.unit, ClassTotals(), 0, 0
     notes = list(sizes.notes)
     with _removed_if_empty(folder), into(folder), ExitStack() as stack:
-        columns = [object_columns(unit, with_colors=images is not None), class_columns(unit)]
+        named = object_columns(unit, with_colors=images is not None, with_frames=bool(files.frames))
+        columns = [named, class_columns(unit)]
         of_objects, of_classes = (
             stack.enter_context(_table(folder / name, names))
             for name, names in zip(TABLES, columns, strict=False)
@@ -126,7 +127,8 @@ def measure(
             kept, dropped = _above(prediction, above)
             known = sizes.of(kept.sample_id)
             image = None if images is None else found.read(kept.sample_id, kept.size)
-            rows = object_rows(kept, classes, image=image, known=known)
+            frame = files.frames.get(kept.sample_id)
+            rows = object_rows(kept, classes, image=image, known=known, frame=frame)
             shares = class_rows(kept, classes, objects=rows, known=known)
             of_objects.writerows(map(_written, rows))
             of_classes.writerows(map(_written, shares))

@@ -40,6 +40,7 @@ class Record:
         nanoseconds since
             1970, so that another image under the same path is predicted again; None if unknown.
         notes: what in the file is not in the prediction, see ``toolkit.data.images.Picture``.
+        frame: the number of the frame in a video through which objects were tracked, from 0.
     """
 
     image: str
@@ -58,6 +59,7 @@ class Record:
     source_bytes: int | None = None
     source_modified: int | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    frame: int | None = None
 
     def to_line(self) -> str:
         """The record as one line of JSON, without empty fields."""
@@ -103,6 +105,7 @@ class _Line(Schema):
     source_bytes: Count | None = None
     source_modified: int | None = None
     notes: Mapping[str, Text] = Field(default_factory=dict)
+    frame: Count | None = None
 
 
 def latest_records(manifest: Path) -> list[dict[str, Any]]:

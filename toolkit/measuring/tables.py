@@ -17,14 +17,16 @@ from toolkit.types import VOID, Prediction
 Row = dict[str, Any]
 
 
-def object_columns(unit: str | None, *, with_colors: bool) -> list[str]:
+def object_columns(unit: str | None, *, with_colors: bool, with_frames: bool = False) -> list[str]:
     """The columns of the table of objects.
 
     Args:
         unit: of the pixel sizes; None if none is known.
         with_colors: whether colors are measured.
+        with_frames: whether images are frames of a video through which objects were tracked.
     """
-    named = ["image", "object", "class", "score", "x0", "y0", "x1", "y1", *SHAPE]
+    tracked = ["frame", "track"] if with_frames else []
+    named = ["image", *tracked, "object", "class", "score", "x0", "y0", "x1", "y1", *SHAPE]
     lengths = [in_unit(name, unit) for name in POWERS] if unit else []
     return [*named, *lengths, *_size_columns(unit), *(COLORS if with_colors else ())]
 
@@ -59,6 +61,7 @@ def object_rows(
     *,
     image: Tensor | None = None,
     known: KnownSize | None = None,
+    frame: int | None = None,
 ) -> list[Row]:
     """One row per object. ``object`` is its position among the objects of the image, from 0, or its id.
     Objects without masks have the area of their box and no figures of shape.
@@ -68,6 +71,7 @@ def object_rows(
         classes: the names that labels stand for.
         image: uint8 ``[3, H, W]``, for the colors.
         known: size of a pixel, for further columns such as ``area_mm2``; otherwise pixels alone.
+        frame: number of the frame, for the columns ``frame`` and ``track``, the id of the object.
     """
     found = prediction.instances
     if found is None:
@@ -83,8 +87,10 @@ def object_rows(
     for i, each in enumerate(figures):
         box = dict(zip(("x0", "y0", "x1", "y1"), boxes[i].tolist(), strict=True))
         name = _name(classes, int(found.labels[i]))
-        row: Row = {"image": prediction.sample_id, "object": found.ids[i] if found.ids else i}
-        rows.append(row | {"class": name, "score": scores[i]} | box | each | _size_cells(known))
+        own = found.ids[i] if found.ids else i
+        tracked = {} if frame is None else {"frame": frame, "track": own}
+        row: Row = {"image": prediction.sample_id, **tracked, "object": own, "class": name}
+        rows.append(row | {"score": scores[i]} | box | each | _size_cells(known))
     return rows
 
 
@@ -97,6 +103,7 @@ def class_rows(
 ) -> list[Row]:
     """One row per class that occurs in an image: the number of objects (none for label maps), the area in
     pixels and its share of the image, from 0 to 1. Where objects overlap, their pixels count for each.
+    Objects without pixels, such as tracked ones that are out of sight, do not count.
 
     Args:
         prediction: of one image.
@@ -106,7 +113,7 @@ def class_rows(
     """
     pixels = prediction.size[0] * prediction.size[1]
     areas: dict[str, list[float]] = {}
-    for row in objects:
+    for row in (row for row in objects if row["area"]):
         areas.setdefault(row["class"], []).append(float(row["area"]))
     found: list[tuple[str, int | None, float]] = [(name, len(of), sum(of)) for name, of in areas.items()]
     if prediction.label_map is not None:
