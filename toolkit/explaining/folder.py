@@ -29,7 +29,6 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, InvalidDataError, OutputError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
-from toolkit.explaining.batches import ran_out_of_memory
 from toolkit.explaining.document import (
     NOTHING_SHOWN,
     about_explanations,
@@ -59,6 +58,7 @@ from toolkit.inference.predictor import Predictor, load
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
+from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count
 from toolkit.runtime.text import printable
 from toolkit.types import Sample, TargetPart
