@@ -6,6 +6,7 @@ per prediction, as many masks as are wanted::
 Both explain the same target of the same U-Net on the same device with the same masks. The gain has parts:
 batches and masks from small matrices, and windows of large photos, which are timed with equal numbers of
 masks (and give the same map); and the early stop, after which fewer of the 5,000 masks of the paper are used.
+Where there is a window, equal numbers of masks must be 5 times as fast; otherwise, all parts together.
 Without ``--run``, the U-Net of ``configs/unet-shapes.yaml`` is trained first.
 """
 
@@ -82,6 +83,12 @@ def with_batches(
     return drise(score, sample.image, DriseOptions(stable=None), masks=masks, shortcut=shortcut)
 
 
+def window_of(found: DriseMap, sample: Sample) -> str:
+    if found.window is None:
+        return ""
+    return f" (of {found.window.area / (sample.size[0] * sample.size[1]):.2f} of the area)"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -116,10 +123,11 @@ def main() -> int:
                 same = correlation(found.map.numpy(), expected.numpy())
                 assert same > 0.999, f"the maps differ: correlation {same}"
                 comparison = compare(
-                    f"{size} x {size} pixels, {args.masks} masks, {name}",
+                    f"{size} x {size} pixels, {args.masks} masks, {name}{window_of(found, sample)}",
                     ("ours", lambda: with_batches(score, sample, masks, shortcut)),  # noqa: B023
                     plain,
                     rounds=args.rounds,
+                    target=WANTED if found.window else None,
                     device=args.device,
                 )
                 comparisons.append(comparison)
@@ -134,10 +142,10 @@ def main() -> int:
                 f" fewer); correlation with the map of {args.reference} masks {same:.3f}; altogether"
                 f" {total:.1f} times as fast as the plain loop over {PAPER} masks"
             )
-    report("D-RISE, U-Net on generated shapes, equal numbers of masks", comparisons, options)
+    missed = report("D-RISE, U-Net on generated shapes, equal numbers of masks", comparisons, options)
     if not args.json:
         print("\n".join(lines))
-    return 0 if reached else 1
+    return 0 if reached and not missed else 1
 
 
 if __name__ == "__main__":
