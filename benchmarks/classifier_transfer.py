@@ -62,9 +62,7 @@ class Study:
 
 STUDIES = {
     "shapes": Study(6, 60, 32, segmentation=["model.norm=batch", "data.options.size=64"]),
-    "msrc": Study(
-        30, 100, 64, segmentation=["model.long_side=160", "data.val_split=test", "data.in_memory=true"]
-    ),
+    "msrc": Study(12, 100, 64, segmentation=["data.val_split=test"]),
 }
 
 
@@ -77,6 +75,7 @@ def pretrained(args: argparse.Namespace, seed: int, data: Path, out: Path) -> fl
         f"model.size=[{args.crops},{args.crops}]",
         f"data.dir={data}",
         f"train.epochs={args.epochs}",
+        "train.eval_every=1000000",  # once, at the end
         *STUDIES[args.data].classifier,
         *common(args, seed),
     ]
@@ -108,6 +107,7 @@ def common(args: argparse.Namespace, seed: int) -> list[str]:
         f"train.workers={args.workers}",
         f"train.seed={seed}",
         "train.report=false",
+        "data.in_memory=true",
     ]
 
 
