@@ -82,7 +82,7 @@ class Judgment:
         if self.pointing is not None:
             words.append("points at the object" if self.pointing.hit else "points beside the object")
         if self.sanity is not None:
-            how = "another" if self.sanity.passed else "a similar"
+            how = "another" if self.sanity.passed else "a related"
             words.append(f"random weights give {how} map ({self.sanity.correlation:.2f})")
         return words
 
