@@ -39,9 +39,6 @@ COMMANDS = {
     "eval": "toolkit eval runs/unet-shapes",
     "infer": "toolkit infer runs/unet-shapes photos/images --out results/OUT",
     "compare": "toolkit compare runs/unet-shapes runs/wider --resamples 200",
-    "measure": "toolkit measure results/80 --out measured/OUT --pixel-size 0.5mm",
-    "explain": "toolkit explain runs/unet-shapes photos/images --class circle --check --out explained/OUT",
-    "export": "toolkit export runs/unet-shapes --to onnx --out exports/OUT",
 }
 BEFORE = {
     "infer": "toolkit data export shapes --split test --limit 8 --out photos size=64",
