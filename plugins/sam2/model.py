@@ -79,6 +79,7 @@ class Sam2Model(PromptableModel, MaskPromptable, Trackable, Explainable):
     """
 
     untrained = UNTRAINED
+    encoder_part = "network.image_encoder"
     only_for_tracking = ONLY_FOR_VIDEOS
 
     def __init__(self, settings: Sam2Settings, classes: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import FrameChoice, Inputs, find_inputs
 from toolkit.inference.summary import NoteCounts, Summary
+from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count, shown_log
 from toolkit.runtime.text import printable
 from toolkit.types import Prediction, Sample
@@ -333,9 +334,7 @@ def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Predictio
     try:
         return predictor.predict_samples(samples) if samples else []
     except (InvalidDataError, MemoryError, RuntimeError) as error:
-        out_of_memory = isinstance(error, MemoryError) or any(
-            hint in str(error) for hint in ("out of memory", "allocate memory")
-        )
+        out_of_memory = ran_out_of_memory(error)
         if not out_of_memory and not isinstance(error, InvalidDataError):
             raise
         reason = (
