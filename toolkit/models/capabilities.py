@@ -43,6 +43,19 @@ class Tileable(ABC):
         """
 
 
+class Windowable:
+    """Finds objects in a window of an image as in a whole image, so that images too large for the network can
+    be predicted window by window, and their objects put together (``toolkit.models.merging``).
+
+    There is nothing to implement: ``predict`` gets the windows as samples.
+    """
+
+    @property
+    def shrinks_large_images(self) -> bool:
+        """Whether ``predict`` downscales large images itself; then windows are used only on request."""
+        return False
+
+
 class Probabilistic(ABC):
     """Estimates the probability of each pixel's class, so that its calibration can be measured."""
 
