@@ -57,9 +57,7 @@ def _is_stable(logits: Tensor) -> Tensor:
     ``MaskDecoder``, by which an unstable single mask is replaced by the best of three.
     """
     delta = IMAGE_PREDICTION["dynamic_multimask_stability_delta"]
-    smaller, larger = (
-        (logits > threshold).flatten(1).sum(1).float() for threshold in (delta, -delta)
-    )
+    smaller, larger = ((logits > threshold).flatten(1).sum(1).float() for threshold in (delta, -delta))
     stability = torch.where(larger > 0, smaller / larger, 1.0)
     return stability >= IMAGE_PREDICTION["dynamic_multimask_stability_thresh"]
 

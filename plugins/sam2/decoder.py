@@ -297,7 +297,8 @@ def _head_weights(attention: Attention, projection: torch.nn.Linear) -> Tensor:
 
 
 def _shared(image: Tensor) -> Tensor:
-    """Drop the batch dimension of a shared tensor, so that all prompts are multiplied at once; not in a graph,
-    which takes a shared one or one for each prompt.
+    """Drop the batch dimension of a shared tensor, so that all prompts are multiplied at once; not in a
+    graph, which takes a shared one or one for each prompt.
     """
-    return image[0] if len(image) == 1 and not torch.jit.is_tracing() else image
+    is_graph = torch._C._get_tracing_state() is not None
+    return image[0] if len(image) == 1 and not is_graph else image

@@ -132,9 +132,7 @@ class Learner:
             total = {name: total[name] + value for name, value in terms.items()}
         return total
 
-    def _compare(
-        self, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool
-    ) -> tuple[Terms, Tensor]:
+    def _compare(self, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool) -> tuple[Terms, Tensor]:
         """The terms of one prompt, and the logits ``[P, 1, S / 4, S / 4]`` to be corrected by the next
         one."""
         exists = output.object_logits[:, 0]

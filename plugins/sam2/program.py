@@ -60,8 +60,8 @@ def _groups(prompts: Sequence[Mapping[str, Any]]) -> Any:
         labels = [*([] if box is None else [2, 3]), *(prompt.get("point_labels") or [1] * len(clicks))]
         groups.setdefault(len(points), []).append((row, points, labels))
     for count in sorted(groups):
-        rows, points, labels = zip(*groups[count], strict=True)
-        yield list(rows), np.asarray(points, np.float32), np.asarray(labels, np.int64)
+        rows, all_points, all_labels = zip(*groups[count], strict=True)
+        yield list(rows), np.asarray(all_points, np.float32), np.asarray(all_labels, np.int64)
 
 
 def _decoded(
@@ -107,19 +107,22 @@ def _chosen(
     logits: np.ndarray[Any, Any], ious: np.ndarray[Any, Any], how: Mapping[str, Any], *, is_single: bool
 ) -> np.ndarray[Any, Any]:
     """Which of the four masks answers each prompt, [P]."""
-    best = ious[:, 1:].argmax(1) + 1
+    best: np.ndarray[Any, Any] = ious[:, 1:].argmax(1) + 1
     if how["mask"] in ("first", "only"):
         return np.full(len(ious), 1 if how["mask"] == "first" else 0)
     if how["mask"] == "best" and is_single:
         return best
-    smaller, larger = ((logits[:, 0] > t).sum((1, 2)) for t in (how["stability_delta"], -how["stability_delta"]))
+    smaller, larger = (
+        (logits[:, 0] > t).sum((1, 2)) for t in (how["stability_delta"], -how["stability_delta"])
+    )
     stability = np.where(larger > 0, smaller / np.maximum(larger, 1), 1).astype(np.float32)
-    return np.where(stability >= np.float32(how["stability_threshold"]), 0, best)
+    chosen: np.ndarray[Any, Any] = np.where(stability >= np.float32(how["stability_threshold"]), 0, best)
+    return chosen
 
 
 def _box(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The box around the pixels of a mask; zeros if there are none."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return np.zeros(4, np.float32)
     return np.asarray([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
