@@ -50,7 +50,6 @@ def test_a_single_pixel_is_rounding() -> None:
         (answers((0, 0), (0, 0)), "the answer to prompt 1 has a mask of 900 pixels in torch and of 900"),
         (answers((5, 5), (0, 0)), "the answer to prompt 0 has a mask"),
         (answers((0, 0), (5, 5), score=0.6), "prompt 0 has the score 0.50000 in torch, but 0.60000"),
-        (answers((0, 0), (5, 5), score=float("nan")), "score 0.50000 in torch, but nan"),
         (replace(answers((0, 0), (5, 5)), masks=None), "has a mask only in torch"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sam2_cases import CLASSES, NO_CACHE, scene, toy
+from sam2_cases import NO_CACHE, scene, toy
 from toolkit.plugins.sam2 import graph as graphs_module
 from toolkit.plugins.sam2.answers import choose
 from toolkit.plugins.sam2.decoder import DecoderOutput
@@ -247,9 +247,7 @@ def half_a_pixel(found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         pytest.param("decoder", lambda *x: (*x[:5], x[5] * 0), None, id="masks ignored"),
     ],
 )
-def test_planted_faults_are_found(
-    model: Any, exported: Any, name: str, before: Any, after: Any
-) -> None:
+def test_planted_faults_are_found(model: Any, exported: Any, name: str, before: Any, after: Any) -> None:
     graphs = {each: getattr(exported, each) for each in ("encoder", "points", "decoder")}
     faulty = model.with_graphs(graphs | {name: Changed(graphs[name], before, after)})
     with pytest.raises(ExportError, match=r"an image.*Hint"):
@@ -260,9 +258,7 @@ def scene_alone() -> Sample:
     return Sample("an image", scene().image)
 
 
-def test_another_resize_is_found(
-    model: Any, exported: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_resize_is_found(model: Any, exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from toolkit.plugins.sam2 import exported as module
 
     plain = module.network_input
@@ -304,7 +300,7 @@ def make_run(folder: Path, model: Any) -> Path:
     manifest = CheckpointManifest(
         plugin="sam2",
         task="promptable",
-        classes=CLASSES,
+        classes=("box",),
         model={
             "size": "toy",
             "image_size": 64,
@@ -313,7 +309,7 @@ def make_run(folder: Path, model: Any) -> Path:
             "cache": NO_CACHE,
             "auto": {"points_per_side": 4},
         },
-        config={"data": {"name": "bright-boxes"}, "evaluators": {"objects": {}}},
+        config={"data": {"name": "bright"}, "evaluators": {"objects": {}}},
         step=5,
     )
     save_checkpoint(folder / "best.safetensors", model.state_dict(), manifest)
@@ -359,7 +355,9 @@ def test_a_decoder_that_is_missing_or_truncated_is_named(folder: Path, tmp_path:
         decoder.unlink()
     else:
         decoder.write_bytes(decoder.read_bytes()[:-9])
-    with pytest.raises(CheckpointError, match="decoder.onnx.*" + ("truncated" if fault == "truncated" else "")):
+    with pytest.raises(
+        CheckpointError, match="decoder.onnx.*" + ("truncated" if fault == "truncated" else "")
+    ):
         load_model(copy)
 
 
@@ -369,7 +367,9 @@ def test_a_faulty_program_is_found(folder: Path, run_folder: Path, tmp_path: Pat
     program = copy / "predict.py"
     text = program.read_text()
     assert "masks[row], scores[row] = large" in text
-    program.write_text(text.replace("masks[row], scores[row] = large", "masks[row], scores[row] = large[::-1]"))
+    program.write_text(
+        text.replace("masks[row], scores[row] = large", "masks[row], scores[row] = large[::-1]")
+    )
     with pytest.raises(ExportError, match=r"predict.py \(as the export\).* prompt 0 has a mask of"):
         check_folder(opened(run_folder), copy, images=1)
 
