@@ -77,6 +77,8 @@ def test_what_is_found_without_prompts_may_lack_one_object_only() -> None:
     compare_found(answers(*some), answers(*some[:-1]), "here")
     compare_found(answers(*some), answers(*reversed(some)), "here")
     compare_found(answers(), answers(), "here")
+    empty = answers((0, 0), (0, 0), (0, 0), side=0)
+    compare_found(empty, empty, "here")
     with pytest.raises(ExportError, match="9 objects are found in torch and 7 in the export, of which 7"):
         compare_found(answers(*some), answers(*some[:-2]), "here")
     with pytest.raises(ExportError, match="9 objects are found in torch and 0"):

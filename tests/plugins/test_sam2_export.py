@@ -136,8 +136,8 @@ def test_the_program_gives_the_same_answers(settings: dict[str, Any], size: tupl
 
 
 def test_everything_is_found_as_in_torch(model: Any, exported: Any) -> None:
-    cropping = {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.2}
-    other = replace_auto(model, cropping | {"crop_n_layers": 1})
+    cropping = {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    other = replace_auto(model, cropping | {"crop_n_layers": 1, "box_nms_thresh": 0.99})
     sample = scene(size=(90, 120))
     with evaluating(model):
         wanted = other.predict([sample.with_(instances=None)])[0].instances

@@ -114,6 +114,10 @@ def compare_found(wanted: Instances, found: Instances, where: str, limits: Limit
         codes = wanted.masks.to_coco(), found.masks.to_coco()
         ious = torch.from_numpy(coco_mask.iou(codes[0], codes[1], [0] * len(codes[1])))
         same = int((ious.amax(1) >= limits.mask_iou).sum())
+        # two empty masks have no overlap, but are the same
+        same += min(
+            int((each.masks.areas() == 0).sum()) for each in (wanted, found) if each.masks is not None
+        )
     missing = max(len(wanted), len(found)) - same
     if missing > most:
         raise ExportError(
