@@ -114,11 +114,12 @@ def test_nothing_at_all_needs_no_note() -> None:
 def test_the_most_frequent_class_of_each_image_is_counted(
     counters: int, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coco_limits, "_COUNTERS", counters)
+    monkeypatch.setattr(coco_limits, "MOST_COUNTERS", counters)
     rng = np.random.default_rng(images)
-    labels = [rng.integers(0, 3, n) for n in rng.integers(0, 6, images)]
+    labels = [rng.integers(0, 3, n) for n in rng.integers(1, 6, images)]
     expected = [max([each.tolist().count(label) for label in range(3)]) for each in labels]
-    assert coco_limits.most_by_image(labels, 3) == expected
+    ids = np.repeat(np.arange(images), [len(each) for each in labels])
+    assert coco_limits.most_by_image(ids, np.concatenate([np.zeros(0, np.int64), *labels])) == expected
 
 
 @pytest.mark.parametrize("counters", [1, 40, 1 << 20])

@@ -25,9 +25,9 @@ from toolkit.evaluation.coco_figures import (
     sliced,
     table_figures,
 )
-from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes, most_by_image
+from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes
 from toolkit.evaluation.coco_matching import Ints
-from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, kinds_of, objects
+from toolkit.evaluation.coco_objects import ImageRecord, Images, kinds_of, objects
 from toolkit.evaluation.coco_settings import CocoSettings
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.slices import Slices, slices_in_words
@@ -112,7 +112,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         self._check("prediction", sample, prediction.instances, found.labels)
         self._slices.of(sample.id)  # which fails where the table lacks the image
         self._take_draw()
-        self._images[sample.id] = ImageRecord(sample.size, truth, found)
+        self._images[sample.id] = ImageRecord(prediction.size, truth, found)
 
     def _check(self, name: str, sample: Sample, instances: Instances, labels: Ints) -> None:
         """Check the truth or the prediction of a sample."""
@@ -180,15 +180,12 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         )
         images = [self._images[sample_id] for sample_id in in_order]
         kinds = list(self.settings.iou_types or kinds_of(images))
-        densities = Densities(
-            most_by_image([image.truth.labels[~image.truth.crowd] for image in images], len(self.classes)),
-            most_by_image([image.found.labels for image in images], len(self.classes)),
-        )
+        together = Images(images)
         return self._report(
-            {kind: coco_pair(images, kind, self.classes) for kind in kinds},
+            {kind: together.pair(kind, self.classes) for kind in kinds},
             list(zip(in_order, images, strict=True)),
             list(enumerate(self.classes, start=1)),
-            densities,
+            together.densities(),
         )
 
     def report_document(

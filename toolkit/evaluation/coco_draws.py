@@ -21,7 +21,7 @@ from toolkit.evaluation.coco_figures import (
     table_figures,
 )
 from toolkit.evaluation.coco_matching import Ints, Thresholds
-from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, kinds_of
+from toolkit.evaluation.coco_objects import ImageRecord, Images, kinds_of
 from toolkit.evaluation.coco_settings import CocoSettings
 from toolkit.evaluation.coco_tables import ImageTable
 
@@ -98,7 +98,7 @@ def draw_figures(
     def figures_of(kind: Overlap, drawn: Ints) -> Figures:
         if kind == "keypoints":
             some = [image for image, count in zip(images.images, drawn, strict=True) for _ in range(count)]
-            pair, sigmas = coco_pair(some, kind, classes), settings.keypoint_sigmas
+            pair, sigmas = Images(some).pair(kind, classes), settings.keypoint_sigmas
             return figures(*pair, kind, categories, max_detections=limits, sigmas=sigmas)
         table = images.matched(kind, limits).repeated(drawn)
         return table_figures(kind, table, categories, max_detections=limits, only_metrics=True)

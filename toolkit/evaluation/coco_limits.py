@@ -13,7 +13,6 @@ from toolkit.evaluation.coco_figures import KEYPOINT_DETECTIONS, IoUType
 from toolkit.formats.box_results import BoxResults
 from toolkit.wording import counted
 
-_COUNTERS = 1 << 20
 MOST_COUNTERS = 1 << 22
 """Ids and pairs of ids are counted in tables up to this size, and sorted otherwise."""
 
@@ -31,28 +30,16 @@ class Densities:
     found: Sequence[int]
 
 
-def most_by_image(labels: Sequence[NDArray[np.int64]], classes: int) -> list[int]:
-    """How often the most frequent label of each image occurs; labels are below ``classes``."""
-    most: list[int] = []
-    at_a_time = max(1, _COUNTERS // max(1, classes))
-    for start in range(0, len(labels), at_a_time):
-        part = labels[start : start + at_a_time]
-        places = np.repeat(np.arange(len(part)) * classes, [len(each) for each in part])
-        counts = np.bincount(places + np.concatenate(part), minlength=len(part) * classes)
-        most += counts.reshape(len(part), classes).max(axis=1, initial=0).tolist()
-    return most
-
-
 def document_densities(
     annotations: Iterable[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
 ) -> Densities:
     """Those of the annotations of a COCO file and of a list of COCO results."""
     ordinary = [each for each in annotations if not each.get("iscrowd")]
     if isinstance(results, BoxResults):
-        found = _most_by_image(results.columns[:, 0], results.columns[:, 6])
+        found = most_by_image(results.columns[:, 0], results.columns[:, 6])
     else:
-        found = _most_by_image(*_ids(results))
-    return Densities(_most_by_image(*_ids(ordinary)), found)
+        found = most_by_image(*_ids(results))
+    return Densities(most_by_image(*_ids(ordinary)), found)
 
 
 def _ids(entries: Sequence[Mapping[str, Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -60,7 +47,13 @@ def _ids(entries: Sequence[Mapping[str, Any]]) -> tuple[NDArray[Any], NDArray[An
     return np.array(images), np.array(classes)
 
 
-def _most_by_image(images: NDArray[Any], classes: NDArray[Any]) -> list[int]:
+def most_by_image(images: NDArray[Any], classes: NDArray[Any]) -> list[int]:
+    """How often the most frequent class of each image occurs, for the images that have any.
+
+    Args:
+        images: the id of the image of each object, ``[M]``.
+        classes: the id of its class, ``[M]``.
+    """
     if not len(images):
         return []
     images, classes = _numbered(images), _numbered(classes)

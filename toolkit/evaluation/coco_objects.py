@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_figures import IoUType
+from toolkit.evaluation.coco_limits import Densities, most_by_image
 from toolkit.evaluation.coco_matching import Found
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
@@ -20,10 +21,10 @@ from toolkit.types import Instances
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Objects:
     """The objects of one image: copies of what the metrics need, which are converted when they are asked for,
-    since most are only needed for all images together.
+    since most are only needed for all images together. Not frozen, since that makes building one slow.
 
     Attributes:
         corners: floating ``[N, 4]`` as x0, y0, x1, y1 in pixels.
@@ -138,63 +139,109 @@ def kinds_of(images: Sequence[ImageRecord]) -> list[IoUType]:
     return kinds
 
 
-def coco_pair(
-    images: Sequence[ImageRecord], kind: IoUType, classes: Sequence[str]
-) -> tuple[hotcoco.COCO, hotcoco.COCO]:
-    """Truth and detections for hotcoco; images and classes are numbered from 1 in the given order."""
-    entries = [
-        {"id": i, "height": image.size[0], "width": image.size[1]} for i, image in enumerate(images, start=1)
-    ]
-    categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
-    truth, found = [image.truth for image in images], [image.found for image in images]
-    if kind == "keypoints":
-        document = {"images": entries, "categories": categories, "annotations": _keypoint_annotations(truth)}
-        with_keypoints = hotcoco.COCO(document)
-        return with_keypoints, with_keypoints.load_res(_keypoint_annotations(found))
-    codes = (_codes(images, truth), _codes(images, found)) if kind == "segm" else (None, None)
-    boxes = _boxes(_column(truth, "corners", (0, 4)))
-    gt = hotcoco.COCO.from_arrays(
-        entries,
-        categories,
-        _image_ids(truth),
-        _column(truth, "labels") + 1,
-        boxes,
-        area=_areas(truth, kind, boxes),
-        iscrowd=_crowd(truth),
-        segmentation=codes[0],
-    )
-    boxes = _boxes(_column(found, "corners", (0, 4)))
-    rows = np.empty((len(boxes), 7))  # in the form (image, box, score, class)
-    rows[:, 0], rows[:, 1:5] = _image_ids(found), boxes
-    rows[:, 5], rows[:, 6] = _column(found, "given_scores"), _column(found, "labels") + 1
-    dt = gt.load_res(rows, segmentation=codes[1])
-    if len(rows) and not (kind == "bbox" and _have_areas_of_boxes(found)):
-        dt.update_anns(ids=np.arange(1, len(rows) + 1), area=_areas(found, kind, boxes))
-    return gt, dt
+class Column:
+    """The objects of one side, of all images one after another; ``M`` in all.
+
+    Args:
+        parts: those of each image.
+
+    Attributes:
+        image_ids: int64 ``[M]``, from 1.
+    """
+
+    def __init__(self, parts: Sequence[Objects]) -> None:
+        self.parts = parts
+        self._filled = [part for part in parts if len(part.labels)]
+        self.image_ids = np.repeat(np.arange(1, len(parts) + 1), [len(part.labels) for part in parts])
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 ``[M]``, from 0."""
+        return self._of("labels").astype(np.int64, copy=False)
+
+    @cached_property
+    def boxes(self) -> Floats:
+        """float64 ``[M, 4]`` as x, y, width, height in pixels."""
+        return _boxes(self._of("corners", (0, 4)))
+
+    @cached_property
+    def scores(self) -> NDArray[np.floating]:
+        """Floating ``[M]``, of detections."""
+        return self._of("given_scores")
+
+    @cached_property
+    def crowd(self) -> NDArray[np.bool_]:
+        """bool ``[M]``."""
+        return self._of("crowd").astype(np.bool_, copy=False)
+
+    @cached_property
+    def have_areas_of_boxes(self) -> bool:
+        """Whether no object has an area of its own, or one of a mask."""
+        return all(part.stated_areas is None and part.sizes_of_masks is None for part in self.parts)
+
+    def areas(self, kind: IoUType) -> Floats:
+        """float64 ``[M]``, those that decide whether objects are small or large."""
+        if self.have_areas_of_boxes:
+            areas: Floats = self.boxes[:, 2] * self.boxes[:, 3]
+            return areas
+        return self._of("mask_areas" if kind == "segm" else "areas")
+
+    def _of(self, name: str, empty: tuple[int, ...] = (0,)) -> NDArray[Any]:
+        values = [getattr(part, name) for part in self._filled]
+        return np.concatenate(values) if values else np.zeros(empty)
 
 
-def _areas(parts: Sequence[Objects], kind: IoUType, boxes: Floats) -> Floats:
-    if _have_areas_of_boxes(parts):
-        areas: Floats = boxes[:, 2] * boxes[:, 3]
-        return areas
-    return _column(parts, "mask_areas" if kind == "segm" else "areas")
+class Images:
+    """The truth and the detections of all images, which are numbered from 1.
 
+    Args:
+        images: in the order of the dataset.
+    """
 
-def _have_areas_of_boxes(parts: Sequence[Objects]) -> bool:
-    return all(part.stated_areas is None and part.sizes_of_masks is None for part in parts)
+    def __init__(self, images: Sequence[ImageRecord]) -> None:
+        self._images = images
+        self.truth = Column([image.truth for image in images])
+        self.found = Column([image.found for image in images])
 
+    def densities(self) -> Densities:
+        """How many objects and detections of one class the images have."""
+        ordinary = ~self.truth.crowd
+        return Densities(
+            most_by_image(self.truth.image_ids[ordinary], self.truth.labels[ordinary]),
+            most_by_image(self.found.image_ids, self.found.labels),
+        )
 
-def _crowd(parts: Sequence[Objects]) -> NDArray[np.int64]:
-    return _column(parts, "crowd").astype(np.int64)
-
-
-def _image_ids(parts: Sequence[Objects]) -> NDArray[np.int64]:
-    return np.repeat(np.arange(1, len(parts) + 1), [len(part.labels) for part in parts])
-
-
-def _column(parts: Sequence[Objects], name: str, empty: tuple[int, ...] = (0,)) -> NDArray[Any]:
-    values = [getattr(part, name) for part in parts if len(part.labels)]
-    return np.concatenate(values) if values else np.zeros(empty)
+    def pair(self, kind: IoUType, classes: Sequence[str]) -> tuple[hotcoco.COCO, hotcoco.COCO]:
+        """Truth and detections for hotcoco, with classes that are numbered from 1 in the given order."""
+        entries = [
+            {"id": i, "height": image.size[0], "width": image.size[1]}
+            for i, image in enumerate(self._images, start=1)
+        ]
+        categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
+        truth, found = self.truth, self.found
+        if kind == "keypoints":
+            annotations = _keypoint_annotations(truth.parts)
+            document = {"images": entries, "categories": categories, "annotations": annotations}
+            with_keypoints = hotcoco.COCO(document)
+            return with_keypoints, with_keypoints.load_res(_keypoint_annotations(found.parts))
+        with_masks = kind == "segm"
+        gt = hotcoco.COCO.from_arrays(
+            entries,
+            categories,
+            truth.image_ids,
+            truth.labels + 1,
+            truth.boxes,
+            area=truth.areas(kind),
+            iscrowd=truth.crowd.astype(np.int64),
+            segmentation=_codes(self._images, truth.parts) if with_masks else None,
+        )
+        rows = np.empty((len(found.boxes), 7))  # in the form (image, box, score, class)
+        rows[:, 0], rows[:, 1:5] = found.image_ids, found.boxes
+        rows[:, 5], rows[:, 6] = found.scores, found.labels + 1
+        dt = gt.load_res(rows, segmentation=_codes(self._images, found.parts) if with_masks else None)
+        if len(rows) and not (kind == "bbox" and found.have_areas_of_boxes):
+            dt.update_anns(ids=np.arange(1, len(rows) + 1), area=found.areas(kind))
+        return gt, dt
 
 
 def _codes(images: Sequence[ImageRecord], parts: Sequence[Objects]) -> list[Any]:

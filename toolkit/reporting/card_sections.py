@@ -58,11 +58,11 @@ def _quantiles(distributions: Sequence[Mapping[str, Any]]) -> Table:
         ]
         for entry in distributions
     ]
-    lacking = [entry for entry in distributions if entry["undefined"]]
+    # Once for all reports in which as many images have nothing to compare.
+    lacking = {(entry["name"], entry["undefined"]): None for entry in distributions if entry["undefined"]}
     notes = [
-        f"{entry['name']} is undefined where there is nothing to compare: in"
-        f" {counted(entry['undefined'], 'image')}."
-        for entry in lacking
+        f"{name} is undefined where there is nothing to compare: in {counted(images, 'image')}."
+        for name, images in lacking
     ]
     notes += meanings_of_images(entry["name"] for entry in distributions)
     return Table("Metrics of single images", columns, rows, notes=notes)
@@ -82,7 +82,7 @@ def _says(entry: Mapping[str, Any]) -> str:
     if entry.get("value") is not None:
         told.append(f"{entry['ranked_by']} {entry['value']:.3f}")
     elif "mean_iou" in entry:
-        told.append(f"mean IoU {entry['mean_iou']:.3f}")
+        told.append(f"mean_iou {entry['mean_iou']:.3f}")
     if "objects" in entry:
         told.append(counted(entry["objects"], "object"))
         told.append(", ".join(f"{count} {ERRORS.get(kind, kind)}" for kind, count in entry["errors"].items()))
