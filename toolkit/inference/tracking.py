@@ -65,7 +65,7 @@ def track_video(
     if model is None:
         raise UsageError(
             f"{type(predictor.model).__name__} cannot track objects through a video. Hint: use a run of a"
-            " plugin that can, such as sam2"
+            " plugin that can, such as sam2; exported models cannot"
         )
     name = predictor.name or type(predictor.model).__name__
     check_tracking_learned(model, predictor.about.get("start_weights", {}), name)

@@ -120,11 +120,12 @@ def prepare(model: Model) -> dict[str, tuple[str, ...]]:
 
 def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: str, threads: int) -> Engine:
     source = str(folder / graph.files[0].name)
+    precision = graph.precision or export.precision
     engine = open_engine(
         export.target,
         read_graph(graph, folder),
         device=device,
-        precision=export.precision,
+        precision=precision,
         threads=threads,
         outputs=tuple(graph.outputs),
         source=source,
@@ -134,9 +135,7 @@ def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: st
             f"{source} returns {', '.join(engine.outputs)}, but its manifest says {', '.join(graph.outputs)}."
             " Hint: copy or export the folder again"
         )
-    logger.info(
-        "%s runs in %s on %s (%s)", source, export.precision, ", ".join(engine.ran_on), engine.runtime
-    )
+    logger.info("%s runs in %s on %s (%s)", source, precision, ", ".join(engine.ran_on), engine.runtime)
     return engine
 
 
