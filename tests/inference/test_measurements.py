@@ -80,6 +80,46 @@ def test_objects_of_low_scores_are_counted_not_measured(tmp_path: Path) -> None:
     assert (found.objects, found.below) == (1, 1)
 
 
+def test_an_object_keeps_its_position_in_the_document(tmp_path: Path) -> None:
+    path = document(tmp_path)
+    content = json.loads(path.read_text())
+    first, second = content["annotations"]
+    content["annotations"] = [first, second | {"image_id": 1}]
+    path.write_text(json.dumps(content))
+    (row,) = table(toolkit.measure(path, above=0.4).folder / "objects.csv")
+    assert (row["object"], row["score"]) == ("1", "0.5")
+
+
+def test_totals_are_those_of_the_document_and_the_pixels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    label_map = rng.integers(0, 2, (20, 30), np.uint8)
+    label_map[:4] = 255
+    folder = tmp_path / "results"
+    (folder / "labels").mkdir(parents=True)
+    cv2.imwrite(str(folder / "labels" / "a.png"), label_map)
+    codes = Masks.from_dense(rng.random((50, 20, 30)) < rng.random((50, 1, 1))).to_coco()
+    areas = [int(area) for area in Masks.from_coco(codes, (20, 30)).areas()]
+    entries = [
+        {
+            **{"id": n, "image_id": 1, "category_id": 1 + n % 2, "score": 1.0, "bbox": [0, 0, 1, 1]},
+            **{"area": area, "segmentation": code | {"counts": code["counts"].decode()}},
+        }
+        for n, (code, area) in enumerate(zip(codes, areas, strict=True))
+    ]
+    image = {"id": 1, "file_name": "a.png", "width": 30, "height": 20, "label_map": "labels/a.png"}
+    names = [{"id": n, "name": name, "label_value": n - 1} for n, name in ((1, "cell"), (2, "dust"))]
+    content = {"images": [image], "categories": names, "annotations": entries}
+    (folder / "predictions.json").write_text(json.dumps(content))
+    found = toolkit.measure(folder)
+    rows = table(found.folder / "objects.csv")
+    assert [float(row["area"]) for row in rows] == [entry["area"] for entry in entries]
+    classes = table(found.folder / "classes.csv")
+    of_objects = {row["class"]: float(row["area"]) for row in classes if row["objects"]}
+    of_pixels = {row["class"]: float(row["area"]) for row in classes if not row["objects"]}
+    assert of_objects == {"cell": sum(areas[::2]), "dust": sum(areas[1::2])}
+    assert of_pixels == {"cell": (label_map == 0).sum(), "dust": (label_map == 1).sum()}
+
+
 def test_colors_of_photos_in_a_folder(tmp_path: Path) -> None:
     found = toolkit.measure(document(tmp_path), images=photos(tmp_path))
     rows = table(found.folder / "objects.csv")

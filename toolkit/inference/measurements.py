@@ -124,11 +124,11 @@ def measure(
             for name, names in zip(TABLES, columns, strict=False)
         )
         for prediction in _predictions(files, document):
-            kept, dropped = _above(prediction, above)
+            kept, places = _above(prediction, above)
             known = sizes.of(kept.sample_id)
             image = None if images is None else found.read(kept.sample_id, kept.size)
             frame = files.frames.get(kept.sample_id)
-            rows = object_rows(kept, classes, image=image, known=known, frame=frame)
+            rows = object_rows(kept, classes, image=image, known=known, frame=frame, places=places)
             shares = class_rows(kept, classes, objects=rows, known=known)
             of_objects.writerows(map(_written, rows))
             of_classes.writerows(map(_written, shares))
@@ -139,7 +139,8 @@ def measure(
                 features = geojson_of(kept, rows, shares, classes, place)
                 with atomic_write(folder / GEOJSON / f"{kept.sample_id}.geojson", "w") as file:
                     json.dump(features, file, allow_nan=False)
-            objects, below = objects + len(rows), below + dropped
+            objects += len(rows)
+            below += 0 if prediction.instances is None else len(prediction.instances) - len(rows)
         totals = stack.enter_context(_table(folder / TABLES[2], summary_columns(unit)))
         lines = tuple(summary.rows(unit))
         totals.writerows(map(_written, lines))
@@ -155,13 +156,13 @@ def _predictions(files: PredictionFiles, document: Path) -> Iterator[Prediction]
         yield files.read(key, size)
 
 
-def _above(prediction: Prediction, above: float) -> tuple[Prediction, int]:
-    """A prediction without the objects of lower scores, and how many these are."""
+def _above(prediction: Prediction, above: float) -> tuple[Prediction, list[int]]:
+    """A prediction without the objects of lower scores, and the positions that the others had among all."""
     found = prediction.instances
-    if found is None or found.scores is None or not above:
-        return prediction, 0
+    if found is None or found.scores is None:
+        return prediction, list(range(0 if found is None else len(found)))
     keep = found.scores >= above
-    return replace(prediction, instances=found[keep]), int((~keep).sum())
+    return replace(prediction, instances=found[keep]), keep.nonzero()[:, 0].tolist()
 
 
 @contextmanager

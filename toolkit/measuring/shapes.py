@@ -32,7 +32,7 @@ def perimeter(mask: Mask) -> float:
     inner = cv2.erode(mask, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     border = mask - inner
     kinds = cv2.filter2D(border, -1, _NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
-    counts = np.bincount(kinds.ravel(), minlength=256)
+    counts = np.bincount(kinds[border.astype(bool)], minlength=256)
     return float(counts @ _LENGTHS)
 
 

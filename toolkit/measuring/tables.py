@@ -62,6 +62,7 @@ def object_rows(
     image: Tensor | None = None,
     known: KnownSize | None = None,
     frame: int | None = None,
+    places: Sequence[int] | None = None,
 ) -> list[Row]:
     """One row per object. ``object`` is its position among the objects of the image, from 0, or its id.
     Objects without masks have the area of their box and no figures of shape.
@@ -71,6 +72,7 @@ def object_rows(
         classes: the names that labels stand for.
         image: uint8 ``[3, H, W]``, for the colors.
         known: size of a pixel, for further columns such as ``area_mm2``; otherwise pixels alone.
+        places: the positions of the objects, where they are some of those of the image.
         frame: number of the frame, for the columns ``frame`` and ``track``, the id of the object.
     """
     found = prediction.instances
@@ -87,7 +89,7 @@ def object_rows(
     for i, each in enumerate(figures):
         box = dict(zip(("x0", "y0", "x1", "y1"), boxes[i].tolist(), strict=True))
         name = _name(classes, int(found.labels[i]))
-        own = found.ids[i] if found.ids else i
+        own = found.ids[i] if found.ids else i if places is None else places[i]
         tracked = {} if frame is None else {"frame": frame, "track": own}
         row: Row = {"image": prediction.sample_id, **tracked, "object": own, "class": name}
         rows.append(row | {"score": scores[i]} | box | each | _size_cells(known))
