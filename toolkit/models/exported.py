@@ -1,7 +1,7 @@
 """The model of an exported folder: the plugin's own code around graphs that another runtime computes.
 
 A ``SemanticModel`` is put together from the manifest alone, without building its network first: importing the
-libraries that published encoders are in takes longer than all the rest of ``toolkit infer``.
+libraries that published encoders are in takes seconds.
 """
 
 from __future__ import annotations
