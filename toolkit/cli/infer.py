@@ -27,6 +27,7 @@ from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
+    from toolkit.cluster import RayEngine
     from toolkit.inference.predictor import Predictor
     from toolkit.inference.summary import Summary
 
@@ -116,6 +117,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="with --measure: side of a pixel with its unit, such as 0.02mm",
     )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help=(
+            "predict on the Ray cluster at this address, such as head:6379, or local: with several processes"
+            " on this machine; all machines must see RUN, the images and DIR under the same paths"
+        ),
+    )
+    parser.add_argument(
+        "--actors",
+        type=positive,
+        metavar="N",
+        help="with --ray: number of processes; default: one per GPU, or else one per core",
+    )
+    parser.add_argument(
+        "--gpus-per-actor",
+        type=float,
+        metavar="F",
+        help="with --ray: GPUs of each process, such as 0.5 for two per GPU; default: 1 where there are GPUs",
+    )
     add_plugin_files_argument(parser)
 
 
@@ -128,6 +149,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.models.capabilities import Promptable
 
     _check_pixel_size(args)
+    engine = _engine(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
     frames = FrameChoice(args.every, args.max_frames)
@@ -137,7 +159,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_swapped("infer", args.run, args.paths)
     predictor = load(
         args.run,
-        device=args.device,
+        # With a cluster, this process only needs to know the classes.
+        device=args.device if engine is None else "cpu",
         precision=args.precision,
         tiling=tiling,
         prompts=args.prompts,
@@ -154,7 +177,10 @@ def run(args: argparse.Namespace) -> int:
         label_values=args.label_values,
         frames=frames,
         resume=args.resume,
+        engine=engine,
     )
+    for line in engine.lines if engine is not None else ():
+        print(printable(line))
     if args.measure and summary.images > summary.failed:
         from toolkit.cli.measure import print_measured
         from toolkit.inference.measurements import measure
@@ -164,6 +190,20 @@ def run(args: argparse.Namespace) -> int:
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
     return 3 if summary.failed else 0
+
+
+def _engine(args: argparse.Namespace) -> RayEngine | None:
+    """The cluster, if one is asked for."""
+    from toolkit.errors import UsageError
+
+    if args.ray is None:
+        for option, value in (("--actors", args.actors), ("--gpus-per-actor", args.gpus_per_actor)):
+            if value is not None:
+                raise UsageError(f"{option} has no effect without --ray. Hint: add --ray local")
+        return None
+    from toolkit.cluster import RayEngine
+
+    return RayEngine(args.ray, args.actors, args.gpus_per_actor, args.device)
 
 
 def _check_pixel_size(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -93,6 +94,7 @@ def predict_folder(
     label_values: LabelFormat = "index",
     frames: FrameChoice | None = None,
     resume: bool = False,
+    engine: Engine | None = None,
     progress: bool = True,
     on_start: Callable[[int | None, int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
@@ -113,6 +115,7 @@ def predict_folder(
             classes and void, such as 0 for void; ``"index"`` with the indexes of the classes and 255.
         frames: which frames of videos and cameras; all when None.
         resume: skip images that are already done; failed ones are tried again.
+        engine: where the images are predicted; in this process when None.
         progress: whether to show progress on standard error.
         on_start: called with the total number of images (None if unknown), and the number done before.
         on_record: called after each image.
@@ -130,6 +133,8 @@ def predict_folder(
     inputs = find_inputs(words, exclude=out, choice=frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
         raise UsageError("a camera cannot be resumed. Hint: leave out --resume, and choose another --out")
+    engine = engine or InThisProcess()
+    engine.check(predictor, inputs)
     predictor.model.expect_images(image.name for image in inputs.images)
     if draw_above is None:
         draw_above = predictor.model.draw_above
@@ -146,17 +151,16 @@ def predict_folder(
     )
     log = shown_log() if progress else contextlib.nullcontext()
     with folder as results, log, Count("predicting", show=progress) as images:
-        queue = _Queue(inputs, results)
+        queue = PendingImages(inputs, results)
         images.start(queue.total, queue.resumed)
         if on_start:
             on_start(queue.total, queue.resumed)
         tally, counts, notes = Tally(), Counter[str](), NoteCounts()
         with (
-            contextlib.closing(predict_images(predictor, queue, results, work or Work())) as records,
+            contextlib.closing(engine.records(predictor, queue, results, work or Work())) as records,
             _ending(inputs),
         ):
             for record in records:
-                results.append(record)
                 counts[record.status] += 1
                 notes.add_record(record)
                 if record.size is not None:
@@ -177,6 +181,31 @@ def predict_folder(
         left_out=tuple(inputs.search.left_out()),
         notes=notes.lines(),
     )
+
+
+class Engine(ABC):
+    """Where the images of ``predict_folder`` are predicted."""
+
+    def check(self, predictor: Predictor, inputs: Inputs) -> None:  # noqa: B027 - most can do everything
+        """Raise a ``UsageError`` for what cannot be predicted there, before anything is written."""
+
+    @abstractmethod
+    def records(
+        self, predictor: Predictor, images: PendingImages, results: ResultFolder, work: Work
+    ) -> Generator[Record, None, None]:
+        """Predict images, write their files and enter them in a manifest; yields the record of each."""
+
+
+class InThisProcess(Engine):
+    """By the network of the predictor, one batch after another."""
+
+    def records(
+        self, predictor: Predictor, images: PendingImages, results: ResultFolder, work: Work
+    ) -> Generator[Record, None, None]:
+        """In the order of the images."""
+        for record in predict_images(predictor, images, results, work):
+            results.append(record)
+            yield record
 
 
 def dataset_values(predictor: Predictor) -> LabelValues:
@@ -204,7 +233,7 @@ def _ending(inputs: Inputs) -> Iterator[None]:
             raise
 
 
-class _Queue:
+class PendingImages:
     """The images to predict, one after another; those that are done are skipped.
 
     Attributes:

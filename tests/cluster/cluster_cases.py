@@ -1,0 +1,153 @@
+"""A cluster in one process: its workers do what they are asked when someone waits, and die as planned."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toolkit.cluster.job import Introduction, Job
+from toolkit.cluster.pool import Died, Pool
+from toolkit.cluster.worker import Worker
+from toolkit.inference import Predictor
+from toolkit.inference.inputs import InputImage
+from toolkit.inference.pipeline import Work
+from toolkit.models.contract import Model
+from toolkit.types import Prediction, Sample
+
+LOADING = {
+    "run": "run",
+    "device": "cpu",
+    "precision": "fp32",
+    "tiling": None,
+    "prompts": None,
+    "prompts_above": None,
+    "settings": None,
+}
+
+
+class Bright(Model):
+    """Class 1 where a pixel is bright."""
+
+    def __init__(self) -> None:
+        super().__init__(("dark", "bright"))
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        return [
+            Prediction(s.id, s.size, label_map=(s.image.float().mean(0) > 127).to(torch.uint8))
+            for s in samples
+        ]
+
+
+class WorkerOf(Worker):
+    """A worker with a model from here instead of a run."""
+
+    def __init__(self, name: str, model: Callable[[], Model]) -> None:
+        super().__init__(name)
+        self._make = model
+
+    def _load(self, job: Job) -> Predictor:
+        return Predictor(self._make(), device="cpu", name="bright 1")
+
+
+@dataclass
+class Process:
+    name: str
+    worker: Worker
+    waiting: list[tuple[int, str, tuple[Any, ...]]] = field(default_factory=list)
+    is_dead: bool = False
+    done: int = 0
+
+
+class FakePool(Pool):
+    """Workers in this process.
+
+    Args:
+        model: makes the model of each.
+        dies: called with a process and the images that it gets; how many of them it does before it dies, or
+            None.
+        host: of all; ``versions`` replace what they say.
+        begins: whether processes begin at all.
+        seed: of the order in which answers come.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[], Model],
+        dies: Callable[[Process, Sequence[InputImage]], int | None] = lambda process, images: None,
+        *,
+        versions: Mapping[str, str] | None = None,
+        begins: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self._model, self._dies, self._versions, self._begins = model, dies, versions, begins
+        self._random = random.Random(seed)
+        self._answers: dict[Hashable, Any] = {}
+        self.processes: list[Process] = []
+        self._count = 0
+
+    def start(self, name: str) -> Process:
+        self.processes.append(Process(name, WorkerOf(name, self._model)))
+        return self.processes[-1]
+
+    def submit(self, process: Process, method: str, *arguments: Any) -> Hashable:
+        self._count += 1
+        process.waiting.append((self._count, method, arguments))
+        return self._count
+
+    def wait(self, answers: Collection[Hashable], seconds: float) -> list[Hashable]:
+        busy = [process for process in self.processes if process.waiting]
+        if self._begins and busy:
+            self._step(self._random.choice(busy))
+        return [answer for answer in answers if answer in self._answers]
+
+    def _step(self, process: Process) -> None:
+        answer, method, arguments = process.waiting.pop(0)
+        if process.is_dead:
+            self._answers[answer] = Died("it was killed")
+            return
+        if method == "predict":
+            count = self._dies(process, arguments[0])
+            if count is not None:
+                process.worker.predict(arguments[0][:count])
+                process.is_dead = True
+                self._answers[answer] = Died("it was killed")
+                return
+            process.done += len(arguments[0])
+        value = getattr(process.worker, method)(*arguments)
+        if isinstance(value, Introduction) and self._versions is not None:
+            value = Introduction(value.host, value.process, self._versions)
+        self._answers[answer] = value
+
+    def answer(self, answer: Hashable) -> Any:
+        value = self._answers.pop(answer)
+        if isinstance(value, Died):
+            raise value
+        return value
+
+    def stop(self, process: Process) -> None:
+        process.is_dead = True
+        results = process.worker._results
+        if results is not None:
+            results.flush()
+
+    def shortage(self) -> str:
+        return "each needs a core, and there is none"
+
+
+def job(out: Path, token: str = "token", **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "loading": LOADING,
+        "plugins": (),
+        "out": str(out),
+        "token": token,
+        "overlays": True,
+        "draw_above": 0.0,
+        "dataset_values": False,
+        "work": Work(2, 1),
+    }
+    return Job(**(values | changes))
