@@ -26,8 +26,8 @@ START_SECONDS = 25.0
 AHEAD = 2
 """Number of chunks that a process has at a time, so that it never waits for the next one."""
 MOST_DEATHS = 3
-"""Deaths per process without an image done in between, after which the work ends with an error; one image that
-processes die with must cost fewer.
+"""Deaths per process without an image done in between, after which the work ends with an error; one image
+that processes die with must cost fewer.
 """
 
 
