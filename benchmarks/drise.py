@@ -6,6 +6,8 @@ per prediction, as many masks as are wanted::
 Both explain the same target of the same U-Net on the same device with the same masks. The gain has parts:
 batches and masks from small matrices, and windows of large photos, which are timed with equal numbers of
 masks (and give the same map); and the early stop, after which fewer of the 5,000 masks of the paper are used.
+Where a window has less than a fifth of the area, equal numbers of masks must be 5 times as fast; in smaller
+photos, all parts together.
 Without ``--run``, the U-Net of ``configs/unet-shapes.yaml`` is trained first.
 """
 
@@ -82,15 +84,21 @@ def with_batches(
     return drise(score, sample.image, DriseOptions(stable=None), masks=masks, shortcut=shortcut)
 
 
+def part_of(found: DriseMap, sample: Sample) -> float:
+    """The fraction of a photo that most masks were predicted in."""
+    return 1.0 if found.window is None else found.window.area / (sample.size[0] * sample.size[1])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, help="a U-Net on shapes; trained when left out")
-    parser.add_argument("--masks", type=int, default=300, help="masks of the timing with equal numbers")
+    parser.add_argument("--masks", type=int, default=1000, help="masks of the timing with equal numbers")
     parser.add_argument(
         "--reference", type=int, default=PAPER, help="masks of the map that the early one is compared with"
     )
+    parser.add_argument("--windows-only", action="store_true", help="do not time batches on their own")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 384], help="of the photos, in pixels")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -111,15 +119,19 @@ def main() -> int:
             plain = ("plain loop", lambda: plain_loop(score, sample.image, masks, args.masks))  # noqa: B023
             finder = window_finder(predictor.model, sample, target)
             ways = {"batches": None, "batches and windows": finder}
+            if args.windows_only:
+                del ways["batches"]
             for name, shortcut in ways.items():
                 found = with_batches(score, sample, masks, shortcut)
                 same = correlation(found.map.numpy(), expected.numpy())
                 assert same > 0.999, f"the maps differ: correlation {same}"
+                part = part_of(found, sample)
                 comparison = compare(
-                    f"{size} x {size} pixels, {args.masks} masks, {name}",
+                    f"{size} x {size} pixels, {args.masks} masks, {name} ({part:.2f} of the area)",
                     ("ours", lambda: with_batches(score, sample, masks, shortcut)),  # noqa: B023
                     plain,
                     rounds=args.rounds,
+                    target=WANTED if part < 1 / WANTED else None,
                     device=args.device,
                 )
                 comparisons.append(comparison)
@@ -134,10 +146,10 @@ def main() -> int:
                 f" fewer); correlation with the map of {args.reference} masks {same:.3f}; altogether"
                 f" {total:.1f} times as fast as the plain loop over {PAPER} masks"
             )
-    report("D-RISE, U-Net on generated shapes, equal numbers of masks", comparisons, options)
+    missed = report("D-RISE, U-Net on generated shapes, equal numbers of masks", comparisons, options)
     if not args.json:
         print("\n".join(lines))
-    return 0 if reached else 1
+    return 0 if reached and not missed else 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ where the tests of a module are.
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -273,3 +275,16 @@ def test_every_test_file_has_a_name_of_its_own() -> None:
     names = [name for name in names if name.startswith("test_") or name.endswith("_cases.py")]
     assert sorted(names) == sorted(set(names))
     assert not [file for file in TESTS.glob("*/__init__.py")]
+
+
+def test_the_repository_has_no_large_files() -> None:
+    """Such as models and photos, which slip in by ``git add`` and stay in the history."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    files = [ROOT / name for name in listed.decode().split("\0") if name]
+    assert files
+    large = [
+        str(path.relative_to(ROOT)) for path in files if path.is_file() and path.stat().st_size > 1 << 20
+    ]
+    assert not large

@@ -39,7 +39,6 @@ NOT_FOR = {
         "confidence_is_of_the_prediction",
     },
     "promptable": {
-        "graphs_give_the_prediction",
         "windows_give_the_prediction",
         "confidence_is_of_the_prediction",
         "network_takes_its_input",

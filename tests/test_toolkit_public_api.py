@@ -52,6 +52,7 @@ PUBLIC = [
     "Trackable",
     "TrainResult",
     "TrainableModel",
+    "Windowable",
     "compare",
     "evaluate",
     "evaluate_panoptic",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Promptable,
         Tileable,
         Trackable,
+        Windowable,
     )
     from toolkit.models.contract import Model, TrainableModel
     from toolkit.models.graphs import Graph
@@ -101,6 +102,7 @@ _HOMES = {
     "Trackable": "models.capabilities",
     "TrainResult": "training.result",
     "TrainableModel": "models.contract",
+    "Windowable": "models.capabilities",
     "compare": "evaluation.front",
     "evaluate": "evaluation.front",
     "evaluate_panoptic": "evaluation.pairs",
@@ -158,6 +160,7 @@ __all__ = [
     "Trackable",
     "TrainResult",
     "TrainableModel",
+    "Windowable",
     "compare",
     "evaluate",
     "evaluate_panoptic",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from toolkit.models.weights import take_tensors
 from toolkit.reading.files import expanded
 from toolkit.registry.manifests import Download
 from toolkit.runtime.downloads import fetch, from_hub, weights_folder
+from toolkit.types import Size
 
 from .model import Classifier
-from .networks import SIMPLE, VGG16, last_layers
+from .networks import OWN_SIZES, SIMPLE, VGG16, last_layers
+
+log = logging.getLogger("toolkit")
 
 IMAGENET = "imagenet"
 FILE = "model.safetensors"
@@ -68,6 +72,7 @@ def _load_vgg16(model: Classifier) -> LoadReport:
             " norm. Hint: model.norm=batch, or weights=none"
         )
     _check_normalization(model, IMAGENET_MEAN, IMAGENET_STD)
+    _warn_of_small_images(model, OWN_SIZES[VGG16])
     url = (VGG16_Weights if norm == "none" else VGG16_BN_Weights).IMAGENET1K_V1.url
     digits = Path(url).stem.rsplit("-", 1)[-1]
     hint = "give the path of such a file as weights=FILE, or set weights=none"
@@ -93,6 +98,7 @@ def _load_timm(model: Classifier, name: str) -> LoadReport:
             " leave out model.norm, or set weights=none"
         )
     _check_normalization(model, tuple(config.mean), tuple(config.std))
+    _warn_of_small_images(model, (config.input_size[1], config.input_size[2]))
     hint = "set weights=none, or pass the path of the file, downloaded elsewhere, as weights=PATH"
     path = from_hub(config.hf_hub_id, FILE, hint=hint)
     options: dict[str, Any] = {"img_size": model.size} if _changes_size(model, config) else {}
@@ -116,6 +122,16 @@ def _load_timm(model: Classifier, name: str) -> LoadReport:
 
 def _changes_size(model: Classifier, config: Any) -> bool:
     return bool(config.fixed_input_size) and model.size != tuple(config.input_size[1:])
+
+
+def _warn_of_small_images(model: Classifier, published: Size) -> None:
+    """Published weights know objects at the size that these have in images of their training."""
+    if any(2 * own < theirs for own, theirs in zip(model.size, published, strict=True)):
+        log.warning(
+            "weights=%s were trained on images of %d × %d pixels, and these are resized to %d × %d, in which"
+            " objects are much smaller. Hint: model.size=null takes the size of the weights",
+            *(IMAGENET, *published, *model.size),
+        )
 
 
 def _check_normalization(model: Classifier, mean: tuple[float, ...], std: tuple[float, ...]) -> None:

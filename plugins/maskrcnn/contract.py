@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.errors import ConfigError, InvalidDataError
+from toolkit.models.capabilities import Windowable
 from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.types import Instances, Prediction, Sample, Size
 
@@ -19,7 +20,7 @@ from .settings import MaskRCNNSettings
 from .targets import Targets, make_targets
 
 
-class Engine(TrainableModel):
+class Engine(TrainableModel, Windowable):
     """A Mask R-CNN with any engine. Subclasses provide the network, ``losses`` and ``detect``.
 
     The names and shapes in ``state_dict()`` are Detectron2's, so weights can be exchanged between the engines
@@ -45,6 +46,11 @@ class Engine(TrainableModel):
             f"roi_heads.{part}.{kind}" for part in parts for kind in ("weight", "bias")
         )
         self.first_class_row = 0  # the background comes last
+
+    @property
+    def shrinks_large_images(self) -> bool:
+        """Whether large images are resized, as the settings say."""
+        return bool(self.settings.input.short_side_test)
 
     @abstractmethod
     def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:

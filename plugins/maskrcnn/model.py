@@ -63,6 +63,7 @@ class MaskRCNN(Engine, Explainable, Exportable):
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    encoder_part = "backbone.bottom_up"
 
     def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
         super().__init__(settings, classes)

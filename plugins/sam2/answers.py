@@ -15,7 +15,7 @@ from toolkit.types import Masks, Size
 
 from .decoder import DecoderOutput
 from .settings import MaskChoice
-from .upstream import MaskDecoder
+from .upstream import IMAGE_PREDICTION
 
 SINGLE, FIRST, THREE = slice(0, 1), slice(1, 2), slice(1, None)
 """Indexes of the decoder's masks: the single mask, the first of the three for ambiguous prompts, and all
@@ -26,14 +26,11 @@ _DEVICE_PIXELS = 1 << 26
 """Pixels of masks that a device resizes at once; each takes some ten bytes of its memory meanwhile."""
 
 
-def choose(
-    output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, is_ambiguous: bool
-) -> tuple[Tensor, Tensor]:
+def choose(output: DecoderOutput, choice: MaskChoice, *, is_ambiguous: bool) -> tuple[Tensor, Tensor]:
     """Select the predicted mask among those that the decoder returns for ``P`` prompts.
 
     Args:
         output: output of the decoder.
-        decoder: provides the stability criterion for the single mask.
         choice: see ``Sam2Settings.mask``.
         is_ambiguous: whether the prompts are single points, for which ``best`` chooses among three masks.
 
@@ -43,17 +40,29 @@ def choose(
     if choice == "first":
         return output.masks[:, 1], output.ious[:, 1]
     if choice == "best" and is_ambiguous:
-        rows = torch.arange(len(output.ious), device=output.ious.device)
-        best = output.ious[:, THREE].argmax(1) + 1
-        return output.masks[rows, best], output.ious[rows, best]
+        return _row(output, output.ious[:, THREE].argmax(1) + 1)
     if choice == "only":
         return output.masks[:, 0], output.ious[:, 0]
-    # an unstable single mask is replaced by the best of three
-    masks, ious = decoder._dynamic_multimask_via_stability(output.masks, output.ious)
-    return masks[:, 0], ious[:, 0]
+    best = output.ious[:, THREE].argmax(1) + 1
+    return _row(output, torch.where(_is_stable(output.masks[:, 0]), 0, best))
 
 
-def candidates(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice) -> tuple[Tensor, Tensor]:
+def _row(output: DecoderOutput, index: Tensor) -> tuple[Tensor, Tensor]:
+    rows = torch.arange(len(index), device=index.device)
+    return output.masks[rows, index], output.ious[rows, index]
+
+
+def _is_stable(logits: Tensor) -> Tensor:
+    """Whether masks hardly depend on the threshold, ``[P]``: the criterion of the package's
+    ``MaskDecoder``, by which an unstable single mask is replaced by the best of three.
+    """
+    delta = IMAGE_PREDICTION["dynamic_multimask_stability_delta"]
+    smaller, larger = ((logits > threshold).flatten(1).sum(1).float() for threshold in (delta, -delta))
+    stability = torch.where(larger > 0, smaller / larger, 1.0)
+    return stability >= IMAGE_PREDICTION["dynamic_multimask_stability_thresh"]
+
+
+def candidates(output: DecoderOutput, choice: MaskChoice) -> tuple[Tensor, Tensor]:
     """All answers to ``P`` single points, for finding everything in an image: three with ``best``, as in the
     package's generator, and otherwise the one that ``choose`` selects.
 
@@ -62,7 +71,7 @@ def candidates(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice) 
     """
     if choice == "best":
         return output.masks[:, THREE], output.ious[:, THREE]
-    mask, iou = choose(output, decoder, choice, is_ambiguous=True)
+    mask, iou = choose(output, choice, is_ambiguous=True)
     return mask[:, None], iou[:, None]
 
 

@@ -40,6 +40,38 @@ class DecoderOutput:
     object_logits: Tensor
 
 
+@dataclass(frozen=True)
+class PixelFeatures:
+    """The features of ``B`` images with the channels last, in the order in which the decoder uses them.
+
+    Attributes:
+        embedding: ``[B, N, C]`` for the ``N = h w`` pixels at stride 16, row by row.
+        stride8: ``[B, N, 4 C / 4]``, the four pixels of stride 8 in each of them, with the bias of the first
+            upscaling.
+        stride4: ``[B, 4 N, 4 C / 8]``, the four pixels of stride 4 in each of those, with the bias of the
+            second.
+        height, width: ``h`` and ``w``.
+    """
+
+    embedding: Tensor
+    stride8: Tensor
+    stride4: Tensor
+    height: int
+    width: int
+
+
+def arranged(network: SAM2Base, features: Sequence[ImageFeatures]) -> PixelFeatures:
+    """The features of some images as the decoder uses them."""
+    images = torch.stack([each.embedding for each in features])
+    b, _, h, w = images.shape
+    first, _, _, second, _ = network.sam_mask_decoder.output_upscaling
+    blocks = torch.stack([each.stride8 for each in features]).view(b, -1, h, 2, w, 2)
+    stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, -1) + _bias(first)
+    blocks = torch.stack([each.stride4 for each in features]).view(b, -1, h, 2, 2, w, 2, 2)
+    stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, 4 * h * w, -1) + _bias(second)
+    return PixelFeatures(images.flatten(2).transpose(1, 2), stride8, stride4, h, w)
+
+
 class ImageDecoder:
     """The mask decoder on the features of some images, with everything that does not depend on prompts
     precomputed.
@@ -55,19 +87,7 @@ class ImageDecoder:
         self.drawn = drawn
         self.prompt_encoder, self.decoder = network.sam_prompt_encoder, network.sam_mask_decoder
         self.position = self.prompt_encoder.get_dense_pe()[0].flatten(1).T
-        images = torch.stack([each.embedding for each in features])
-        b, _, h, w = images.shape
-        self.height, self.width = h, w
-        self.tokens = images.flatten(2).transpose(1, 2)  # [B, N, C]
-        first, _, _, second, _ = self.decoder.output_upscaling
-        blocks = torch.stack([each.stride8 for each in features]).view(b, -1, h, 2, w, 2)
-        self.stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, -1) + _bias(
-            first
-        )  # [B, N, 4 C / 4]
-        blocks = torch.stack([each.stride4 for each in features]).view(b, -1, h, 2, 2, w, 2, 2)
-        self.stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, 4 * h * w, -1) + _bias(
-            second
-        )  # [B, 4 N, 4 C / 8]
+        self.features = arranged(network, features)
 
     def __call__(
         self, points: Tensor, labels: Tensor, masks: Tensor | None = None, images: Tensor | None = None
@@ -81,7 +101,7 @@ class ImageDecoder:
             images: the image index of each prompt, ``[P]``; None if there is only one image.
         """
         if self.drawn:
-            masks = rough_masks(points, labels, 4 * self.height, 4 * self.width)
+            masks = rough_masks(points, labels, 4 * self.features.height, 4 * self.features.width)
         # As in ``SAM2ImagePredictor``, a mask alone has no points, not even a padding point.
         given = (points, labels) if points.shape[1] else None
         sparse, dense = self.prompt_encoder(points=given, boxes=None, masks=masks)
@@ -90,31 +110,53 @@ class ImageDecoder:
             if masks is None
             else dense.flatten(2).transpose(1, 2)
         )
-        image = _of(self.tokens, images) + own_mask  # [1, N, C] if all prompts share it
-        head = self.decoder
-        own = [head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight]
-        tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
-        queries, image = _transform(head, tokens, image, self.position)
-        mask_tokens = queries[:, 2 : 2 + head.num_mask_tokens]
-        return DecoderOutput(
-            self._masks(mask_tokens, image, images),
-            head.iou_prediction_head(queries[:, 1]),
-            head.pred_obj_score_head(queries[:, 0]),
-        )
+        return decoded(self.decoder, self.features, self.position, sparse, own_mask, images)
 
-    def _masks(self, mask_tokens: Tensor, image: Tensor, images: Tensor | None) -> Tensor:
-        """Mask logits ``[P, M, 4 h, 4 w]`` from tokens ``[P, M, C]`` and the image ``[P, h w, C]``."""
-        first, norm, activation, second, last_activation = self.decoder.output_upscaling
-        pixels = _upscaled(first, image, _of(self.stride8, images))  # [P, 4 N, C / 4]
-        pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
-        pixels = last_activation(_upscaled(second, pixels, _of(self.stride4, images)))  # [P, 16 N, C / 8]
-        kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.decoder.output_hypernetworks_mlps)]
-        blocks = torch.stack(kernels, dim=1) @ pixels.transpose(1, 2)
-        p, m, h, w = len(mask_tokens), mask_tokens.shape[1], self.height, self.width
-        whole: Tensor = (
-            blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
-        )
-        return whole
+
+def decoded(
+    head: MaskDecoder,
+    features: PixelFeatures,
+    position: Tensor,
+    sparse: Tensor,
+    dense: Tensor,
+    images: Tensor | None = None,
+) -> DecoderOutput:
+    """The decoder's output for encoded prompts.
+
+    Args:
+        head: provides the weights.
+        features: the features of ``B`` images.
+        position: the encoding of each pixel's position, ``[N, C]``.
+        sparse: points, ``[P, K, C]``.
+        dense: masks, ``[P, N, C]``, or one for all prompts and pixels, with ones in their place.
+        images: the image index of each prompt, ``[P]``; None if there is only one image.
+    """
+    image = _of(features.embedding, images) + dense  # [1, N, C] if all prompts share it
+    own = torch.cat([head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight])
+    tokens = torch.cat([own.expand(sparse.shape[0], -1, -1), sparse], dim=1)
+    queries, image = _transform(head, tokens, image, position)
+    return DecoderOutput(
+        _masks(head, features, queries[:, 2 : 2 + head.num_mask_tokens], image, images),
+        head.iou_prediction_head(queries[:, 1]),
+        head.pred_obj_score_head(queries[:, 0]),
+    )
+
+
+def _masks(
+    head: MaskDecoder, features: PixelFeatures, mask_tokens: Tensor, image: Tensor, images: Tensor | None
+) -> Tensor:
+    """Mask logits ``[P, M, 4 h, 4 w]`` from tokens ``[P, M, C]`` and the image ``[P, h w, C]``."""
+    first, norm, activation, second, last_activation = head.output_upscaling
+    pixels = _upscaled(first, image, _of(features.stride8, images))  # [P, 4 N, C / 4]
+    pixels = activation(F.layer_norm(pixels, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+    pixels = last_activation(_upscaled(second, pixels, _of(features.stride4, images)))  # [P, 16 N, C / 8]
+    kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(head.output_hypernetworks_mlps)]
+    blocks = torch.stack(kernels, dim=1) @ pixels.transpose(1, 2)
+    p, m, h, w = *mask_tokens.shape[:2], features.height, features.width
+    whole: Tensor = (
+        blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
+    )
+    return whole
 
 
 def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tensor:
@@ -255,5 +297,8 @@ def _head_weights(attention: Attention, projection: torch.nn.Linear) -> Tensor:
 
 
 def _shared(image: Tensor) -> Tensor:
-    """Drop the batch dimension of a shared tensor, so that all prompts are multiplied at once."""
-    return image[0] if len(image) == 1 else image
+    """Drop the batch dimension of a shared tensor, so that all prompts are multiplied at once; not in a
+    graph, which takes a shared one or one for each prompt.
+    """
+    is_graph = torch._C._get_tracing_state() is not None
+    return image[0] if len(image) == 1 and not is_graph else image

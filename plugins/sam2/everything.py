@@ -4,6 +4,8 @@ and filtered like the package's ``SAM2AutomaticMaskGenerator``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from toolkit.types import Instances, Masks
 
+from .answering import Decoder
 from .answers import candidates
 from .clicks import ON
 from .decoder import DecoderOutput, rough_masks
@@ -38,13 +41,44 @@ def find_all(network: SAM2Base, settings: Sam2Settings, image: Tensor, *, chunk:
         image: uint8 ``[3, H, W]``.
         chunk: number of points decoded at a time, if ``auto.points_per_batch`` is not smaller.
     """
-    size = int(image.shape[1]), int(image.shape[2])
+    return _found(_generator(_Generator, network, settings, chunk), image)
+
+
+@torch.no_grad()
+def find_all_with(
+    encode: Callable[[Tensor], Decoder],
+    settings: Sam2Settings,
+    image: Tensor,
+    *,
+    chunk: int,
+    device: torch.device,
+) -> Instances:
+    """Like ``find_all``, without the package's network.
+
+    Args:
+        encode: makes a decoder for an image, uint8 ``[3, H, W]``.
+        settings, image, chunk: as for ``find_all``.
+        device: where it computes.
+    """
+    # the generator asks a network for its size and its device alone
+    stand_in = SimpleNamespace(image_size=settings.filled().image_size, device=device)
+    generator = _generator(_OtherGenerator, stand_in, settings, chunk)
+    generator.predictor = _OtherPredictor(encode, generator.predictor._transforms, device)
+    return _found(generator, image)
+
+
+def _generator(kind: Any, network: Any, settings: Sam2Settings, chunk: int) -> Any:
     options = settings.filled().auto.model_dump()
     options["points_per_batch"] = min(chunk, options["points_per_batch"])
     generator = new_generator(
-        _Generator, network, output_mode="coco_rle", mask_threshold=settings.mask_threshold, **options
+        kind, network, output_mode="coco_rle", mask_threshold=settings.mask_threshold, **options
     )
     generator.settings = settings
+    return generator
+
+
+def _found(generator: Any, image: Tensor) -> Instances:
+    size = int(image.shape[1]), int(image.shape[2])
     found: list[dict[str, Any]] = generator.generate(image.permute(1, 2, 0).contiguous().cpu().numpy())
     found.sort(key=lambda each: -each["predicted_iou"])
     masks = Masks.from_coco([each["segmentation"] for each in found], size)
@@ -74,11 +108,7 @@ class _Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]  # the packa
         device = self.predictor.device
         given = torch.as_tensor(points, dtype=torch.float32, device=device)
         placed = self.predictor._transforms.transform_coords(given, normalize=normalize, orig_hw=im_size)
-        masks, ious = candidates(
-            self._decode(placed[:, None]),
-            self.predictor.model.sam_mask_decoder,
-            self.settings.filled().mask,
-        )
+        masks, ious = candidates(self._decode(placed[:, None]), self.settings.filled().mask)
         each = given.repeat_interleave(masks.shape[1], dim=0)
         small, ious = masks.flatten(0, 1), ious.flatten(0, 1)
         if self.pred_iou_thresh > 0:
@@ -129,3 +159,34 @@ class _Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]  # the packa
         data["rles"] = amg.mask_to_rle_pytorch(whole)
         del data["masks"]
         return data
+
+
+class _OtherGenerator(_Generator):
+    """The same around any decoder."""
+
+    def _decode(self, points: Tensor) -> DecoderOutput:
+        labels = torch.full(points.shape[:2], ON, dtype=torch.int64, device=points.device)
+        decoder: Decoder = self.predictor.decoder
+        return decoder(points, labels, None)
+
+
+class _OtherPredictor:
+    """What the package's generator uses of its predictor of images.
+
+    Args:
+        encode: makes a decoder for an image, uint8 ``[3, H, W]``.
+        transforms: the package's conversions of points and masks.
+        device: where the decoder computes.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Decoder], transforms: Any, device: torch.device) -> None:
+        self._encode, self._transforms, self.device = encode, transforms, device
+        self.decoder: Decoder | None = None
+
+    def set_image(self, image: NDArray[np.uint8]) -> None:
+        """Encode a crop, ``[H, W, 3]``."""
+        self.decoder = self._encode(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
+
+    def reset_predictor(self) -> None:
+        """Forget it."""
+        self.decoder = None

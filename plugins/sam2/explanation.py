@@ -57,5 +57,5 @@ def prompt_logits(
         group.labels.to(images.device).expand(count, -1),
         images=torch.arange(count, device=images.device),
     )
-    logits, _ = choose(output, network.sam_mask_decoder, choice, is_ambiguous=group.is_ambiguous)
+    logits, _ = choose(output, choice, is_ambiguous=group.is_ambiguous)
     return F.interpolate(logits.float()[:, None], size, mode="bilinear", align_corners=False)[:, 0]

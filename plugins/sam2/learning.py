@@ -120,7 +120,7 @@ class Learner:
         noise = self.box_noise if is_random else 0.0
         points, labels = boxes(truth, noise=noise) if use_box else first_clicks(truth, is_random=is_random)
         output = decoder(points, labels, None, images)
-        total, previous = self._compare(decoder, output, truth, is_ambiguous=not use_box)
+        total, previous = self._compare(output, truth, is_ambiguous=not use_box)
         for _ in range(self.corrections):
             if is_random and bool(torch.rand(1) < ANYWHERE):
                 point, label = first_clicks(truth, is_random=True)
@@ -128,18 +128,16 @@ class Learner:
                 point, label = corrections(truth, self._in_full(previous)[:, 0] > 0, is_random=is_random)
             points, labels = torch.cat([points, point], dim=1), torch.cat([labels, label], dim=1)
             output = decoder(points, labels, previous, images)
-            terms, previous = self._compare(decoder, output, truth, is_ambiguous=False)
+            terms, previous = self._compare(output, truth, is_ambiguous=False)
             total = {name: total[name] + value for name, value in terms.items()}
         return total
 
-    def _compare(
-        self, decoder: ImageDecoder, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool
-    ) -> tuple[Terms, Tensor]:
+    def _compare(self, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool) -> tuple[Terms, Tensor]:
         """The terms of one prompt, and the logits ``[P, 1, S / 4, S / 4]`` to be corrected by the next
         one."""
         exists = output.object_logits[:, 0]
         if self.is_lab:
-            mask, iou = choose(output, decoder.decoder, self.choice, is_ambiguous=is_ambiguous)
+            mask, iou = choose(output, self.choice, is_ambiguous=is_ambiguous)
             return lab_loss(self._in_full(mask[:, None])[:, 0], truth, iou, exists), mask[:, None]
         shown = where_it_exists(output)
         groups = trained_masks(self.choice, is_ambiguous=is_ambiguous)

@@ -19,7 +19,7 @@ from toolkit.checkpoints import CheckpointManifest, read_checkpoint, save_checkp
 from toolkit.cli import main
 from toolkit.cli.infer import default_results
 from toolkit.data.images import read_label_map
-from toolkit.inference import load, pipeline
+from toolkit.inference import batches, load
 from toolkit.models.building import rebuild_model
 
 PLUGIN = '''
@@ -203,7 +203,7 @@ def test_ctrl_c(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_predict", interrupt)
+    monkeypatch.setattr(batches, "_predict", interrupt)
     assert infer(str(tmp_path / "photos")) == 1
     printed = capsys.readouterr().err
     assert f"stopped; the results so far are in {tmp_path / 'out'}; --resume continues from there" in printed

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from measuring.tiff_cases import DEGREES, write_geotiff
 
 from toolkit.cli import main
 from toolkit.config import resolve
@@ -50,10 +51,37 @@ def test_infer_measures(
     assert "area_mm2" not in (out / "measurements" / "classes.csv").read_text()
 
 
+def test_a_table_of_sizes_that_lacks_a_photo_is_refused_before_anything_is_predicted(
+    trained: Path, photos: Path, tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes, out = tmp_path / "sizes.csv", tmp_path / "out"
+    sizes.write_text("image,pixel_size\na.png,1mm\n")
+    words = ["infer", str(trained), str(photos), "--plugin", tiny, "--out", str(out), "--device", "cpu"]
+    words += ["--measure", "--pixel-size", str(sizes)]
+    assert main(words) == 1
+    assert f"{sizes} has no pixel size for 1 of 2 images: b.png" in capsys.readouterr().err
+    assert not out.exists()
+    sizes.write_text("image,pixel_size\na.png,1mm\nb.png,2mm\n")
+    assert main(words) == 0
+    assert "pixel sizes: 2 different ones (sizes.csv)" in capsys.readouterr().out
+
+
+def test_a_map_without_lengths_is_said(
+    trained: Path, tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, out = write_geotiff(tmp_path / "a.tif", keys=DEGREES), tmp_path / "out"
+    words = ["infer", str(trained), str(photo), "--plugin", tiny, "--out", str(out), "--device", "cpu"]
+    assert main([*words, "--measure", "--geojson"]) == 0
+    assert (out / "measurements" / "geojson" / "a.tif.geojson").is_file()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "a.tif has coordinates in degrees (EPSG:4326), so its pixels have no size in meters. Hint:" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--pixel-size", "1mm"], "--pixel-size has no effect without --measure"),
+        (["--geojson"], "--geojson has no effect without --measure"),
         (["--measure", "--pixel-size", "1"], "has no unit"),
     ],
 )

@@ -82,3 +82,18 @@ def test_without_out_the_results_are_named_after_run_and_video(
     message = capsys.readouterr().err
     assert "results/run-frames already contains results. Hint: choose another folder with --out" in message
     assert "--resume" not in message
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--geojson"], "--geojson has no effect without --measure"),
+        (["--measure", "--pixel-size", "3"], "the pixel size '3' has no unit"),
+    ],
+)
+def test_options_of_measuring_are_checked_first(
+    more: list[str], said: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, *more]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -14,8 +14,8 @@ from toolkit.cluster.job import Introduction, Job
 from toolkit.cluster.pool import Died, Pool
 from toolkit.cluster.worker import Worker
 from toolkit.inference import Predictor
+from toolkit.inference.batches import Work
 from toolkit.inference.inputs import InputImage
-from toolkit.inference.pipeline import Work
 from toolkit.models.contract import Model
 from toolkit.types import Prediction, Sample
 

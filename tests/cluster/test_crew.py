@@ -17,8 +17,10 @@ from toolkit.cluster.crew import Crew
 from toolkit.cluster.handout import HandOut
 from toolkit.errors import OutputError, ToolkitError, UsageError
 from toolkit.inference import Predictor
+from toolkit.inference.batches import Work
+from toolkit.inference.engines import InThisProcess, PendingImages
 from toolkit.inference.inputs import InputImage
-from toolkit.inference.pipeline import InThisProcess, PendingImages, Work, predict_folder
+from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS, Record
 from toolkit.inference.result_parts import TOKEN
 from toolkit.inference.results import ResultFolder

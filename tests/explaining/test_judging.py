@@ -57,7 +57,8 @@ def test_a_true_map_passes_all(judged: tuple[Explanation, Judgment]) -> None:
     assert found.sanity is not None
     assert found.sanity.passed
     assert found.warnings() == []
-    assert found.words()[:2] == [BETTER, "hit"]
+    assert found.words()[:2] == [BETTER, "points at the object"]
+    assert found.words()[2].startswith("random weights give another map (")
 
 
 def test_what_the_document_says(judged: tuple[Explanation, Judgment]) -> None:
@@ -79,7 +80,7 @@ def test_a_map_that_knows_nothing_is_marked() -> None:
     corner[-4:, :4] = 1
     found = judge.judge(truth(), map_of(corner))
     assert found.warnings() == [NOT_BETTER]
-    assert found.words() == [NOT_BETTER, "miss"]
+    assert found.words() == [NOT_BETTER, "points beside the object"]
     assert found.sanity is None
     plain = Judge(explainer(), JudgeOptions(draws=0)).judge(truth(), map_of(corner))
     assert plain.document() == {}

@@ -9,6 +9,8 @@ from support.explained import Fixed, Pooled, semantic
 from toolkit import Instances
 from toolkit.errors import UsageError
 from toolkit.explaining.methods import DEFAULT, METHODS, Method, check_possible, find_method
+from toolkit.models.graphs import RuntimeGraph
+from toolkit.runtime.engines import Engine
 
 PLAIN = Fixed(Instances.empty((4, 4), with_scores=True))
 
@@ -55,6 +57,20 @@ def test_a_model_without_gradients_says_which_methods_remain(monkeypatch: pytest
             UsageError, match=f"Fixed gives no gradients .* {name} needs; .*black-box.*Hint: --"
         ):
             check_possible(method, PLAIN, None)
+
+
+def test_an_exported_model_says_which_methods_remain() -> None:
+    def never(device: str) -> Engine:
+        raise NotImplementedError
+
+    graph = RuntimeGraph("network", ("images",), ("logits",), never)
+    model = semantic().with_graphs({"network": graph})
+    check_possible(find_method("drise"), model, None)
+    with pytest.raises(
+        UsageError,
+        match=r"\(it is exported\), which the method layercam .* remain: drise\. Hint: --method drise",
+    ):
+        check_possible(find_method("layercam"), model, None)
 
 
 def test_maps_of_all_methods_are_of_the_image() -> None:

@@ -62,10 +62,11 @@ def test_a_window_gives_the_map_of_the_whole_photo_from_fewer_pixels() -> None:
         shortcut=window_finder(model, photo(), TARGET),
     )
     expected = drise(prediction_score(whole, photo(), TARGET), photo().image, OPTIONS)
-    assert found.window == Window(0, 64, 192, 192)
+    assert found.window == Window(64, 64, 160, 160)
     assert expected.window is None
     torch.testing.assert_close(found.map, expected.map)
-    assert {*model.seen[-200:]} == {(192, 128)}
+    assert {*model.seen[-276:]} == {(96, 96)}
+    assert model.seen.count(SIZE) == 24  # those with which the window was tried
     assert {*whole.seen} == {SIZE}
 
 

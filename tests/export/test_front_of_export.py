@@ -64,7 +64,7 @@ def test_it_predicts_any_image_like_the_run(export: Path, run_folder: Path) -> N
 
 
 def test_windows_and_confidence_work_as_with_a_run(export: Path, run_folder: Path) -> None:
-    from toolkit.inference.sliding_window import Tiling
+    from toolkit.models.sliding_window import Tiling
 
     image = random_image(90, 70)
     predictors = [toolkit.load(path, device="cpu", tiling=Tiling(window=32)) for path in (run_folder, export)]

@@ -111,7 +111,7 @@ def test_another_resize_is_found(shrinking_run: Path, opened: OpenedRun, tmp_pat
     """The graph is right, but images are downscaled to another size."""
     found = open_run(shrinking_run, DataChoice(), Prompting())
     build_folder(found, tmp_path, "onnx")
-    edit_manifest(tmp_path, lambda values: values["checkpoint"]["model"].update(long_side=14))
+    edit_manifest(tmp_path, lambda values: values["processing"]["input"].update(long_side=14))
     with pytest.raises(ExportError, match="pixels have another class.*in torch, .* in the export"):
         check_folder(found, tmp_path)
 
@@ -120,11 +120,11 @@ def test_another_resize_is_found(shrinking_run: Path, opened: OpenedRun, tmp_pat
     ("before", "after"),
     [
         ("pixels[:, :, ::-1]", "pixels"),
-        ("bilinear(logits, size)", "bilinear(logits, size)[:, ::-1]"),
+        ("bilinear(inside, size)", "bilinear(inside, size)[::-1]"),
         ("image if working == size else shrunk(image, working)", "cv2.resize(image, working[::-1])"),
-        ("np.float32(0.5)) - np.float32(0.5)", "np.float32(0.5)) - np.float32(1)"),
+        ("(size[1], size[0]), interpolation=cv2.INTER_LINEAR", "size[::-1], interpolation=cv2.INTER_NEAREST"),
     ],
-    ids=["RGB for BGR", "upside down", "another resize", "half a pixel"],
+    ids=["RGB for BGR", "upside down", "another resize", "nearest for bilinear"],
 )
 def test_a_faulty_program_is_found(
     shrinking_run: Path, opened: OpenedRun, tmp_path: Path, before: str, after: str

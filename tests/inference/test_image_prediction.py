@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from measuring.tiff_cases import write_geotiff
 from PIL import Image
 from pipeline_cases import Bright, Spots, write_image
 from support import fake_libraries
@@ -215,3 +216,20 @@ def test_what_a_tasks_plugin_predicts_has_no_table_and_says_where_it_is() -> Non
     assert found.plot().size == (4, 4)
     with pytest.raises(UsageError, match="neither objects nor a label map .* extras: mood"):
         found.to_dataframe()
+
+
+def test_geojson_of_an_image(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "a.tif", tiepoint=(0, 0, 0, 1000, 2000, 0))
+    label_map = torch.zeros(20, 30, dtype=torch.uint8)
+    prediction = ImagePrediction.of(
+        Prediction(str(path), (20, 30), label_map),
+        Sample(str(path), torch.zeros(3, 20, 30, dtype=torch.uint8), path=str(path)),
+        classes=("field",),
+    )
+    found = prediction.to_geojson()
+    (feature,) = found["features"]
+    assert found["coordinate_system"] == "EPSG:32633"
+    corners = sorted(map(tuple, feature["geometry"]["coordinates"][0][1:]))
+    assert corners == [(1000, 1995), (1000, 2000), (1015, 1995), (1015, 2000)]
+    assert feature["properties"]["area_m2"] == 75
+    assert prediction.to_geojson(pixel_size="1ft")["features"][0]["properties"]["area_ft2"] == 600

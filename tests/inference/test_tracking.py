@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import toolkit
 from toolkit.errors import DataError, UsageError
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.tracking import track_video
@@ -180,3 +183,53 @@ def test_a_run_that_never_learned_to_track_is_refused(folder: Path, tmp_path: Pa
         with pytest.raises(UsageError, match=r"runs/a was trained from random weights.*memory, pointers"):
             track_video(predictor, folder, tmp_path / "p.csv", out)
         assert not out.exists()
+
+
+# Measuring
+
+
+def test_tables_have_frame_and_track(folder: Path, tmp_path: Path) -> None:
+    text = "image,object,x,y,class\n0,blue,9,9,cup\n3,7,9,9,pot\n"
+    _, document = tracked(folder, tmp_path, text)
+    assert [image["frame"] for image in document["images"]] == list(range(12))
+    found = toolkit.measure(tmp_path / "out")
+    with (found.folder / "objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    width = document["images"][0]["width"]
+    expected = [(f, "blue", "cup", width) for f in range(12)] + [
+        (f, "7", "pot", 2 * width) for f in range(3, 12)
+    ]
+    assert [(int(r["frame"]), r["track"], r["class"], int(r["area"])) for r in rows] == sorted(
+        expected, key=lambda row: (row[0], row[3])
+    )
+    assert all(row["object"] == row["track"] for row in rows)
+
+
+def test_objects_out_of_sight_have_no_area_and_do_not_count(folder: Path, tmp_path: Path) -> None:
+    class Lost(Brightest):
+        def track(
+            self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
+        ) -> Iterator[Prediction]:
+            for index, prediction in enumerate(super().track(frames, prompts)):
+                assert prediction.instances is not None
+                empty = Masks.from_dense(torch.zeros(1, *prediction.size))
+                lost = replace(prediction.instances, masks=empty)
+                yield prediction if index < 5 else replace(prediction, instances=lost)
+
+    (tmp_path / "p.csv").write_text("image,x,y,class\n0,9,12,square\n")
+    track_video(Predictor(Lost(["x"]), device="cpu"), folder, tmp_path / "p.csv", tmp_path / "out")
+    found = toolkit.measure(tmp_path / "out")
+    assert found.objects == 12
+    (row,) = found.classes
+    assert (row["class"], row["images"], row["objects"]) == ("square", 5, 5)
+
+
+def test_frames_may_be_refused_before_anything_is_tracked(folder: Path, tmp_path: Path) -> None:
+    def refuse(names: Sequence[str]) -> None:
+        raise DataError(f"{len(names)} frames")
+
+    (tmp_path / "p.csv").write_text("image,x,y\n0,9,12\n")
+    predictor = Predictor(Brightest(["x"]), device="cpu")
+    with pytest.raises(DataError, match="12 frames"):
+        track_video(predictor, folder, tmp_path / "p.csv", tmp_path / "out", on_frames=refuse)
+    assert not (tmp_path / "out").exists()

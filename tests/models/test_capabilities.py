@@ -53,7 +53,7 @@ DECLARED = {
     "deeplabv3": {Exportable, Tileable, Inspectable, Probabilistic, Explainable},
     "deeplabv3plus": {Exportable, Tileable, Inspectable, Probabilistic, Explainable},
     "maskrcnn": {Exportable, Explainable},
-    "sam2": {Promptable, Trackable, Explainable},
+    "sam2": {Exportable, Promptable, Trackable, Explainable},
 }
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from toolkit import registry
@@ -108,6 +110,24 @@ def test_a_shallower_model_takes_what_it_has_of_the_encoder(tmp_path: Path) -> N
     own = model.encoder.state_dict()
     assert 0 < len(own) < len([name for name in theirs if name.startswith("network.backbone.")])
     assert all(torch.equal(own[name], theirs[f"network.backbone.{name}"]) for name in own)
+
+
+def test_a_file_that_lacks_a_part_of_the_encoder_says_so(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    published = timm.create_model(SMALL.removeprefix("tu-"), pretrained=False).state_dict()
+    lacking = {key: value for key, value in published.items() if not key.startswith("blocks.1.")}
+    save_file(lacking, tmp_path / "weights.safetensors")
+    model, taken = start(tmp_path / "weights.safetensors", "unet", encoder=SMALL, **UNET)
+    assert taken.report is not None
+    own = {f"network.encoder.{name}" for name in model.encoder.state_dict() if not name.endswith("tracked")}
+    # what timm fills with ones and zeros is also elsewhere in the file, and so is not missed
+    convolutions = {name for name in own if "blocks.1." in name and "conv" in name}
+    assert convolutions
+    assert convolutions <= {*taken.report.missing} <= {name for name in own if "blocks.1." in name}
+    assert not convolutions & {*taken.report.loaded}
+    assert {name for name in own if "blocks.1." not in name} <= {*taken.report.loaded}
+    kept = model.encoder.state_dict()["model.blocks.0.0.conv_dw.weight"]
+    assert torch.equal(kept, published["blocks.0.0.conv_dw.weight"])
 
 
 def test_a_plugin_that_takes_no_encoders_refuses_as_before(tmp_path: Path) -> None:

@@ -55,6 +55,53 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(values))
 
 
+def by_plugin(folder: Path) -> None:
+    """As for a model that is no ``SemanticModel``: its plugin has to build it."""
+    edit(folder, lambda values: values["processing"].update(kind="of its plugin"))
+
+
+def test_a_semantic_model_is_put_together_without_its_network(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = torch.randint(0, 256, (3, 37, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    sample = toolkit.Sample("one", image)
+    by_manifest = load_model(folder)[0].predict([sample])
+    by_plugin(folder)
+    assert load_model(folder)[0].predict([sample]) == by_manifest
+    plugin = registry.plugins().get("strided-net")
+    monkeypatch.setattr(type(plugin), "resolve", lambda *_: pytest.fail("the plugin's code was imported"))
+    edit(folder, lambda values: values["processing"].update(kind="semantic"))
+    assert load_model(folder)[0].predict([sample]) == by_manifest
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("mean", [0.5, 0.5], "mean"),
+        ("mean", "abc", "mean"),
+        ("std", [0.2, 0.0, 0.2], "std"),
+        ("std", None, "std"),
+        ("divisor", 0, "divisor"),
+        ("divisor", 10**9, "divisor"),
+        ("padding", "other", "padding"),
+        ("long_side", -1, "long_side"),
+    ],
+)
+def test_damaged_preprocessing_is_found(folder: Path, key: str, value: object, said: str) -> None:
+    edit(folder, lambda values: values["processing"]["input"].update({key: value}))
+    with pytest.raises(
+        CheckpointError, match=rf"is damaged, in processing.input: {said}.*Hint: copy or export"
+    ):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("value", [None, [], "text", {}])
+def test_preprocessing_that_is_none_is_found(folder: Path, value: object) -> None:
+    edit(folder, lambda values: values["processing"].update(input=value))
+    with pytest.raises(CheckpointError, match="is damaged, in processing.input"):
+        load_model(folder)
+
+
 def test_it_runs_on_the_graph_alone(folder: Path) -> None:
     model, manifest = load_model(folder)
     assert manifest.classes == model.classes == ("ground", "square")
@@ -77,6 +124,7 @@ def test_the_plugin_must_be_there(folder: Path) -> None:
 
 def test_a_plugin_that_cannot_run_graphs_is_named(folder: Path, tiny: str) -> None:
     registry.add_path(tiny)
+    by_plugin(folder)
     edit(folder, lambda values: values["checkpoint"].update(plugin="tiny", model={}))
     with pytest.raises(
         CheckpointError, match="the plugin 'tiny' that is installed here cannot run the graphs"
@@ -84,7 +132,10 @@ def test_a_plugin_that_cannot_run_graphs_is_named(folder: Path, tiny: str) -> No
         load_model(folder)
 
 
-def test_a_graph_of_another_plugin_is_found(folder: Path) -> None:
+@pytest.mark.parametrize("builds", [True, False])
+def test_a_graph_of_another_plugin_is_found(folder: Path, builds: bool) -> None:
+    if builds:
+        by_plugin(folder)
     edit(folder, lambda values: values["graphs"][0]["inputs"].update(images=["batch", 4, "height", "width"]))
     with pytest.raises(CheckpointError, match="'network' in .* takes .*4.*, but the plugin .* gives it"):
         load_model(folder)
@@ -112,6 +163,7 @@ def test_outputs_that_the_graph_does_not_have_are_found(folder: Path) -> None:
 
 
 def test_a_manifest_of_a_network_that_is_far_too_large_is_refused(folder: Path) -> None:
+    by_plugin(folder)
     edit(folder, lambda values: values["checkpoint"]["model"].update(width=9000))
     with pytest.raises(CheckpointError, match="more than the file contains"):
         load_model(folder)

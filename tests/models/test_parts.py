@@ -31,6 +31,39 @@ def groups_of(model: nn.Module, lr: float = 0.1) -> list[dict[str, Any]]:
 # Names
 
 
+class Declared(nn.Module):
+    """A network that calls its encoder otherwise."""
+
+    encoder_part = "body.features"
+
+    def __init__(self) -> None:
+        super().__init__()
+        features = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        self.body = nn.ModuleDict({"features": features, "features_2": nn.Conv2d(4, 4, 1)})
+        self.head = nn.Conv2d(4, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (["encoder"], {"body.features.0.weight", "body.features.0.bias"}),
+        (["encoder.0"], {"body.features.0.weight", "body.features.0.bias"}),
+        (["encoder.?.bias"], {"body.features.0.bias"}),
+        (["*", "!encoder"], {"head.weight", "head.bias", "body.features_2.weight", "body.features_2.bias"}),
+    ],
+)
+def test_encoder_stands_for_the_part_that_a_model_declares(patterns: list[str], chosen: set[str]) -> None:
+    model = Declared()
+    found = names_of(model, select(model, patterns, "train.freeze"))
+    assert {name for name in found if not name.startswith("body.features.1")} == chosen
+
+
+def test_an_unknown_part_says_what_encoder_stands_for() -> None:
+    expected = r"matches 'backbone'\. Expected one of: body, head; encoder stands for body\.features"
+    with pytest.raises(ConfigError, match=expected):
+        select(Declared(), ["backbone"], "train.freeze")
+
+
 @pytest.mark.parametrize(
     ("pattern", "fits", "others"),
     [

@@ -53,6 +53,14 @@ def normalization() -> dict[str, Any]:
     return {"mean": config.mean, "std": config.std}
 
 
+@pytest.mark.parametrize(("size", "warns"), [((40, 40), True), (None, False), ((80, 80), False)])
+def test_weights_of_much_larger_images_are_warned_of(
+    published: dict[str, Tensor], size: tuple[int, int] | None, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights.load_weights(built(size=size, **normalization()), "imagenet")
+    assert ("trained on images of 160 × 160 pixels, and these are resized to 40 × 40" in caplog.text) == warns
+
+
 def test_timms_weights_but_for_the_last_layer(published: dict[str, Tensor]) -> None:
     model = built(**normalization())
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -336,7 +336,7 @@ def test_loss_falls(plugin: str) -> None:
 
 def test_frozen_encoder_stays_bit_for_bit() -> None:
     model = small().train()
-    Freezing(model, ["backbone"]).freeze()
+    Freezing(model, ["encoder"]).freeze()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameter_groups(1e-2, 1e-2))
     for step in range(2):

@@ -9,6 +9,7 @@ from toolkit.plugins.maskrcnn.layers import Conv2d, FrozenBatchNorm2d, group_cou
 from torch import nn
 
 from toolkit.models.contract import total_loss
+from toolkit.models.freezing import Freezing
 
 
 def test_frozen_batch_norm_is_batch_norm_in_eval_mode() -> None:
@@ -44,6 +45,13 @@ def test_a_convolution_has_a_bias_or_a_norm(norm: str) -> None:
     out = conv(torch.randn(2, 3, 6, 6))
     assert out.shape == (2, 8, 6, 6)
     assert float(out.detach().min()) == 0
+
+
+def test_train_freeze_takes_encoder_for_the_resnet() -> None:
+    model = tiny(backbone={"freeze_at": 0, "norm": "BN"}).train()
+    Freezing(model, ["encoder"]).freeze()
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in model.named_parameters() if ".bottom_up." in name}
 
 
 @pytest.mark.parametrize("freeze_at", range(6))

@@ -17,7 +17,6 @@ from toolkit.runtime.extras import (
     import_onnxruntime,
     import_openvino,
     import_pandas,
-    import_skimage,
     import_supervision,
 )
 
@@ -30,7 +29,6 @@ ROOT = Path(__file__).resolve().parents[2]
         ("pandas", "pandas", import_pandas),
         ("supervision", "supervision", import_supervision),
         ("explain", "captum.attr", import_captum),
-        ("measure", "skimage.measure", import_skimage),
         ("onnx", "onnx", import_onnx),
         ("onnx", "onnxruntime", import_onnxruntime),
         ("openvino", "openvino", import_openvino),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from drawing_cases import CLASSES, PALETTE, gray, objects
 from toolkit.data.images import image_size, read_image
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import BLEND
-from toolkit.visualization.sheets import contact_sheet
+from toolkit.visualization.sheets import contact_sheet, grid_sheet
 
 
 def test_contact_sheet_shows_every_cell_and_a_legend(tmp_path: Path) -> None:
@@ -53,6 +54,19 @@ def test_the_truth_is_shown_as_what_the_prediction_is(tmp_path: Path) -> None:
             contact_sheet([(gray(), truth, prediction)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
             sheets.append(read_image(tmp_path / "s.png"))
         assert torch.equal(*sheets)
+
+
+def test_subtitles_are_second_lines_and_no_classes_need_no_legend(tmp_path: Path) -> None:
+    def height(**words: Sequence[str]) -> int:
+        row = [(gray(60, 100), None)]
+        sheet = grid_sheet(["image"], [row, row], tmp_path / "s.png", palette=PALETTE, cell=200, **words)
+        return sheet.shape[0]
+
+    plain = height(classes=(), titles=["a", "b"])
+    one, both = (height(classes=(), titles=["a", "b"], subtitles=lines) for lines in (["c", ""], ["c", "d"]))
+    assert plain < one < both
+    assert both - one == one - plain
+    assert height(classes=CLASSES, titles=["a", "b"]) > plain
 
 
 def test_without_any_truth_there_is_no_column_for_it(tmp_path: Path) -> None:

@@ -63,12 +63,14 @@ class ExportedGraph:
         name: as the model names it.
         files: one for ONNX; the XML and the BIN file for OpenVINO.
         inputs, outputs: their names with the size of each dimension, a number or the name of a dynamic axis.
+        precision: in which it is computed; None for that of the folder.
     """
 
     name: Name
     files: Annotated[tuple[ExportedFile, ...], Field(min_length=1, max_length=2)]
     inputs: Mapping[str, tuple[int | str, ...]]
     outputs: Mapping[str, tuple[int | str, ...]]
+    precision: Literal["fp32", "bf16", "int8"] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class ExportManifest:
         target: the runtime that the graphs are for.
         graphs: the networks.
         checkpoint: the manifest of the checkpoint that was exported.
-        precision: in which the graphs are computed.
+        precision: in which the graphs are computed that do not state another.
         processing: what happens before and after the graphs.
         thresholds: scores that objects need; ``draw_above`` to be shown.
         versions: of the software that exported.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import (
     add_data_arguments,
@@ -135,11 +136,19 @@ def _summary(exported: Exported) -> list[str]:
     shown = [
         f"{name} {value:.2g} (limit {limits.get(name, LIMITS.mask_iou):g})"
         for name, value in measured.predictions.items()
+        if name != "undecided"
     ]
     lines.append(f"  predictions  {', '.join(shown) or 'equal'}, in {measured.images} images")
-    for name, values in list(measured.metrics.items())[:3]:
+    for name, values in _main(measured.metrics).items():
         a, b = ("undefined" if value is None else f"{value:.4f}" for value in values.values())
         lines.append(f"  {name:<12} {a} in torch, {b} exported")
     if measured.program is not None:
         lines.append("  predict.py   gives the same answers without torch")
     return lines
+
+
+def _main(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The first metrics; the first of each prompt protocol if there are several."""
+    protocols = [name.rpartition("/")[0] for name in metrics]
+    names = [name for i, name in enumerate(metrics) if protocols[i] not in protocols[:i]]
+    return {name: metrics[name] for name in (names if len(names) > 1 else list(metrics)[:3])}

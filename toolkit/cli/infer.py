@@ -6,9 +6,11 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.measure import add_measure_arguments, check_sizes, print_measured, requested_size
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
@@ -29,7 +31,10 @@ from toolkit.wording import counted, quoted
 if TYPE_CHECKING:
     from toolkit.cluster import RayEngine
     from toolkit.inference.predictor import Predictor
+    from toolkit.inference.sources import Inputs
     from toolkit.inference.summary import Summary
+    from toolkit.measuring.pixel_size import PixelSize
+    from toolkit.measuring.size_table import SizeTable
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -107,16 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
-    parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="also measure what was found, as toolkit measure does: tables in DIR/measurements",
-    )
-    parser.add_argument(
-        "--pixel-size",
-        metavar="SIZE",
-        help="with --measure: side of a pixel with its unit, such as 0.02mm",
-    )
+    add_measure_arguments(parser)
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -144,12 +140,12 @@ def run(args: argparse.Namespace) -> int:
     """Predict, and print a summary."""
     load_plugin_files(args)
     from toolkit.inference import Tiling, load
-    from toolkit.inference.pipeline import Work
+    from toolkit.inference.batches import Work
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
-    _check_pixel_size(args)
     engine = _engine(args)
+    given = requested_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
     frames = FrameChoice(args.every, args.max_frames)
@@ -178,14 +174,15 @@ def run(args: argparse.Namespace) -> int:
         frames=frames,
         resume=args.resume,
         engine=engine,
+        on_inputs=partial(_check_sizes, given),
     )
     for line in engine.lines if engine is not None else ():
         print(printable(line))
     if args.measure and summary.images > summary.failed:
-        from toolkit.cli.measure import print_measured
         from toolkit.inference.measurements import measure
 
-        print_measured(measure(out, pixel_size=args.pixel_size, above=summary.draw_above))
+        found = measure(out, pixel_size=given, above=summary.draw_above, geojson=args.geojson)
+        print_measured(found)
     has_classes = predictor.model.capability(Promptable) is None
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
@@ -206,18 +203,17 @@ def _engine(args: argparse.Namespace) -> RayEngine | None:
     return RayEngine(args.ray, args.actors, args.gpus_per_actor, args.device)
 
 
-def _check_pixel_size(args: argparse.Namespace) -> None:
-    """Raise ``UsageError`` for a pixel size that is wrong or has no effect, before anything is predicted."""
+def _check_sizes(given: PixelSize | SizeTable | None, inputs: Inputs) -> None:
+    """Refuse a table of pixel sizes that lacks an image."""
     from toolkit.errors import UsageError
-    from toolkit.measuring.pixel_size import PixelSize
-    from toolkit.runtime.extras import import_skimage
+    from toolkit.measuring.size_table import SizeTable
 
-    if args.pixel_size and not args.measure:
-        raise UsageError("--pixel-size has no effect without --measure. Hint: add --measure")
-    if args.measure:
-        import_skimage("--measure")
-    if args.pixel_size:
-        PixelSize.parse(args.pixel_size)
+    if isinstance(given, SizeTable) and inputs.streams:
+        raise UsageError(
+            f"{given.path} has pixel sizes of images, and there are videos. Hint: give one size for all"
+            " frames, such as --pixel-size 0.02mm"
+        )
+    check_sizes(given, (image.name for image in inputs.images if not image.error))
 
 
 def _in_files(predictor: Predictor) -> bool:

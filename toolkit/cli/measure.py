@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.inference.measurements import Measured
+    from toolkit.measuring.pixel_size import PixelSize
+    from toolkit.measuring.size_table import SizeTable
 
+_PIXEL_SIZE = (
+    "size of a pixel with its unit, such as 0.02mm, or 0.5x0.25um (width and height), or a CSV table with the"
+    " columns image and pixel_size: areas and lengths in this unit, too; default: what OME-TIFF, ImageJ's"
+    " TIFF and GeoTIFF files state"
+)
+_GEOJSON = (
+    "also write the polygons of each image as geojson/IMAGE.geojson, on the map for GeoTIFFs, otherwise in"
+    " pixels"
+)
 SUMMARY = "measure predictions: areas, lengths and shapes of objects, and shares of classes"
 
 
@@ -42,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size",
         metavar="SIZE",
-        help="side of a pixel with its unit, such as 0.02mm: areas and lengths in this unit, too",
+        help=_PIXEL_SIZE,
     )
     parser.add_argument(
         "--above",
@@ -51,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="minimum score of the objects that are measured; default: 0.5",
     )
+
+    parser.add_argument("--geojson", action="store_true", help=_GEOJSON)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,9 +79,49 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         pixel_size=args.pixel_size,
         above=args.above,
+        geojson=args.geojson,
     )
     print_measured(found)
     return 0
+
+
+def add_measure_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that also measure what they find."""
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also measure what was found, as toolkit measure does: tables in DIR/measurements",
+    )
+    parser.add_argument("--pixel-size", metavar="SIZE", help=f"with --measure: {_PIXEL_SIZE}")
+    parser.add_argument("--geojson", action="store_true", help=f"with --measure: {_GEOJSON}")
+
+
+def requested_size(args: argparse.Namespace) -> PixelSize | SizeTable | None:
+    """The pixel size, or the table of them.
+
+    Raises:
+        UsageError: when it is wrong, or has no effect, so that nothing is predicted.
+        DataError: when the table is wrong.
+    """
+    from toolkit.errors import UsageError
+    from toolkit.measuring.sizes import given_size
+
+    for option, value in (("--pixel-size", args.pixel_size), ("--geojson", args.geojson)):
+        if value and not args.measure:
+            raise UsageError(f"{option} has no effect without --measure. Hint: add --measure")
+    return given_size(args.pixel_size)
+
+
+def check_sizes(given: PixelSize | SizeTable | None, images: Iterable[str]) -> None:
+    """Check that a table of pixel sizes has all images, before anything is predicted.
+
+    Raises:
+        DataError: when it lacks one.
+    """
+    from toolkit.measuring.size_table import SizeTable
+
+    if isinstance(given, SizeTable):
+        given.sizes(list(images))
 
 
 def print_measured(found: Measured) -> None:
@@ -89,7 +145,17 @@ def print_measured(found: Measured) -> None:
     if found.below:
         words += f"; {counted(found.below, 'object')} below the score {found.above:g} left out"
     print(words)
+    if found.sizes:
+        print(found.sizes)
+    _warn(found.notes)
     print(f"The tables are in {quoted(found.folder)}")
+
+
+def _warn(notes: Sequence[str]) -> None:
+    """Report what images state that cannot be used: the first three, and how many more there are."""
+    lines = [*notes[:3], *([f"{counted(len(notes) - 3, 'more image')} like these"] if notes[3:] else [])]
+    for line in lines:
+        print(wrapped(printable(f"warning: {line}"), sys.stderr), file=sys.stderr)
 
 
 def _shown(value: object) -> str:

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " processes that read them; default: 2"
         ),
     )
-    add_window_arguments(parser, "the label maps of images")
+    add_window_arguments(parser)
     add_device_argument(parser)
     add_precision_argument(parser)
     add_plugin_files_argument(parser)
@@ -105,10 +105,10 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
     from toolkit.cli.next_steps import FOLDER, next_lines
     from toolkit.config.keys import for_sections
     from toolkit.config.tree import parse_words
+    from toolkit.inference.batches import Work
     from toolkit.inference.panoptic import load_panoptic
-    from toolkit.inference.pipeline import Work
-    from toolkit.inference.sliding_window import Tiling
     from toolkit.models.panoptic import PanopticSettings
+    from toolkit.models.sliding_window import Tiling
 
     sections = for_sections(parse_words(words), [("model", PanopticSettings)])
     predictor = load_panoptic(

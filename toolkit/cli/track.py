@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
+from toolkit.cli.measure import add_measure_arguments, check_sizes, print_measured, requested_size
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     add_precision_argument(parser)
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
+    add_measure_arguments(parser)
     add_plugin_files_argument(parser)
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="settings of the model that replace those of the run"
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.tracking import track_video
     from toolkit.runtime.progress import Count
 
+    given = requested_size(args)
     refuse_swapped("track", args.run, [str(args.video)])
     out = args.out or default_results(args.run, args.video)
     _refuse_results(out)
@@ -68,9 +72,14 @@ def run(args: argparse.Namespace) -> int:
             args.prompts,
             out,
             overlays=not args.no_overlays,
+            on_frames=partial(check_sizes, given),
             on_start=frames.start,
             on_record=frames.advance,
         )
+    if args.measure:
+        from toolkit.inference.measurements import measure
+
+        print_measured(measure(out, pixel_size=given, geojson=args.geojson))
     print(f"{counted(count, 'object')} tracked; the results of each frame are in {quoted(out)}")
     print(
         f"To correct an object, add points in the frame where it is lost to {quoted(args.prompts)}, and"

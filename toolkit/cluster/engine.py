@@ -14,8 +14,9 @@ from toolkit.cluster.handout import HandOut
 from toolkit.cluster.job import Job
 from toolkit.cluster.ray_pool import LOCAL, connected
 from toolkit.errors import DataError, UsageError
+from toolkit.inference.batches import Work
+from toolkit.inference.engines import Engine, PendingImages
 from toolkit.inference.inputs import InputImage
-from toolkit.inference.pipeline import Engine, PendingImages, Work
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.records import Record
 from toolkit.inference.result_parts import TOKEN

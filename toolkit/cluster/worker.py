@@ -13,8 +13,9 @@ from pathlib import Path
 from toolkit import registry
 from toolkit.cluster.job import Introduction, Job, Problem, versions
 from toolkit.errors import CheckpointError, UsageError
+from toolkit.inference.batches import predict_images
 from toolkit.inference.inputs import InputImage
-from toolkit.inference.pipeline import dataset_values, predict_images
+from toolkit.inference.pipeline import dataset_values
 from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.records import Record
 from toolkit.inference.result_parts import ResultPart

@@ -268,6 +268,13 @@ class _Bounded:
         """Closing is left to whoever opened the file."""
 
 
+def bounded(file: BinaryIO, size: int) -> Any:
+    """A reader of a file of ``size`` bytes for a header parser; it raises ``ValueError`` where the header
+    does not end.
+    """
+    return _Bounded(file, size)
+
+
 def _tags(image: Image.Image) -> Any:
     return getattr(image, "tag_v2", {})
 

@@ -9,7 +9,7 @@ is visible.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -118,13 +118,11 @@ def drise(
     batches = Batches(score, batch_size(options.batch_size, (height, width)))
     painter, sums, window = Masked(image, masks), _Sums(masks), None
     stability = math.nan
-    for start in range(0, len(masks), AT_A_TIME):
-        numbers = range(start, min(start + AT_A_TIME, len(masks)))
+    for numbers in _portions(len(masks), TRIED if shortcut else AT_A_TIME):
         scores = batches.run(numbers, painter.images)
         sums.add(numbers, scores)
-        if shortcut is not None and start == 0 and len(masks) > AT_A_TIME:
-            tried = numbers[:TRIED]
-            found = shortcut(painter.images(tried), scores[: len(tried)].tolist())
+        if shortcut is not None and numbers.start == 0 and len(masks) > TRIED:
+            found = shortcut(painter.images(numbers), scores.tolist())
             if found is not None:
                 window, cropped = found
                 painter = Masked(image, masks, window)
@@ -133,11 +131,22 @@ def drise(
         if progress is not None:
             progress(numbers.stop)
         last = numbers.stop == len(masks)
+        if numbers.stop % AT_A_TIME and not last:
+            continue
         if options.stable is not None or last:
             stability = sums.stability()
         if options.stable is not None and (stability >= options.stable or sums.nothing_matters()):
             break
     return DriseMap(sums.map(), sums.count, stability, *sums.moments(), window)
+
+
+def _portions(count: int, first: int) -> Iterator[range]:
+    """The numbers of ``count`` masks: the ``first`` ones, then those up to each multiple of ``AT_A_TIME``."""
+    start = 0
+    while start < count:
+        stop = first if start == 0 else (start // AT_A_TIME + 1) * AT_A_TIME
+        yield range(start, min(stop, count))
+        start = stop
 
 
 class Masked:

@@ -29,7 +29,6 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, InvalidDataError, OutputError
 from toolkit.explaining.activations import activations as layer_activations
 from toolkit.explaining.activations import check_layer, first_kernels
-from toolkit.explaining.batches import ran_out_of_memory
 from toolkit.explaining.document import (
     NOTHING_SHOWN,
     about_explanations,
@@ -59,6 +58,7 @@ from toolkit.inference.predictor import Predictor, load
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
+from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count
 from toolkit.runtime.text import printable
 from toolkit.types import Sample, TargetPart
@@ -114,15 +114,31 @@ class _Sheet:
 
     rows: list[list[Cell | None]] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
+    subtitles: list[str] = field(default_factory=list)
     left_out: int = 0
 
-    def add(self, sample: Sample, explanation: Explanation, title: str) -> None:
+    def add(self, sample: Sample, explanation: Explanation, title: str, subtitle: str) -> None:
         if len(self.rows) >= _MOST_ROWS:
             self.left_out += 1
             return
         outlined, drawn = fitted(sample.image, explanation.map, explanation.target, _CELL)
         self.rows.append([(outlined, None), (drawn, None)])
         self.titles.append(title)
+        self.subtitles.append(subtitle)
+
+    def write(self, path: Path, method: str) -> None:
+        """Write the picture, if there are rows."""
+        if self.rows:
+            grid_sheet(
+                ["target", method],
+                self.rows,
+                path,
+                classes=(),
+                palette=(),
+                titles=self.titles,
+                subtitles=self.subtitles,
+                cell=_CELL,
+            )
 
 
 def explain_folder(
@@ -271,19 +287,14 @@ class _Explaining(_Work):
         _write_array(self.out / outputs["array"], explanation.map)
         _write_16_bits(self.out / outputs["map"], explanation.map)
         classes = self.explainer.predictor.classes
-        title = sheet_title(explanation, target_words(explanation.target, classes), judgment.words())
-        self.sheet.add(sample, explanation, title)
+        title = sheet_title(explanation, target_words(explanation.target, classes))
+        self.sheet.add(sample, explanation, title, "; ".join(judgment.words()))
         self.judgments.append(judgment)
         scores = judgment.document()
         return entry_of(explanation, classes) | ({"scores": scores} if scores else {}) | {"outputs": outputs}
 
     def finish(self) -> Iterator[str]:
-        if self.sheet.rows:
-            path = self.out / "sheet.jpg"
-            columns = ["target", self.explainer.method.name]
-            grid_sheet(
-                columns, self.sheet.rows, path, classes=(), palette=(), titles=self.sheet.titles, cell=_CELL
-            )
+        self.sheet.write(self.out / "sheet.jpg", self.explainer.method.name)
         if self.sheet.left_out:
             yield f"sheet.jpg shows the first {_MOST_ROWS} images"
         found = summary(self.judgments)

@@ -75,14 +75,15 @@ class Judgment:
         return words
 
     def words(self) -> list[str]:
-        """The results in a few words each, for titles: the verdict, hit or miss in the pointing game, and the
-        rank correlation with the map of random weights.
+        """The results in a few words each, for titles: the verdict, where the map points if there is truth,
+        and the rank correlation with the map of random weights.
         """
         words = [] if self.faithfulness is None else [self.faithfulness.verdict]
         if self.pointing is not None:
-            words.append("hit" if self.pointing.hit else "miss")
+            words.append("points at the object" if self.pointing.hit else "points beside the object")
         if self.sanity is not None:
-            words.append(f"{self.sanity.correlation:.2f} with random weights")
+            how = "another" if self.sanity.passed else "a related"
+            words.append(f"random weights give {how} map ({self.sanity.correlation:.2f})")
         return words
 
     def document(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from toolkit.explaining import black_box, cams, gradients
 from toolkit.explaining.subject import Map, Subject
 from toolkit.models.capabilities import Explainable
 from toolkit.models.contract import Model
+from toolkit.models.graphs import RuntimeGraph
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ def check_possible(method: Method, model: Model, layer: str | None) -> None:
             f"the method {method.name} looks at no layer of your choice. Hint: leave out --layer, or use one"
             f" of: {with_layers}"
         )
-    if method.differentiates and model.capability(Explainable) is None:
+    exported = any(isinstance(each, RuntimeGraph) for each in model.modules())
+    if method.differentiates and (exported or model.capability(Explainable) is None):
         others = [each.name for each in METHODS.values() if not each.differentiates]
         remain = f"methods that remain: {', '.join(others)}" if others else "no method remains"
         hint = f"--method {others[0]}" if others else "use a run that trains, rather than an exported model"
+        why = "it is exported" if exported else "it does not declare the capability Explainable"
         raise UsageError(
-            f"{type(model).__name__} gives no gradients (it does not declare the capability Explainable),"
-            f" which the method {method.name} needs; {remain}. Hint: {hint}"
+            f"{type(model).__name__} gives no gradients ({why}), which the method {method.name} needs;"
+            f" {remain}. Hint: {hint}"
         )

@@ -139,9 +139,9 @@ def captioned(picture: Picture, words: Sequence[str]) -> Picture:
     return picture
 
 
-def sheet_title(explanation: Explanation, words: str, notes: Sequence[str] = ()) -> str:
-    """The line above a row of a contact sheet: the image, its target, its score, and notes."""
-    return ", ".join([explanation.sample_id, words, f"score {explanation.score:.3g}", *notes])
+def sheet_title(explanation: Explanation, words: str) -> str:
+    """The line above a row of a contact sheet: the image, its target and its score."""
+    return ", ".join([explanation.sample_id, words, f"score {explanation.score:.3g}"])
 
 
 def channel_grid(maps: Tensor) -> Picture:

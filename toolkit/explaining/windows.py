@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from toolkit.explaining.batches import Score
+from toolkit.explaining.batches import Batches, Score
 from toolkit.types import Size, Target
 
-GRID = 64
-"""Windows begin and end at multiples of this, in pixels, or at the photo's border, so that a network with
-strides sees the same grid in them.
+GRID = 32
+"""Windows begin and end at multiples of this, in pixels, or at the photo's border, so that a network whose
+strides are no larger sees the same grid in them.
 """
 
-MARGINS = (0.5, 1.0, 2.0)
+MARGINS = (0.25, 0.5, 1.0, 2.0)
 """Margins around the target that are tried, as fractions of its longer side."""
 
 LARGEST = 0.6
@@ -112,6 +112,7 @@ def sufficient(
     score_in: Callable[[Window], Score],
     images: Tensor,
     scores: Sequence[float],
+    batch_size: int = TRIED,
 ) -> Window | None:
     """The smallest window in which the target gets the same scores as in the whole photo.
 
@@ -121,6 +122,7 @@ def sufficient(
         score_in: the score of photos that are cropped to a window.
         images: masked photos, uint8 ``[N, 3, H, W]``, to try windows with.
         scores: their scores as a whole.
+        batch_size: photos at a time.
 
     Returns:
         None if there is no such window, or the scores are all equal, so that they could not tell.
@@ -129,8 +131,11 @@ def sufficient(
         return None
     whole = torch.tensor(scores, dtype=torch.float64)
     for window in candidates(target, size):
-        with torch.no_grad():
-            found = score_in(window)(window.crop(images)).double().cpu()
+        cropped = window.crop(images)
+        found = Batches(score_in(window), batch_size).run(
+            range(len(images)),
+            lambda numbers: cropped[numbers[0] : numbers[-1] + 1],  # noqa: B023
+        )
         if float((found - whole).abs().max()) <= SAME:
             return window
     return None

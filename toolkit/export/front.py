@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -127,10 +128,11 @@ def export_run(
         measured = check_folder(found, folder, images=images, show_progress=show_progress)
         if precision != "fp32":
             # the graphs are right; what remains is what the precision costs
+            small = _reducible(found, precision)
             if precision == "int8":
                 exported, dataset = load_model(folder)[0], calibration_data(found)
-                manifest = replace(manifest, graphs=quantize(manifest, exported, dataset, folder))
-            manifest = replace(manifest, precision=precision)
+                manifest = replace(manifest, graphs=quantize(manifest, exported, dataset, folder, small))
+            manifest = in_precision(manifest, precision, small)
             _write_manifest(manifest, folder)
             reduced = check_folder(
                 found, folder, precision=precision, images=images, show_progress=show_progress
@@ -153,11 +155,28 @@ def _check_quantizable(found: OpenedRun) -> None:
     import_nncf("--precision int8")
     exportable = found.model.capability(Exportable)
     assert exportable is not None
-    if any(graph.ranked for graph in exportable.graphs()):
+    if any(graph.ranked for graph in exportable.graphs()) or not _reducible(found, "int8"):
         raise UsageError(
             f"the plugin {found.manifest.plugin!r} has its suppression of boxes inside of its graph,"
             " which is not quantized. Hint: use --precision fp32, or bf16 with --to openvino"
         )
+
+
+def _reducible(found: OpenedRun, precision: ComputePrecision) -> frozenset[str]:
+    """The names of the graphs that may be computed in a precision."""
+    exportable = found.model.capability(Exportable)
+    assert exportable is not None
+    return frozenset(graph.name for graph in exportable.graphs() if precision in graph.reduced)
+
+
+def in_precision(
+    manifest: ExportManifest, precision: ComputePrecision, names: Collection[str]
+) -> ExportManifest:
+    """The manifest of a folder in which the graphs of these names are computed in a precision, and the others
+    in fp32.
+    """
+    graphs = (graph if graph.name in names else replace(graph, precision="fp32") for graph in manifest.graphs)
+    return replace(manifest, precision=precision, graphs=tuple(graphs))
 
 
 def calibration_data(found: OpenedRun) -> Dataset:

@@ -16,6 +16,13 @@ from toolkit.errors import ExportError, ToolkitError
 from toolkit.evaluation.alignment import Alignment
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.protocols import PLAIN, Measurement
+from toolkit.export.answers import (
+    compare_answers,
+    compare_protocol,
+    gate_answers,
+    moved,
+    protocol_prompts,
+)
 from toolkit.export.parity import (
     LIMITS,
     Limits,
@@ -23,12 +30,14 @@ from toolkit.export.parity import (
     compare_predictions,
     compare_rows,
     compare_tensors,
+    keep_worst,
 )
 from toolkit.export.program import PROGRAM, run_program
 from toolkit.models.capabilities import Exportable, Promptable
 from toolkit.models.contract import Model, evaluating
 from toolkit.models.graphs import RuntimeGraph, as_tuple
-from toolkit.types import Instances, Masks, Prediction, Sample
+from toolkit.models.simulated_prompts import BOX
+from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 CROPS = ((1, 1), (1, 37), (23, 1), (31, 33), (70, 131))
 """Height and width of the small and odd images that predictions are compared on, in pixels."""
@@ -98,12 +107,14 @@ def runtime_graphs(model: Model) -> dict[str, RuntimeGraph]:
 
 
 def gate_odd_images(model: Model, exported: Model, dataset: Dataset, measured: Measured) -> list[Sample]:
-    """Compare the predictions for small and odd images, and return those; none for a promptable model, whose
-    prompts have to be in its images.
+    """Compare the predictions for small and odd images, and return those; of a promptable model, the answers
+    to all kinds of prompts for them and for the first image of the data.
     """
-    if model.capability(Promptable) is not None:
-        return []
     samples = list(odd_images(dataset[0].image))
+    if model.capability(Promptable) is not None:
+        samples.append(Sample(dataset[0].id, dataset[0].image))
+        measured.images += len(samples)
+        return gate_answers(model, exported, samples, measured.predictions)
     with evaluating(model), evaluating(exported):
         for sample in samples:
             (wanted,) = model.predict([sample])
@@ -113,7 +124,7 @@ def gate_odd_images(model: Model, exported: Model, dataset: Dataset, measured: M
                 raise ExportError(
                     f"{sample.id}: torch has a prediction, but the export fails: {error}"
                 ) from error
-            _keep_worst(measured.predictions, compare_predictions(wanted, found, limits_of(model)))
+            keep_worst(measured.predictions, compare_predictions(wanted, found, limits_of(model)))
     measured.images += len(samples)
     return samples
 
@@ -188,7 +199,7 @@ def gate_data(
                 waiting[batch.first] = batch
             elif compares:
                 pair = (batch, other) if batch.subject == 0 else (other, batch)
-                _compare_batches(*pair, measured, limits_of(model))
+                _compare_batches(model, *pair, measured)
     measured.images += len(dataset)
     reports = [[measurement.report() for measurement in own] for own in measurements]
     for wanted, found in zip(*reports, strict=True):
@@ -201,12 +212,17 @@ def gate_data(
 
 
 def _compare_batches(
-    torch_batch: PredictedBatch, export_batch: PredictedBatch, measured: Measured, limits: Limits
+    model: Model, torch_batch: PredictedBatch, export_batch: PredictedBatch, measured: Measured
 ) -> None:
+    limits = limits_of(model)
     for protocol, predictions in torch_batch.predictions.items():
-        case = "" if protocol == PLAIN else f"protocol {protocol}, "
-        for wanted, found in zip(predictions, export_batch.predictions[protocol], strict=True):
-            _keep_worst(measured.predictions, compare_predictions(wanted, found, limits, case))
+        pairs = zip(torch_batch.samples, predictions, export_batch.predictions[protocol], strict=True)
+        for sample, wanted, found in pairs:
+            if protocol == PLAIN:
+                keep_worst(measured.predictions, compare_predictions(wanted, found, limits))
+            elif wanted.instances is not None and found.instances is not None:
+                answers = compare_protocol(model, protocol, sample, wanted.instances, found.instances)
+                keep_worst(measured.predictions, answers)
 
 
 def gate_program(
@@ -220,17 +236,46 @@ def gate_program(
     if not (folder / PROGRAM).exists():
         return
     some = [dataset[i] for i in range(min(len(dataset), MOST_FOR_PROGRAM))]
-    samples = [Sample(sample.id, sample.image) for sample in some] + list(odd)
+    samples = [Sample(sample.id, sample.image, prompts=_prompts(exported, sample)) for sample in some]
+    samples += odd
     results = run_program(folder, samples, threads=torch.get_num_threads())
     measured.program = {}
     with evaluating(exported):
         for sample, found in zip(samples, results, strict=True):
             (wanted,) = exported.predict([sample])
             prediction = _prediction(sample, found, wanted)
-            _keep_worst(
+            if sample.prompts is not None:
+                where = f"{PROGRAM} (as the export), image {sample.id!r}"
+                keep_worst(measured.program, _compare_program(exported, sample, wanted, prediction, where))
+                continue
+            keep_worst(
                 measured.program,
                 compare_predictions(wanted, prediction, limits_of(exported), f"{PROGRAM} (as the export), "),
             )
+
+
+def _prompts(model: Model, sample: Sample) -> Prompts | None:
+    """Prompts for an image of the data, if the model takes any: the boxes of its objects, and points."""
+    if model.capability(Promptable) is None:
+        return None
+    return protocol_prompts(BOX, sample)
+
+
+def _compare_program(
+    exported: Model, sample: Sample, wanted: Prediction, found: Prediction, where: str
+) -> dict[str, float]:
+    assert wanted.instances is not None
+    assert found.instances is not None
+    prompts = sample.prompts
+    assert prompts is not None
+
+    def also(row: int) -> Iterator[Instances]:
+        for each in moved(prompts, row, sample.size):
+            (other,) = exported.predict([sample.with_(prompts=each)])
+            assert other.instances is not None
+            yield other.instances
+
+    return compare_answers(wanted.instances, found.instances, where, also=also)
 
 
 def _prediction(sample: Sample, found: Mapping[str, Any], wanted: Prediction) -> Prediction:
@@ -251,12 +296,6 @@ def _prediction(sample: Sample, found: Mapping[str, Any], wanted: Prediction) ->
     label_map = arrays.pop("label_map", None)
     follows = {name: value for name, value in wanted.extras.items() if not isinstance(value, Tensor)}
     return Prediction(sample.id, sample.size, label_map, instances, {**arrays, **follows})
-
-
-def _keep_worst(worst: dict[str, float], found: Mapping[str, float]) -> None:
-    for name, value in found.items():
-        choose = min if name == "mask_iou" else max
-        worst[name] = choose(worst.get(name, value), value)
 
 
 def _size(tensor: Tensor) -> str:

@@ -192,7 +192,7 @@ def _instances(wanted: Instances, found: Instances, limits: Limits, where: str) 
                 f"{name} has a mask only in {'torch' if wanted.masks else 'the export'}. {HINT}"
             )
         if wanted.masks is not None and found.masks is not None:
-            iou, differing = _mask_iou(wanted.masks[[i]].dense()[0], found.masks[[j]].dense()[0])
+            iou, differing = mask_iou(wanted.masks[[i]].dense()[0], found.masks[[j]].dense()[0])
             if iou < limits.mask_iou and differing > 1:
                 raise ExportError(
                     f"{name} has a mask of {int(wanted.masks[[i]].areas()[0]):,} pixels in torch and of"
@@ -308,10 +308,23 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _mask_iou(a: Tensor, b: Tensor) -> tuple[float, int]:
+def mask_iou(a: Tensor, b: Tensor) -> tuple[float, int]:
     """The IoU of two masks, and in how many pixels they differ."""
     union, differing = int((a | b).sum()), int((a ^ b).sum())
     return (1 - differing / union if union else 1.0), differing
+
+
+def keep_worst(worst: dict[str, float], found: Mapping[str, float]) -> None:
+    """Add differences to the largest ones so far; of ``mask_iou`` the smallest is kept, and ``undecided`` is
+    a sum.
+    """
+    for name, value in found.items():
+        if name not in worst:
+            worst[name] = value
+        elif name == "undecided":
+            worst[name] += value
+        else:
+            worst[name] = min(worst[name], value) if name == "mask_iou" else max(worst[name], value)
 
 
 def _numbers(values: Tensor) -> str:

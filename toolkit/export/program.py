@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import ExportError
+from toolkit.export.answers import listed
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Sample
 
@@ -72,8 +74,20 @@ def run_program(
             with atomic_write(path, sync=False) as file:
                 file.write(cv2.imencode(".png", pixels)[1].tobytes())
             images.append(str(path))
+        more = []
+        if any(sample.prompts is not None for sample in samples):
+            written = Path(scratch) / "prompts.json"
+            given = {
+                f"{number}.png": listed(sample.prompts)
+                for number, sample in enumerate(samples)
+                if sample.prompts is not None
+            }
+            with atomic_write(written, "w", sync=False) as text:
+                text.write(json.dumps(given))
+            more = ["--prompts", str(written)]
         out = Path(scratch) / "out"
-        words = [str(folder.resolve() / PROGRAM), *images, "--out", str(out), "--threads", str(threads)]
+        words = [str(folder.resolve() / PROGRAM), *images, *more]
+        words += ["--out", str(out), "--threads", str(threads)]
         _run([sys.executable, "-I", "-c", _RUN_WITHOUT, *words], scratch)
         return [_read(out / f"{number}.npz") for number in range(len(samples))]
 

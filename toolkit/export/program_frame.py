@@ -45,7 +45,7 @@ def _open_onnx(graph: dict[str, Any], folder: Path, manifest: dict[str, Any], th
 def _open_openvino(graph: dict[str, Any], folder: Path, manifest: dict[str, Any], threads: int) -> Any:
     import openvino
 
-    precision = "bf16" if manifest["precision"] == "bf16" else "f32"
+    precision = "bf16" if (graph["precision"] or manifest["precision"]) == "bf16" else "f32"
     options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -65,15 +65,27 @@ def main() -> int:
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--threads", type=int, default=0, help="0: as the runtime chooses")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        help='points and boxes as JSON, for models that take them: {"photo.jpg": [{"box_xyxy": [x0, y0, x1,'
+        ' y1]}, {"points_xy": [[x, y]], "point_labels": [1]}]}',
+    )
     args = parser.parse_args()
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    takes_prompts = manifest["processing"].get("kind") == "promptable"
+    if takes_prompts != (args.prompts is not None):
+        parser.error(f"this model takes {'prompts: add --prompts FILE' if takes_prompts else 'no prompts'}")
+    prompts = json.loads(args.prompts.read_text(encoding="utf-8")) if takes_prompts else {}
     graphs = open_graphs(manifest, HERE, args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.images:
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if pixels is None:
             sys.exit(f"{path} is not an image that OpenCV can read")
-        found: dict[str, Any] = dict(predict(np.ascontiguousarray(pixels[:, :, ::-1]), graphs, manifest))
+        more = [prompts.get(path.name, prompts.get(path.stem, []))] if takes_prompts else []
+        rgb = np.ascontiguousarray(pixels[:, :, ::-1])
+        found: dict[str, Any] = dict(predict(rgb, graphs, manifest, *more))
         np.savez_compressed(args.out / f"{path.stem}.npz", **found)
         if "label_map" in found:
             cv2.imwrite(str(args.out / f"{path.stem}.png"), found["label_map"])

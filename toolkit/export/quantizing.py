@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import nn
 from toolkit.checkpoints import ExportedFile, ExportedGraph, ExportManifest
 from toolkit.data.dataset import Dataset
 from toolkit.errors import UsageError
+from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model, evaluating
 from toolkit.models.graphs import RuntimeGraph
 from toolkit.runtime.engines import Target
@@ -31,7 +32,11 @@ Inputs = dict[str, NDArray[Any]]
 
 
 def quantize(
-    manifest: ExportManifest, exported: Model, dataset: Dataset, folder: Path
+    manifest: ExportManifest,
+    exported: Model,
+    dataset: Dataset,
+    folder: Path,
+    names: Collection[str] | None = None,
 ) -> tuple[ExportedGraph, ...]:
     """Replace the graphs of a folder by ones in int8.
 
@@ -40,6 +45,7 @@ def quantize(
         exported: the model of the folder.
         dataset: the images for calibration, best those of training.
         folder: the folder.
+        names: the graphs to quantize; all when None.
 
     Returns:
         The graphs with their new files.
@@ -51,6 +57,9 @@ def quantize(
     calibration = record_inputs(exported, dataset)
     graphs = []
     for graph in manifest.graphs:
+        if names is not None and graph.name not in names:
+            graphs.append(graph)
+            continue
         if not calibration[graph.name]:
             raise UsageError(
                 f"the graph {graph.name!r} was not used for any of {len(dataset)} images, so that it cannot"
@@ -63,7 +72,9 @@ def quantize(
 
 
 def record_inputs(exported: Model, dataset: Dataset) -> dict[str, list[Inputs]]:
-    """The arrays that each graph of an exported model gets for images of a dataset, evenly spaced."""
+    """The arrays that each graph of an exported model gets for images of a dataset, evenly spaced; of a
+    promptable model, those that encode images.
+    """
     found: dict[str, list[Inputs]] = {}
     handles = []
 
@@ -77,11 +88,16 @@ def record_inputs(exported: Model, dataset: Dataset) -> dict[str, list[Inputs]]:
             found[module.name] = []
             handles.append(module.register_forward_pre_hook(record))
     count = min(len(dataset), CALIBRATION_IMAGES)
+    promptable = exported.capability(Promptable)
     try:
         with evaluating(exported):
             for i in range(count):
                 sample = dataset[i * len(dataset) // count]
-                exported.predict([Sample(sample.id, sample.image)])
+                image = Sample(sample.id, sample.image)
+                if promptable is None:
+                    exported.predict([image])
+                else:
+                    promptable.encode([image])
     finally:
         for handle in handles:
             handle.remove()

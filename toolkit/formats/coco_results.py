@@ -207,7 +207,15 @@ def result_instances(
         torch.tensor([annotation.get("score", 1.0) for annotation in annotations], dtype=torch.float32),
         keypoints,
         areas=area if areas else None,
+        ids=_ids(annotations),
     )
+
+
+def _ids(annotations: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
+    """The names of objects that answer prompts or were tracked; None if they have none."""
+    names = [annotation.get("object") for annotation in annotations]
+    known = tuple(name for name in names if isinstance(name, str))
+    return known if len(known) == len(names) else None
 
 
 def _masks(codes: Sequence[Any], size: Size) -> Masks:

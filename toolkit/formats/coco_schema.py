@@ -128,9 +128,10 @@ class CocoResult(Schema):
 
 
 class PredictedImage(CocoImage):
-    """An image of a ``predictions.json``."""
+    """An image of a ``predictions.json``; a frame of a video has its number there, from 0."""
 
     label_map: Annotated[FileName, AfterValidator(below)] | None = None
+    frame: Count | None = None
 
 
 class PredictedCategory(CocoCategory):
@@ -149,6 +150,8 @@ class PredictedAnnotation(Schema):
     bbox: Box | None = None
     segmentation: Segmentation = None
     keypoints: Annotated[Keypoints, Field(min_length=3)] | None = None
+    # the name by which a user knows the object; other programs may mean something else by this field
+    object: Any = None
 
     @model_validator(mode="after")
     def _has_shape(self) -> PredictedAnnotation:

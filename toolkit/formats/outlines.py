@@ -16,7 +16,8 @@ def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     A corner of the boundary is a grid point around which one or three of four pixels are set, or two that
     touch diagonally, which makes two corners. Along each row and column of the grid, consecutive corners pair
     up, first with second, third with fourth, to form the sides (O'Rourke, *Uniqueness of orthogonal
-    connect-the-dots*, 1988).
+    connect-the-dots*, 1988). Contours go around pixels that touch diagonally one by one, so each bounds
+    pixels that are connected by their sides.
 
     Args:
         mask: bool ``[H, W]``.
@@ -29,8 +30,13 @@ def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     single = (around[0] + around[1]) % 2 == 1
     double = np.abs(around[0] - around[1]) == 2
     points = np.concatenate([np.argwhere(single), np.repeat(np.argwhere(double), 2, axis=0)])[:, ::-1]
-    across = _partners(np.lexsort((points[:, 0], points[:, 1])))
-    down = _partners(np.lexsort((points[:, 1], points[:, 0])))
+    # Of two corners at one point, the first has the side to the left; it also has the one above if the pixel
+    # between these two is set, and the one below if not.
+    second = np.concatenate([np.zeros(single.sum(), int), np.tile([0, 1], double.sum())])
+    is_upper = np.concatenate([np.ones(single.sum(), int), np.repeat(padded[:-1, :-1][double], 2)])
+    below = np.where(is_upper, second, 1 - second)
+    across = _partners(np.lexsort((second, points[:, 0], points[:, 1])))
+    down = _partners(np.lexsort((below, points[:, 1], points[:, 0])))
     found, free = [], np.ones(len(points), bool)
     for start in range(len(points)):
         if not free[start]:

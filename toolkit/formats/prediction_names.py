@@ -21,10 +21,11 @@ class Names:
     Args:
         names: names of the images that they belong to: paths with ``/``, with or without suffix; each once.
         source: the file or folder that contains them, for messages.
+        what: what it has for each image, for messages.
     """
 
-    def __init__(self, names: Iterable[str], source: Path) -> None:
-        self.source = source
+    def __init__(self, names: Iterable[str], source: Path, what: str = "prediction") -> None:
+        self.source, self._what = source, what
         self._names = dict.fromkeys(names)
         self._without_suffix: dict[str, list[str]] = defaultdict(list)
         for name in self._names:
@@ -53,7 +54,7 @@ class Names:
         found = [name for name in found if wanted == sample_id(wanted) or name == sample_id(name)]
         if len(found) > 1:
             raise DataError(
-                f"{self.source} has {len(found)} predictions that could belong to the image {sample}:"
+                f"{self.source} has {len(found)} {self._what}s that could belong to the image {sample}:"
                 f" {', '.join(found[:3])}. Hint: remove those of other images, or name them after the images"
                 " with their suffix"
             )
@@ -79,8 +80,8 @@ class Names:
         for sample, name in pairs:
             if name in owners:
                 raise DataError(
-                    f"{self.source} has one prediction, {name}, that could belong to both {owners[name]}"
-                    f" and {sample}. Hint: name predictions after the images, in the same subfolders and,"
+                    f"{self.source} has one {self._what}, {name}, that could belong to both {owners[name]}"
+                    f" and {sample}. Hint: name {self._what}s after the images, in the same subfolders and,"
                     " where two images differ in that alone, with their suffix"
                 )
             owners[name] = sample

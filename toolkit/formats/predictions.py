@@ -48,7 +48,8 @@ class PredictionFiles:
 
     Args:
         path: a folder or a JSON file, see the module.
-        classes: the classes of the dataset; names in a JSON file are matched with them.
+        classes: the classes of the dataset; names in a JSON file are matched with them. None for the
+            categories of the file itself, which must be a document with images and categories.
         image_ids: the number by which a list of results names each sample; without it such a list cannot be
             read.
         category_ids: likewise the number of each class; 1, 2, 3 … when None.
@@ -56,6 +57,7 @@ class PredictionFiles:
 
     Attributes:
         sizes: height and width of each image, where the file says them; by its name.
+        frames: the number of each image that is a frame of a tracked video; by its name.
         results: the detections, where ``path`` is a list of COCO results.
         panoptic: the segments, where there are any.
 
@@ -66,17 +68,19 @@ class PredictionFiles:
     def __init__(
         self,
         path: Path,
-        classes: Sequence[str],
+        classes: Sequence[str] | None,
         *,
         image_ids: Mapping[str, int] | None = None,
         category_ids: Sequence[int] | None = None,
         label_values: LabelValues | None = None,
     ) -> None:
         self.path = path
-        self.classes = tuple(classes)
+        self.classes: tuple[str, ...] = tuple(classes or ())
+        self._own_classes = classes is None
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
         self.sizes: dict[str, Size | None] = {}
+        self.frames: dict[str, int] = {}
         # What each of the 256 values of a label image stands for, where that is not the class of this index.
         self.values: Tensor | None = None
         self._label_values = label_values
@@ -247,7 +251,7 @@ class PredictionFiles:
         if isinstance(content, list):
             self._read_results(path, content)
             return
-        if is_panoptic(content):
+        if is_panoptic(content) and not self._own_classes:
             self.panoptic = PanopticResults(
                 path,
                 content,
@@ -277,6 +281,8 @@ class PredictionFiles:
         annotations = records(
             content["annotations"], PredictedAnnotation, source=source, kind="annotation", error=DataError
         )
+        if self._own_classes:
+            self.classes = tuple(dict.fromkeys(category.name for category in categories))
         indexes = self._class_indexes(path, {category.id: category.name for category in categories})
         self._read_label_values(content.get("info"), categories, indexes)
         self._take(path, images, annotations, indexes)
@@ -302,6 +308,8 @@ class PredictionFiles:
             self.records[key] = {"annotations": []}
             known = image.width is not None and image.height is not None
             self.sizes[key] = (image.height or 0, image.width or 0) if known else None
+            if image.frame is not None:
+                self.frames[key] = image.frame
             if image.label_map:
                 self.label_files[key] = path.parent / image.label_map
         faults = []
@@ -333,7 +341,9 @@ class PredictionFiles:
     def _read_results(self, path: Path, results: list[Any]) -> None:
         if self._image_ids is None:
             raise DataError(
-                f"{path} is a list of results, which names images by numbers that are not known here"
+                f"{path} is a list of results, which names images by numbers that are not known here. Hint:"
+                " name a document with images and categories, such as the predictions.json of"
+                " toolkit infer"
             )
         self.results = checked_results(results, path, self._image_ids.values(), self._category_ids)
 

@@ -3,6 +3,6 @@
 from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.inference.interactive import Session
 from toolkit.inference.predictor import Predictor, load
-from toolkit.inference.sliding_window import Tiling
+from toolkit.models.sliding_window import Tiling
 
 __all__ = ["ImagePrediction", "Predictor", "Session", "Tiling", "load"]

@@ -7,17 +7,20 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from toolkit.data.images import read_image
 from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.inference.coco_documents import coco_document
 from toolkit.inference.findings import Findings, counts_by_class, findings_of, shares
-from toolkit.measuring.pixel_size import PixelSize
+from toolkit.inference.measured_images import place_of
+from toolkit.inference.reading import read_again
+from toolkit.measuring.geojson import geojson_of
+from toolkit.measuring.sizes import GivenSize, sizes_of
 from toolkit.measuring.tables import class_columns, class_rows, object_columns, object_rows
 from toolkit.runtime.extras import import_pandas, import_supervision
 from toolkit.runtime.files import atomic_write
@@ -121,13 +124,7 @@ class ImagePrediction(Prediction):
         if self.kept_image is not None:
             return self.kept_image
         assert self.path is not None  # it is one or the other
-        image = read_image(self.path)
-        if tuple(image.shape[1:]) != self.size:
-            raise DataError(
-                f"{self.path} has {image.shape[2]} x {image.shape[1]} pixels now, but {self.size[1]} x"
-                f" {self.size[0]} when it was predicted. Hint: predict it again"
-            )
-        return image
+        return read_again(self.path, self.size)
 
     @property
     def names(self) -> list[str]:
@@ -186,7 +183,7 @@ class ImagePrediction(Prediction):
         name = os.path.basename(self.path) if self.path else ""
         return coco_document(self, self.classes, file_name=name, about=self.about)
 
-    def to_dataframe(self, *, measure: bool = False, pixel_size: str | PixelSize | None = None) -> Any:
+    def to_dataframe(self, *, measure: bool = False, pixel_size: GivenSize = None) -> Any:
         """A ``pandas.DataFrame``, one row per object: ``image``, ``class``, ``score``, the box ``x0``,
         ``y0``, ``x1``, ``y1`` in pixels, and ``area`` in square pixels. For a label map, one row per class
         that occurs: ``image``, ``class``, ``pixels``, and ``share``, from 0 to 1.
@@ -194,10 +191,11 @@ class ImagePrediction(Prediction):
         Args:
             measure: the columns of ``objects.csv`` of ``toolkit measure``, colors included, instead; for a
                 label map, those of its ``classes.csv``.
-            pixel_size: with ``measure``, such as ``"0.02mm"``: areas and lengths in this unit, too.
+            pixel_size: with ``measure``, as for ``toolkit.measure``: areas and lengths in a unit, too; that
+                which the file states itself when None.
 
         Raises:
-            UnavailableError: when pandas is not installed, or scikit-image for ``measure``.
+            UnavailableError: when pandas is not installed.
             UsageError: when there are neither objects nor a label map, or ``pixel_size`` is wrong.
             ImageError, DataError: with ``measure``, as ``image``.
         """
@@ -210,6 +208,23 @@ class ImagePrediction(Prediction):
         # numbers.
         kinds = {name: kind for name, kind in columns.items() if kind is not None}
         return pandas.DataFrame(self._rows(), columns=list(columns)).astype(kinds)
+
+    def to_geojson(self, *, pixel_size: GivenSize = None) -> dict[str, Any]:
+        """The polygons of objects, and of the classes of a label map, as a GeoJSON document of plain values:
+        on the map for a GeoTIFF, otherwise in pixels; properties are what ``toolkit measure`` writes.
+
+        Args:
+            pixel_size: as for ``to_dataframe``.
+
+        Raises:
+            UsageError: when there are neither objects nor a label map, or ``pixel_size`` is wrong.
+        """
+        self._columns()  # refuses what has neither
+        path = None if self.path is None else Path(self.path)
+        known = sizes_of({self.sample_id: path}, pixel_size).of(self.sample_id)
+        rows = object_rows(self, self.classes, known=known)
+        shares = class_rows(self, self.classes, objects=rows, known=known)
+        return geojson_of(self, rows, shares, self.classes, place_of(path)[0])
 
     def to_supervision(self) -> Any:
         """A ``supervision.Detections`` with boxes, masks (dense, one byte per pixel and object), scores,
@@ -264,14 +279,15 @@ class ImagePrediction(Prediction):
             f" are in extras: {', '.join(self.extras)}"
         )
 
-    def _measured(self, pixel_size: str | PixelSize | None) -> tuple[list[dict[str, Any]], list[str]]:
+    def _measured(self, pixel_size: GivenSize) -> tuple[list[dict[str, Any]], list[str]]:
         """The rows and columns of a table of what is measured."""
-        size = PixelSize.parse(pixel_size) if isinstance(pixel_size, str) else pixel_size
         self._columns()  # refuses what has neither objects nor a label map
+        sizes = sizes_of({self.sample_id: None if self.path is None else Path(self.path)}, pixel_size)
+        known = sizes.of(self.sample_id)
         if self.instances is None:
-            return class_rows(self, self.classes, objects=(), pixel_size=size), class_columns(size)
-        rows = object_rows(self, self.classes, image=self.image, pixel_size=size)
-        return rows, object_columns(size, with_colors=True)
+            return class_rows(self, self.classes, objects=(), known=known), class_columns(sizes.unit)
+        rows = object_rows(self, self.classes, image=self.image, known=known)
+        return rows, object_columns(sizes.unit, with_colors=True)
 
     def _rows(self) -> list[list[Any]]:
         found = self.instances

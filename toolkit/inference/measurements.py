@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -11,15 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
-
-from toolkit.data.image_files import RESULT_MANIFEST
-from toolkit.data.images import read_image
 from toolkit.errors import DataError, UsageError
-from toolkit.formats.coco_schema import PredictedCategory
 from toolkit.formats.predictions import PREDICTIONS_FILE, PredictionFiles
-from toolkit.inference.records import latest_records
-from toolkit.measuring.pixel_size import PixelSize
+from toolkit.inference.measured_images import MeasuredImages, place_of
+from toolkit.measuring.geojson import geojson_of
+from toolkit.measuring.sizes import GivenSize, sizes_of
 from toolkit.measuring.tables import (
     ClassTotals,
     Row,
@@ -30,13 +27,12 @@ from toolkit.measuring.tables import (
     summary_columns,
 )
 from toolkit.reading.files import expanded, is_there
-from toolkit.reading.json_text import load_json
-from toolkit.reading.records import records
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, into
 from toolkit.types import Prediction
 
 TABLES = ("objects.csv", "classes.csv", "summary.csv")
 FOLDER = "measurements"
+GEOJSON = "geojson"
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,8 @@ class Measured:
         above: minimum score of the objects that were measured.
         below: number of objects that were left out because of it.
         classes: the rows of ``summary.csv``.
+        sizes: which pixel sizes were used; empty if none is known.
+        notes: why images have no pixel size, or no place on a map, although their files state something.
     """
 
     folder: Path
@@ -58,6 +56,8 @@ class Measured:
     above: float
     below: int
     classes: tuple[Row, ...]
+    sizes: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def measure(
@@ -65,8 +65,9 @@ def measure(
     out: str | os.PathLike[str] | None = None,
     *,
     images: str | os.PathLike[str] | Literal[True] | None = None,
-    pixel_size: str | PixelSize | None = None,
+    pixel_size: GivenSize = None,
     above: float = 0.0,
+    geojson: bool = False,
 ) -> Measured:
     """Measure predictions: ``objects.csv`` has a row for each object, ``classes.csv`` one for each class in
     each image, ``summary.csv`` one for each class.
@@ -78,16 +79,20 @@ def measure(
             are replaced.
         images: folder of the images, for means and standard deviations of the colors of each object; True for
             the images that ``toolkit infer`` read.
-        pixel_size: such as ``"0.02mm"``: areas and lengths in this unit, too.
+        pixel_size: such as ``"0.02mm"`` or ``"0.5x0.25um"`` (width and height), for areas and lengths in
+            this unit, too; or the path of a table with the columns ``image`` and ``pixel_size``. When None,
+            the sizes that OME-TIFF, ImageJ's TIFF and GeoTIFF files state themselves, in ``images`` or where
+            ``toolkit infer`` read them.
         above: minimum score of the objects that are measured.
+        geojson: also write ``geojson/IMAGE.geojson`` for each image, with a polygon for each object and the
+            columns of the tables as properties: in the coordinates of the map for GeoTIFFs, otherwise in
+            pixels.
 
     Raises:
         DataError: when the predictions or an image cannot be read, or do not fit together.
         UsageError: when ``pixel_size`` or ``above`` is not what it should be.
-        UnavailableError: when there are masks and scikit-image is not installed.
         OutputError: when the tables cannot be written.
     """
-    size = PixelSize.parse(pixel_size) if isinstance(pixel_size, str) else pixel_size
     if not 0 <= above <= 1:
         raise UsageError(f"the minimum score is {above:g}; expected a number from 0 to 1")
     path = expanded(predictions)
@@ -97,48 +102,52 @@ def measure(
             f"no predictions at {path}: expected a {PREDICTIONS_FILE}, or the folder with it. Hint: run"
             " toolkit infer, and name its output folder"
         )
-    classes = _classes(document)
-    files = PredictionFiles(document, classes)
+    files = PredictionFiles(document, None)
+    if not files.sizes:
+        raise DataError(
+            f"{document} names no images, so there is nothing to measure. Hint: name a document with"
+            " images, or predict some with toolkit infer"
+        )
+    classes = files.classes
     folder = document.parent / FOLDER if out is None else expanded(out)
-    photos = None if images is None else _Photos(document, None if images is True else expanded(images))
-    summary, objects, below = ClassTotals(), 0, 0
-    with _removed_if_empty(folder), ExitStack() as stack:
-        columns = [object_columns(size, with_colors=photos is not None), class_columns(size)]
+    found = MeasuredImages(document, None if images is None or images is True else expanded(images))
+    if images is not None:
+        found.require()
+    sizes = sizes_of({name: found.path(name) for name in files.sizes}, pixel_size)
+    unit, summary, objects, below = sizes.unit, ClassTotals(), 0, 0
+    notes = list(sizes.notes)
+    with _removed_if_empty(folder), into(folder), ExitStack() as stack:
+        named = object_columns(unit, with_colors=images is not None, with_frames=bool(files.frames))
+        columns = [named, class_columns(unit)]
         of_objects, of_classes = (
             stack.enter_context(_table(folder / name, names))
             for name, names in zip(TABLES, columns, strict=False)
         )
         for prediction in _predictions(files, document):
-            kept, dropped = _above(prediction, above)
-            image = None if photos is None else photos.read(prediction)
-            rows = object_rows(kept, classes, image=image, pixel_size=size)
-            shares = class_rows(kept, classes, objects=rows, pixel_size=size)
+            kept, places = _above(prediction, above)
+            known = sizes.of(kept.sample_id)
+            image = None if images is None else found.read(kept.sample_id, kept.size)
+            frame = files.frames.get(kept.sample_id)
+            rows = object_rows(kept, classes, image=image, known=known, frame=frame, places=places)
+            shares = class_rows(kept, classes, objects=rows, known=known)
             of_objects.writerows(map(_written, rows))
             of_classes.writerows(map(_written, shares))
-            summary.add(kept, shares)
-            objects, below = objects + len(rows), below + dropped
-        totals = stack.enter_context(_table(folder / TABLES[2], summary_columns(size)))
-        lines = tuple(summary.rows(size))
+            summary.add(kept, shares, known)
+            if geojson:
+                place, note = place_of(found.path(kept.sample_id))
+                notes += [note] if note else []
+                features = geojson_of(kept, rows, shares, classes, place)
+                with atomic_write(folder / GEOJSON / f"{kept.sample_id}.geojson", "w") as file:
+                    json.dump(features, file, allow_nan=False)
+            objects += len(rows)
+            below += 0 if prediction.instances is None else len(prediction.instances) - len(rows)
+        totals = stack.enter_context(_table(folder / TABLES[2], summary_columns(unit)))
+        lines = tuple(summary.rows(unit))
         totals.writerows(map(_written, lines))
-    return Measured(folder, summary.images, objects, above, below, lines)
-
-
-def _classes(document: Path) -> list[str]:
-    content = load_json(document, "predictions", DataError)
-    if not isinstance(content, dict) or "categories" not in content:
-        raise DataError(
-            f"{document} is not a {PREDICTIONS_FILE}: it has no categories. Hint: results without images and"
-            " categories do not say how large the images are; name the document of toolkit infer"
-        )
-    found = records(
-        content["categories"], PredictedCategory, source=str(document), kind="category", error=DataError
-    )
-    return [category.name for category in found]
+    return Measured(folder, summary.images, objects, above, below, lines, sizes.line(), tuple(notes))
 
 
 def _predictions(files: PredictionFiles, document: Path) -> Iterator[Prediction]:
-    if not files.sizes:
-        raise DataError(f"{document} names no images, so there is nothing to measure")
     for key, size in files.sizes.items():
         if size is None:
             raise DataError(
@@ -147,43 +156,13 @@ def _predictions(files: PredictionFiles, document: Path) -> Iterator[Prediction]
         yield files.read(key, size)
 
 
-def _above(prediction: Prediction, above: float) -> tuple[Prediction, int]:
-    """A prediction without the objects of lower scores, and how many these are."""
+def _above(prediction: Prediction, above: float) -> tuple[Prediction, list[int]]:
+    """A prediction without the objects of lower scores, and the positions that the others had among all."""
     found = prediction.instances
-    if found is None or found.scores is None or not above:
-        return prediction, 0
+    if found is None or found.scores is None:
+        return prediction, list(range(0 if found is None else len(found)))
     keep = found.scores >= above
-    return replace(prediction, instances=found[keep]), int((~keep).sum())
-
-
-class _Photos:
-    """The images of predictions, in a folder, or where ``toolkit infer`` read them."""
-
-    def __init__(self, document: Path, folder: Path | None) -> None:
-        self._folder, manifest = folder, document.parent / RESULT_MANIFEST
-        found = latest_records(manifest) if folder is None else []
-        self._sources = {record["image"]: record.get("source", "") for record in found}
-        if folder is None and not self._sources:
-            raise DataError(
-                f"{document} does not say where its images are. Hint: name their folder: --images DIR"
-            )
-
-    def read(self, prediction: Prediction) -> Tensor:
-        """The image of a prediction, uint8 ``[3, H, W]``."""
-        name = prediction.sample_id
-        path = Path(self._sources.get(name, "")) if self._folder is None else self._folder / name
-        if not is_there(path) or path == Path():
-            raise DataError(
-                f"{path} is not there, but {name} was predicted. Hint: name the folder of the images:"
-                " --images DIR"
-            )
-        image = read_image(path)
-        if tuple(image.shape[1:]) != prediction.size:
-            raise DataError(
-                f"{path} has {image.shape[2]} x {image.shape[1]} pixels, but {prediction.size[1]} x"
-                f" {prediction.size[0]} when it was predicted. Hint: predict it again"
-            )
-        return image
+    return replace(prediction, instances=found[keep]), keep.nonzero()[:, 0].tolist()
 
 
 @contextmanager

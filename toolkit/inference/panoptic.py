@@ -10,8 +10,8 @@ import torch
 from toolkit.checkpoints import RunLike, checkpoint_name, path_of_run
 from toolkit.config import validate
 from toolkit.inference.predictor import Precision, Predictor, about_model
-from toolkit.inference.sliding_window import Tiling, windowed
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
+from toolkit.models.sliding_window import Tiling, windowed
 from toolkit.visualization.palettes import class_palette
 
 
@@ -37,18 +37,20 @@ def load_panoptic(
         settings: settings of ``toolkit.models.panoptic.PanopticSettings``, such as ``{"stuff_area": 1000}``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
-        tiling: when the semantic model predicts large images window by window; the detector gets them whole.
+        tiling: when large images are predicted window by window, by both models.
 
     Raises:
         CheckpointError: when a checkpoint cannot be used.
         UsageError: when the runs do not form a pair, the device is not available, or a window is requested
-            that the semantic model cannot use.
+            that one of the models cannot use.
         ConfigError: when a setting is wrong.
     """
     chosen = validate(PanopticSettings, settings or {}, source="settings of the pair")
     paths = path_of_run(stuff), path_of_run(things)
     pair, *manifests = pair_of_runs(*paths, chosen)
-    pair.semantic = windowed(pair.semantic, tiling or Tiling())
+    pair.semantic, pair.instance = (
+        windowed(each, tiling or Tiling()) for each in (pair.semantic, pair.instance)
+    )
     names = [checkpoint_name(path, manifest) for path, manifest in zip(paths, manifests, strict=True)]
     known = dict(zip(manifests[0].classes, manifests[0].palette or (), strict=False))
     palette = [

@@ -25,13 +25,12 @@ from toolkit.data.images import decode_image, read_image
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.image_prediction import ImagePrediction
-from toolkit.inference.sliding_window import Tiling, predict_tiled
 from toolkit.models.building import load_model
-from toolkit.models.capabilities import Promptable, Tileable
+from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
-from toolkit.models.returned import checked_predictions, owner_of
 from toolkit.models.simulated_prompts import AUTO
+from toolkit.models.sliding_window import Tiling, windowed
 from toolkit.runtime.devices import autocast, find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample
@@ -79,13 +78,8 @@ class Predictor:
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
-        self._tileable = model.capability(Tileable)
-        if tiling and tiling.window is not None and self._tileable is None:
-            raise UsageError(
-                f"window: {type(model).__name__} only predicts whole images. Hint: leave out window, or use a"
-                " model that declares the capability Tileable, as semantic ones do"
-            )
         self.device = find_device(device)
+        self._windowed = windowed(model, tiling or Tiling())
         self.model = model.to(self.device).eval()
         self.classes = model.classes
         self.palette = tuple(palette or default_palette(len(model.classes)))
@@ -144,24 +138,15 @@ class Predictor:
         ]
 
     def predict_samples(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """Predict samples in one batch, except those that are tiled, which come one by one."""
-        predictions: dict[int, Prediction] = {}
+        """Predict samples in one batch, except those that are predicted window by window, which come one by
+        one.
+        """
         with self.computing():
-            for i, sample in enumerate(samples):
-                window = self.window_for(sample)
-                if window is not None and self._tileable is not None:
-                    label_map = predict_tiled(self._tileable, sample.image, window, self.tiling.overlap)
-                    predictions[i] = Prediction(sample.id, sample.size, label_map=label_map)
-            whole = [i for i in range(len(samples)) if i not in predictions]
-            if whole:
-                asked = [samples[i] for i in whole]
-                results = checked_predictions(self.model.predict(asked), asked, owner_of(self.model))
-                predictions.update(zip(whole, results, strict=True))
-        return [predictions[i] for i in range(len(samples))]
+            return self._windowed.predict(samples)
 
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""
-        return self.tiling.window_for(sample.size, self._tileable) if self._tileable is not None else None
+        return self._windowed.window_for(sample.size)
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:

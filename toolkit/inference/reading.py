@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from toolkit.errors import ToolkitError
+from torch import Tensor
+
+from toolkit.data.image_files import FilePath
+from toolkit.data.images import read_image
+from toolkit.errors import DataError, ToolkitError
 from toolkit.inference.inputs import FileState, InputImage
-from toolkit.types import Sample
+from toolkit.types import Sample, Size
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,23 @@ def pixels_of(image: InputImage) -> int:
         return image.expected_pixels()
     except Exception:  # reading it will report why
         return 0
+
+
+def read_again(path: FilePath, size: Size) -> Tensor:
+    """The image of a prediction that was made before, uint8 ``[3, H, W]``.
+
+    Args:
+        path: its file.
+        size: height and width at the time of the prediction.
+
+    Raises:
+        ImageError: when its file no longer exists, or cannot be read.
+        DataError: when it has another size now.
+    """
+    image = read_image(path)
+    if tuple(image.shape[1:]) != size:
+        raise DataError(
+            f"{path} has {image.shape[2]} x {image.shape[1]} pixels now, but {size[1]} x {size[0]} when it"
+            " was predicted. Hint: predict it again"
+        )
+    return image

@@ -45,6 +45,7 @@ class Record:
             1970, so that another image under the same path is predicted again; None if unknown.
         notes: what in the file is not in the prediction, see ``toolkit.data.images.Picture``.
         actor: which of several processes predicted it.
+        frame: the number of the frame in a video through which objects were tracked, from 0.
     """
 
     image: str
@@ -64,6 +65,7 @@ class Record:
     source_modified: int | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     actor: str | None = None
+    frame: int | None = None
 
     def to_line(self) -> str:
         """The record as one line of JSON, without empty fields."""
@@ -110,6 +112,7 @@ class _Line(Schema):
     source_modified: int | None = None
     notes: Mapping[str, Text] = Field(default_factory=dict)
     actor: Text | None = None
+    frame: Count | None = None
 
 
 def latest_records(*manifests: Path) -> list[dict[str, Any]]:

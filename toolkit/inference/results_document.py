@@ -81,5 +81,7 @@ def _array(opening: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
 def _image_entry(number: int, record: Mapping[str, Any]) -> dict[str, Any]:
     height, width = record["size"]
     entry = {"id": number, "file_name": record["image"], "width": width, "height": height}
+    if record.get("frame") is not None:
+        entry["frame"] = record["frame"]
     inside = ("instances", "overlay")  # the former are among the annotations
     return entry | {kind: path for kind, path in record["outputs"].items() if kind not in inside}

@@ -30,6 +30,7 @@ def track_video(
     out: Path,
     *,
     overlays: bool = True,
+    on_frames: Callable[[Sequence[str]], None] | None = None,
     on_start: Callable[[int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> int:
@@ -47,6 +48,8 @@ def track_video(
             video, and by file name in a folder.
         out: the folder of the results; see ``toolkit.inference.results``.
         overlays: whether to draw the objects over the frames.
+        on_frames: called with the names of the frames, before anything is tracked or written; may raise an
+            error to refuse them.
         on_start: called with the number of frames.
         on_record: called after each frame.
 
@@ -62,11 +65,13 @@ def track_video(
     if model is None:
         raise UsageError(
             f"{type(predictor.model).__name__} cannot track objects through a video. Hint: use a run of a"
-            " plugin that can, such as sam2"
+            " plugin that can, such as sam2; exported models cannot"
         )
     name = predictor.name or type(predictor.model).__name__
     check_tracking_learned(model, predictor.about.get("start_weights", {}), name)
     frames = open_frames(source)
+    if on_frames:
+        on_frames(frames.names)
     file = PromptFile(prompts)
     file.assign(frames.names)
     given = _by_frame(file, frames)
@@ -96,7 +101,7 @@ def track_video(
                     )
                 else:
                     prediction = _with_ids(next(found), ids)
-                record = results.write(image, sample, prediction, None)
+                record = replace(results.write(image, sample, prediction, None), frame=index)
                 results.append(record)
                 if on_record:
                     on_record(record)

@@ -27,7 +27,12 @@ from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
 from toolkit.errors import CheckpointError, ConfigError, ToolkitError, UnknownNameError, UsageError
 from toolkit.models.contract import Model, with_gradients
-from toolkit.models.exported import bytes_of_graphs, run_on_graphs
+from toolkit.models.exported import (
+    bytes_of_graphs,
+    needs_plugin_code,
+    run_on_graphs,
+    semantic_on_graph,
+)
 from toolkit.models.weights import compare_tensors
 from toolkit.registry.code import code_hash
 from toolkit.registry.manifests import PluginManifest
@@ -71,6 +76,9 @@ def _load_exported(path: Path, settings: Mapping[str, Any] | None) -> tuple[Mode
         )
     export = read_export(folder)
     manifest = checkpoint_of_export(export, folder)
+    if not needs_plugin_code(export):
+        plugin_of(manifest, path)
+        return semantic_on_graph(export, manifest, folder), manifest
     # int8 graphs have one byte per weight
     plain = rebuild_model(manifest, path, most=2 * bytes_of_graphs(export) + SPARE)
     return run_on_graphs(plain, export, folder), manifest

@@ -43,6 +43,19 @@ class Tileable(ABC):
         """
 
 
+class Windowable:
+    """Finds objects in a window of an image as in a whole image, so that images too large for the network can
+    be predicted window by window, and their objects put together (``toolkit.models.merging``).
+
+    There is nothing to implement: ``predict`` gets the windows as samples.
+    """
+
+    @property
+    def shrinks_large_images(self) -> bool:
+        """Whether ``predict`` downscales large images itself; then windows are used only on request."""
+        return False
+
+
 class Probabilistic(ABC):
     """Estimates the probability of each pixel's class, so that its calibration can be measured."""
 
@@ -249,7 +262,8 @@ class Exportable(ABC):
         ``predict.py`` in an exported folder, which then has no such program if there are none.
 
         The function takes an RGB image, uint8 ``[H, W, 3]``, the graphs by name, as functions of arrays to
-        lists of arrays, and the manifest of the folder. It returns arrays by the names of the fields of a
+        lists of arrays, and the manifest of the folder; if ``processing["kind"]`` is ``promptable``, also the
+        prompts for the image, as in a JSON file of prompts. It returns arrays by the names of the fields of a
         prediction: ``label_map``, or ``boxes_xyxy``, ``labels``, ``scores`` and ``masks`` (bool
         ``[N, H, W]``), or names of ``extras``.
         """

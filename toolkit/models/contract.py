@@ -32,6 +32,9 @@ class Model(nn.Module, ABC):
         draw_above: the minimum score of objects to draw.
         untrained: patterns (see ``toolkit.models.parts``) of parameters that training does not use, such as
             those of another task; reports do not count them as frozen.
+        encoder_part: name of the module that turns images into features, as in ``named_modules``; in
+            patterns, ``encoder`` stands for it, whatever the network calls it. Empty: only parts that are
+            called so.
     """
 
     classes: tuple[str, ...]
@@ -39,6 +42,7 @@ class Model(nn.Module, ABC):
     first_class_row: int | None = None
     draw_above: float = DRAW_ABOVE
     untrained: tuple[str, ...] = ()
+    encoder_part: str = ""
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import huggingface_hub as hub
 import segmentation_models_pytorch as smp
 import timm
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -118,9 +119,6 @@ def _take_from_checkpoint(
                 f" Hint: add model.{key}={list(learned)}"
             )
     found = _read(path, part, encoder, depth)
-    # timm fills an encoder and leaves random values where the file has none
-    theirs_by_content = {_content(value) for value in read_foreign(path).values()}
-    found = {key: value for key, value in found.items() if _content(value) in theirs_by_content}
     own = part.state_dict()
     wrong = [
         key
@@ -178,17 +176,32 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
     found = unwrapped(tensors, list(own), inside=PARTS)  # of an encoder alone, or inside a whole model
     if not _is_timm(encoder) or all(key in found for key in own if not key.endswith(COUNT)):
         return found
-    # timm renames the tensors of a classifier to those of a feature extractor while loading, so let it
-    bare = without_common_steps(tensors, inside=PARTS)
     try:
-        filled = smp.encoders.TimmUniversalEncoder(
-            _timm_name(encoder), pretrained=True, depth=depth, pretrained_cfg_overlay={"state_dict": bare}
-        )
+        return _filled_by_timm(encoder, depth, tensors)
     except RuntimeError as error:
         if any(key in own for key in found):
             return found
         raise CheckpointError(f"{path} does not fit the encoder {encoder!r}: {error}") from None
-    return dict(filled.state_dict())
+
+
+def _filled_by_timm(encoder: str, depth: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a classifier under the names that they have in an encoder: timm renames them while
+    loading. It leaves random values where there are none; these are left out.
+    """
+    bare = without_common_steps(tensors, inside=PARTS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        empty = smp.encoders.TimmUniversalEncoder(_timm_name(encoder), pretrained=False, depth=depth)
+        torch.manual_seed(0)
+        filled = smp.encoders.TimmUniversalEncoder(
+            _timm_name(encoder), pretrained=True, depth=depth, pretrained_cfg_overlay={"state_dict": bare}
+        )
+    before, contents = empty.state_dict(), {_content(value) for value in tensors.values()}
+    return {
+        key: value
+        for key, value in filled.state_dict().items()
+        if not torch.equal(value, before[key]) or _content(value) in contents
+    }
 
 
 def _take(

@@ -1,16 +1,29 @@
-"""The model of an exported folder: the plugin's own code around graphs that another runtime computes."""
+"""The model of an exported folder: the plugin's own code around graphs that another runtime computes.
+
+A ``SemanticModel`` is put together from the manifest alone, without building its network first: importing the
+libraries that published encoders are in takes seconds.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from toolkit.checkpoints import ExportedGraph, ExportManifest, read_graph
+from toolkit.checkpoints import (
+    EXPORT_MANIFEST,
+    CheckpointManifest,
+    ExportedGraph,
+    ExportManifest,
+    read_graph,
+)
 from toolkit.errors import CheckpointError
 from toolkit.models.capabilities import Exportable
 from toolkit.models.contract import Model
-from toolkit.models.graphs import RuntimeGraph
+from toolkit.models.graphs import Axes, RuntimeGraph
+from toolkit.models.semantic import SemanticModel
+from toolkit.models.semantic_graph import INPUTS, KIND, outputs_of, read_processing
 from toolkit.runtime.engines import Engine, open_engine
 
 logger = logging.getLogger("toolkit")
@@ -30,21 +43,60 @@ def run_on_graphs(model: Model, export: ExportManifest, folder: Path) -> Model:
             f"the plugin {export.checkpoint.get('plugin')!r} that is installed here cannot run the graphs in"
             f" {folder}. Hint: install the version that exported them ({_versions(export)})"
         )
-    graphs = {}
-    for graph in exportable.graphs():
-        given = export.graph(graph.name, folder)
-        if dict(given.inputs) != dict(graph.inputs) or list(given.outputs) != list(graph.outputs):
-            raise CheckpointError(
-                f"the graph {graph.name!r} in {folder} takes {dict(given.inputs)} and returns"
-                f" {', '.join(given.outputs)}, but the plugin that is installed here gives it"
-                f" {dict(graph.inputs)} and expects {', '.join(graph.outputs)}. Hint: export the run again"
-            )
-        read_graph(given, folder)  # a damaged file is found here rather than at the first image
-        opening = partial(_open, given, export, folder)
-        graphs[graph.name] = RuntimeGraph(graph.name, tuple(graph.inputs), tuple(graph.outputs), opening)
-    found = exportable.with_graphs(graphs)
-    found.draw_above = export.thresholds.get("draw_above", found.draw_above)
-    return found.eval()
+    graphs = {
+        graph.name: _around(graph.name, graph.inputs, graph.outputs, export, folder)
+        for graph in exportable.graphs()
+    }
+    return _finished(exportable.with_graphs(graphs), export)
+
+
+def needs_plugin_code(export: ExportManifest) -> bool:
+    """Whether the model can only be built by its plugin."""
+    return export.processing.get("kind") != KIND
+
+
+def semantic_on_graph(export: ExportManifest, manifest: CheckpointManifest, folder: Path) -> Model:
+    """The ``SemanticModel`` that a manifest describes, around its graph; see ``run_on_graphs``.
+
+    Raises:
+        CheckpointError: as ``run_on_graphs``.
+    """
+    given = read_processing(export.processing, str(folder / EXPORT_MANIFEST))
+    network = _around("network", INPUTS, outputs_of(len(manifest.classes)), export, folder)
+    model = SemanticModel(
+        network,
+        manifest.classes,
+        mean=given.mean,
+        std=given.std,
+        divisor=given.divisor,
+        padding=given.padding,
+        long_side=given.long_side,
+    )
+    return _finished(model, export)
+
+
+def _around(
+    name: str,
+    inputs: Mapping[str, Axes],
+    outputs: Mapping[str, Axes],
+    export: ExportManifest,
+    folder: Path,
+) -> RuntimeGraph:
+    """The graph of a name, which must have these inputs and outputs."""
+    given = export.graph(name, folder)
+    if dict(given.inputs) != dict(inputs) or list(given.outputs) != list(outputs):
+        raise CheckpointError(
+            f"the graph {name!r} in {folder} takes {dict(given.inputs)} and returns"
+            f" {', '.join(given.outputs)}, but the plugin that is installed here gives it"
+            f" {dict(inputs)} and expects {', '.join(outputs)}. Hint: export the run again"
+        )
+    read_graph(given, folder)  # a damaged file is found here rather than at the first image
+    return RuntimeGraph(name, tuple(inputs), tuple(outputs), partial(_open, given, export, folder))
+
+
+def _finished(model: Model, export: ExportManifest) -> Model:
+    model.draw_above = export.thresholds.get("draw_above", model.draw_above)
+    return model.eval()
 
 
 def bytes_of_graphs(export: ExportManifest) -> int:
@@ -68,11 +120,12 @@ def prepare(model: Model) -> dict[str, tuple[str, ...]]:
 
 def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: str, threads: int) -> Engine:
     source = str(folder / graph.files[0].name)
+    precision = graph.precision or export.precision
     engine = open_engine(
         export.target,
         read_graph(graph, folder),
         device=device,
-        precision=export.precision,
+        precision=precision,
         threads=threads,
         outputs=tuple(graph.outputs),
         source=source,
@@ -82,9 +135,7 @@ def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: st
             f"{source} returns {', '.join(engine.outputs)}, but its manifest says {', '.join(graph.outputs)}."
             " Hint: copy or export the folder again"
         )
-    logger.info(
-        "%s runs in %s on %s (%s)", source, export.precision, ", ".join(engine.ran_on), engine.runtime
-    )
+    logger.info("%s runs in %s on %s (%s)", source, precision, ", ".join(engine.ran_on), engine.runtime)
     return engine
 
 

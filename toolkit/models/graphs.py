@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.errors import ConfigError, InvalidDataError, UsageError
-from toolkit.runtime.engines import Engine
+from toolkit.runtime.engines import ComputePrecision, Engine
 
 Axes: TypeAlias = tuple[int | str, ...]
 """The size of each dimension: a number, or the name of a dynamic axis."""
@@ -39,6 +39,8 @@ class Graph:
         ranked: whether the results are objects, one per row of each output, the best first. Where two have
             almost the same score, or are at a limit, rounding decides on their order and on which is there,
             so that rows are compared with the nearest ones by the first output.
+        reduced: the precisions other than fp32 that it may be computed in. A part that is small but needs all
+            digits, such as the encoding of positions, has none.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Graph:
     examples: tuple[tuple[Tensor, ...], ...]
     tolerance: float = 1e-3
     ranked: bool = False
+    reduced: tuple[ComputePrecision, ...] = ("bf16", "int8")
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

@@ -1,13 +1,14 @@
 """Parts of a model: selected by name, and shown with their trainable parameters.
 
 A *pattern* is the name of a part as in the state dict, or the end of it, or a run of components in it:
-``encoder`` stands for ``network.encoder`` and everything inside. ``*``, ``?`` and ``[…]`` work as in file
-names; ``*`` also crosses dots.
+``decoder`` stands for ``network.decoder`` and everything inside. ``*``, ``?`` and ``[…]`` work as in file
+names; ``*`` also crosses dots. ``encoder`` also stands for ``Model.encoder_part``, whatever that is called.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 from toolkit.errors import ConfigError, UsageError
 
 Part: TypeAlias = "nn.Module | nn.Parameter"
+
+ENCODER = "encoder"
+"""What the part that turns images into features is called in patterns, for all models."""
 
 MOST_ROWS = 20
 """Maximum number of rows before a table of parts stops adding detail."""
@@ -51,18 +55,31 @@ def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Named tensors, with an additional name for each place where a tensor is shared."""
-    yield from model.named_parameters(remove_duplicate=False)
-    yield from model.named_buffers(remove_duplicate=False)
+    """Named tensors, with an additional name for each place where a tensor is shared, and for those of the
+    model's encoder.
+    """
+    encoder = encoder_part(model)
+    named = (model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False))
+    for name, tensor in itertools.chain(*named):
+        yield name, tensor
+        if encoder and name.startswith(f"{encoder}."):
+            yield f"{ENCODER}{name.removeprefix(encoder)}", tensor
+
+
+def encoder_part(model: nn.Module) -> str:
+    """The name of the part that ``encoder`` stands for; empty if the model declares none."""
+    return str(getattr(model, "encoder_part", ""))
 
 
 def _unknown(model: nn.Module, pattern: str, setting: str) -> str:
     steps = {step for name, _ in model.named_modules() for step in name.split(".")}
     near = difflib.get_close_matches(pattern, sorted(steps), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
+    encoder = encoder_part(model)
+    also = f"; {ENCODER} stands for {encoder}" if encoder else ""
     return (
         f"{setting}: no part of the model matches {pattern!r}{hint} Expected one of:"
-        f" {', '.join(top_parts(model))}"
+        f" {', '.join(top_parts(model))}{also}"
     )
 
 

@@ -17,7 +17,7 @@ from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.formats.prompt_records import UNNAMED
 from toolkit.formats.prompts import PromptFile
 from toolkit.models.building import load_model
-from toolkit.models.capabilities import Explainable, MaskPromptable, Promptable, Trackable
+from toolkit.models.capabilities import Explainable, MaskPromptable, Promptable, Trackable, Windowable
 from toolkit.models.contract import Model
 from toolkit.models.learned import prompts_not_learned
 from toolkit.models.simulated_prompts import AUTO, BOX, POINT
@@ -130,7 +130,7 @@ class FromDetector(nn.Module, PromptSource):
         return Prompts(boxes_xyxy=found.boxes_xyxy, labels=found.labels), found.scores
 
 
-class PromptedModel(Model):
+class PromptedModel(Model, Windowable):
     """A promptable model that gets its prompts from a source, so that it predicts like any detector.
 
     An answer's score is the model's own estimate of its mask's IoU, times the score of the detection that
@@ -151,10 +151,17 @@ class PromptedModel(Model):
         super().__init__(source.classes if source else (UNNAMED,))
         self.model, self.source, self.refusal = model, source, ""
 
+    @property
+    def shrinks_large_images(self) -> bool:
+        """Promptable models encode an image at a size of their own."""
+        return True
+
     def capability(self, kind: type[C]) -> C | None:
         """The inner model's capability for interactive prompting, tracking and explaining; otherwise its
-        own.
+        own. Prompts from a file are for whole images, and so not for windows.
         """
+        if kind is Windowable and isinstance(self.source, FromFile):
+            return None
         inner = kind in (Promptable, MaskPromptable, Trackable, Explainable)
         return self.model.capability(kind) if inner else super().capability(kind)
 

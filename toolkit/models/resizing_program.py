@@ -1,4 +1,4 @@
-"""Images and logits at other sizes, in NumPy alone and rounded as torch does; becomes a part of
+"""Images and logits at other sizes, without torch and rounded as torch does; becomes a part of
 ``predict.py``.
 """
 
@@ -6,23 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 
-def bilinear(planes: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Planes [C, h, w] interpolated to [C, H, W], with half-pixel centers."""
-    for axis, length in ((1, size[0]), (2, size[1])):
-        source = planes.shape[axis]
-        if source == length:
-            continue
-        scale = np.float32(source) / np.float32(length)
-        centers = scale * (np.arange(length, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-        centers = centers.clip(0)
-        low = np.minimum(centers.astype(np.int64), source - 1)
-        high = np.minimum(low + 1, source - 1)
-        weight = (centers - low).reshape((-1, 1) if axis == 1 else (1, -1))
-        planes = planes.take(low, axis) * (1 - weight) + planes.take(high, axis) * weight
-    return planes
+def bilinear(plane: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """A plane, float32 [h, w], interpolated to [H, W], with half-pixel centers."""
+    return cv2.resize(plane, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def shrunk(

@@ -105,6 +105,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         self.auxiliary_weight, self.stride = auxiliary_weight, stride or divisor
         self._criterion = segmentation_loss(loss)
         self._encoder_name = None if encoder is None else name_inside(network, encoder)
+        self.encoder_part = f"network.{self._encoder_name}" if self._encoder_name else ""
         if auxiliary_weight and not hasattr(network, "all_logits"):
             raise UsageError(
                 "auxiliary_weight needs a network with a method all_logits(images), which"

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from toolkit.models.graphs import Graph
+from toolkit.errors import CheckpointError
+from toolkit.models.graphs import Axes, Graph
 from toolkit.models.resizing import Padding
+from toolkit.reading.fields import Number
+from toolkit.reading.records import MOST_FAULTS, judge
+
+KIND = "semantic"
+"""In ``processing``: what ``SemanticModel`` does, all of which is in ``processing`` and in the graph."""
+
+INPUTS: dict[str, Axes] = {"images": ("batch", 3, "height", "width")}
+
+MOST_SIDE = 1 << 16
+"""Largest number of pixels that a size in a manifest may have."""
+
+Triple = Annotated[tuple[Number, ...], Field(min_length=3, max_length=3)]
+Pixels = Annotated[int, Field(ge=1, le=MOST_SIDE)]
+
+
+@dataclass(frozen=True)
+class SemanticInput:
+    """How a ``SemanticModel`` prepares images, as its manifest says; see there.
+
+    Attributes:
+        mean, std: of each channel.
+        divisor: of the sizes of the network's input.
+        padding: how images are padded.
+        long_side: above which images are downscaled.
+    """
+
+    mean: Triple
+    std: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(min_length=3, max_length=3)]
+    divisor: Pixels
+    padding: Padding
+    long_side: Pixels | None = None
+
 
 PROGRAM = tuple(Path(__file__).with_name(f"{name}_program.py") for name in ("resizing", "semantic"))
 
@@ -35,10 +70,15 @@ def logits_graph(network: nn.Module, classes: int, divisor: int) -> Graph:
     return Graph(
         "network",
         network,
-        {"images": ("batch", 3, "height", "width")},
-        {"logits": ("batch", classes, "rows", "columns")},
+        INPUTS,
+        outputs_of(classes),
         examples,
     )
+
+
+def outputs_of(classes: int) -> dict[str, Axes]:
+    """The graph's results for a number of classes."""
+    return {"logits": ("batch", classes, "rows", "columns")}
 
 
 def processing_of(
@@ -46,7 +86,7 @@ def processing_of(
 ) -> dict[str, Any]:
     """What surrounds the graph, as plain values."""
     return {
-        "kind": "semantic",
+        "kind": KIND,
         "input": {
             "graph": "network",
             "channels": "RGB",
@@ -67,3 +107,22 @@ def processing_of(
             "label": "the class with the largest logit; the first of equal ones",
         },
     }
+
+
+def read_processing(processing: Mapping[str, Any], source: str) -> SemanticInput:
+    """What ``processing_of`` wrote.
+
+    Raises:
+        CheckpointError: when it is damaged.
+    """
+    given = processing.get("input")
+    named = {each.name for each in fields(SemanticInput)}
+    values = {k: v for k, v in given.items() if k in named} if isinstance(given, dict) else given
+    read: SemanticInput | None
+    read, faults = judge(values, SemanticInput)
+    if read is None:
+        raise CheckpointError(
+            f"{source} is damaged, in processing.input: {'; '.join(faults[:MOST_FAULTS])}. Hint: copy or"
+            " export the folder again"
+        )
+    return read

@@ -1,4 +1,4 @@
-"""Label maps from an exported semantic model, in NumPy alone; becomes a part of ``predict.py``."""
+"""Label maps from an exported semantic model, without torch; becomes a part of ``predict.py``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,16 @@ def predict(
     batch = np.ascontiguousarray(normalized[rows][:, columns].transpose(2, 0, 1)[None])
 
     (logits,) = graphs["network"](batch)
-    logits = bilinear(logits[0], padded)[:, : working[0], : working[1]]
-    return {"label_map": bilinear(logits, size).argmax(0).astype(np.uint8)}
+    label_map = np.zeros(size, np.uint8)
+    largest = np.full(size, -np.inf, np.float32)
+    # one class after the other, since the logits of all of them may not fit into memory at the image's size
+    for number, plane in enumerate(logits[0]):
+        inside = bilinear(plane, padded)[: working[0], : working[1]]
+        logit = inside if working == size else bilinear(inside, size)
+        better = logit > largest
+        label_map[better] = number
+        np.copyto(largest, logit, where=better)
+    return {"label_map": label_map}
 
 
 def _working_size(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:

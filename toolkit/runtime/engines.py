@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import CheckpointError, ConfigError, InvalidDataError, UsageError
 from toolkit.runtime.extras import import_onnx, import_onnxruntime, import_openvino
+from toolkit.runtime.memory import NotEnoughMemoryError, says_out_of_memory
 
 Target: TypeAlias = Literal["onnx", "openvino"]
 ComputePrecision: TypeAlias = Literal["fp32", "bf16", "int8"]
@@ -47,6 +48,7 @@ class Engine(ABC):
 
         Raises:
             InvalidDataError: when the library cannot compute them, with its message.
+            NotEnoughMemoryError: when memory runs out.
         """
 
 
@@ -214,8 +216,15 @@ def _damaged(source: str, error: Exception) -> CheckpointError:
     return CheckpointError(f"{source} cannot be read as a graph: {_reason(error)}. Hint: {COPY_AGAIN}")
 
 
-def _cannot_run(runtime: str, inputs: Mapping[str, Array], error: Exception) -> InvalidDataError:
+def _cannot_run(
+    runtime: str, inputs: Mapping[str, Array], error: Exception
+) -> InvalidDataError | NotEnoughMemoryError:
     given = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in inputs.items())
+    if isinstance(error, MemoryError) or says_out_of_memory(str(error)):
+        return NotEnoughMemoryError(
+            f"{runtime}: memory ran out while computing the graph for {given}. Hint: fewer images at a time"
+            " (--batch-size 1), or smaller ones"
+        )
     return InvalidDataError(
         f"{runtime} cannot compute the graph for {given}: {_reason(error)}. Hint: give inputs of the sizes"
         " and types that the folder's manifest.json describes"

@@ -32,15 +32,6 @@ def import_supervision(purpose: str) -> Any:
     return supervision
 
 
-def import_skimage(purpose: str) -> Any:
-    """The module ``skimage.measure``; otherwise as ``import_pandas``."""
-    try:
-        import skimage.measure
-    except ImportError as error:
-        raise _missing("measure", "scikit-image>=0.22", purpose, error) from error
-    return skimage.measure
-
-
 def import_captum(purpose: str) -> Any:
     """The module ``captum.attr``; otherwise as ``import_pandas``."""
     try:

@@ -72,14 +72,17 @@ def grid_sheet(
     classes: Sequence[str],
     palette: Palette,
     titles: Sequence[str] = (),
+    subtitles: Sequence[str] = (),
     cell: int = 320,
 ) -> Picture:
-    """Write one picture of images in rows and columns, and below them what the colors mean.
+    """Write one picture of images in rows and columns, and below them what the colors mean, if there are
+    classes.
 
     Args:
         columns: the captions above.
         rows: for each column an image with what is drawn over it, or None for an empty cell.
         path, classes, palette, titles, cell: as in ``contact_sheet``.
+        subtitles: a second line below each title; empty ones are left out.
 
     Raises:
         UsageError: when there are no rows, or not as many titles as rows.
@@ -96,8 +99,11 @@ def grid_sheet(
     for i, row in enumerate(rows):
         if titles:
             strips.append(_text_strip(titles[i], width, gap, lettering))
+        if i < len(subtitles) and subtitles[i]:
+            strips.append(_text_strip(subtitles[i], width, gap, lettering)[gap:])
         strips.append(_picture_strip(row, classes, palette, cell, gap))
-    strips.append(_legend(classes, palette, width, gap, lettering))
+    if classes:
+        strips.append(_legend(classes, palette, width, gap, lettering))
     picture = np.concatenate(strips)
     write_picture(path, picture)
     return picture

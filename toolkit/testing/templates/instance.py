@@ -18,7 +18,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit import VOID, Instances, Masks, PluginManifest, Prediction, Sample, Settings, TrainableModel
+from toolkit import (
+    VOID,
+    Instances,
+    Masks,
+    PluginManifest,
+    Prediction,
+    Sample,
+    Settings,
+    TrainableModel,
+    Windowable,
+)
 from toolkit.errors import InvalidDataError
 from toolkit.models.losses import cross_entropy
 
@@ -106,7 +116,7 @@ class Targets:
     offsets: Tensor
 
 
-class MyNet(TrainableModel):
+class MyNet(TrainableModel, Windowable):
     """The model: wraps the network and handles everything related to samples."""
 
     class_tensors = (

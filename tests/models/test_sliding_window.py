@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from merging_cases import Oracle, scene
 from torch import Tensor, nn
 
 from toolkit.errors import UsageError
-from toolkit.inference.sliding_window import AUTOMATIC_WINDOW, Tiling, predict_tiled, starts, windowed
+from toolkit.models.capabilities import Windowable
 from toolkit.models.semantic import SemanticModel
-from toolkit.types import Sample
+from toolkit.models.sliding_window import AUTOMATIC_WINDOW, Tiling, predict_tiled, windowed
+from toolkit.models.window_grid import starts
+from toolkit.types import Masks, Sample
 
 CLASSES = ("a", "b", "c", "d", "e")
 
@@ -32,22 +35,6 @@ def whole(net: SemanticModel, pixels: Tensor) -> Tensor:
     label_map = net.predict([Sample("a", pixels)])[0].label_map
     assert label_map is not None
     return label_map
-
-
-@pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.9])
-@pytest.mark.parametrize("window", [1, 2, 7, 32, 100])
-@pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 64, 500])
-def test_windows_cover_everything_evenly_with_enough_overlap(
-    length: int, window: int, overlap: float
-) -> None:
-    window = min(window, length)
-    tops = starts(length, window, overlap)
-    assert tops[0] == 0
-    assert tops[-1] + window == length
-    assert tops == sorted(set(tops))
-    steps = np.diff(tops)
-    assert (steps <= max(1, int(window * (1 - overlap)))).all()
-    assert len(steps) == 0 or steps.max() - steps.min() <= 1
 
 
 @torch.no_grad()
@@ -179,3 +166,30 @@ def test_as_part_of_another_model_it_tiles_what_is_larger_than_the_window() -> N
         assert torch.equal(prediction.label_map, expected)
     assert wrapped.predict([]) == []
     assert wrapped.capability(SemanticModel) is net
+
+
+class Boxes(Oracle, Windowable):
+    """Finds known objects in windows."""
+
+
+def test_objects_are_put_together_and_whole_images_stay_as_they_are() -> None:
+    size = (150, 190)
+    masks, labels = scene(size, seed=2, count=8)
+    net = Boxes(size, masks, labels)
+    sample = Sample("a", net.image())
+    (found,) = windowed(net, Tiling(window=64)).predict([sample])
+    (direct,) = windowed(net, Tiling(window=190)).predict([sample])
+    for prediction in (found, direct):
+        objects = prediction.instances
+        assert objects is not None
+        assert objects.masks is not None
+        assert (prediction.sample_id, prediction.label_map) == ("a", None)
+        expected = sorted(zip(labels, Masks.from_dense(np.stack(masks)).counts, strict=True))
+        assert sorted(zip(objects.labels.tolist(), objects.masks.counts, strict=True)) == expected
+
+
+def test_a_model_that_says_nothing_of_windows_gets_none() -> None:
+    net = Oracle((90, 90), [np.ones((90, 90), bool)], [0])
+    with pytest.raises(UsageError, match=r"Oracle only predicts whole images\. Hint: leave out window"):
+        windowed(net, Tiling(window=64))
+    assert windowed(net, Tiling()).window_for((9000, 9000)) is None

@@ -1,0 +1,81 @@
+"""The images that predictions on disk belong to: where they are, and their pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from toolkit.data.georeference import Georeference, georeference
+from toolkit.data.image_files import RESULT_MANIFEST
+from toolkit.errors import DataError, ImageError
+from toolkit.inference.reading import read_again
+from toolkit.inference.records import latest_records
+from toolkit.reading.files import is_there
+from toolkit.types import Size
+
+
+class MeasuredImages:
+    """The images of predictions, in a folder, or where ``toolkit infer`` read them.
+
+    Args:
+        document: the ``predictions.json``.
+        folder: the folder of the images; None for where ``toolkit infer`` read them.
+
+    Raises:
+        DataError: when the manifest beside the document cannot be read.
+    """
+
+    def __init__(self, document: Path, folder: Path | None) -> None:
+        self._document, self._folder = document, folder
+        found = latest_records(document.parent / RESULT_MANIFEST) if folder is None else []
+        self._sources = {record["image"]: record["source"] for record in found}
+
+    def require(self) -> None:
+        """Check that it is known where the images are.
+
+        Raises:
+            DataError: when it is not.
+        """
+        if self._folder is None and not self._sources:
+            raise DataError(
+                f"{self._document} does not say where its images are. Hint: name their folder: --images DIR"
+            )
+
+    def path(self, name: str) -> Path | None:
+        """The file of an image; None if it is not known, or not there."""
+        path = self._expected(name)
+        return path if path is not None and is_there(path) else None
+
+    def read(self, name: str, size: Size) -> Tensor:
+        """The image of a prediction of this size, uint8 ``[3, H, W]``.
+
+        Raises:
+            DataError: when it is not there, cannot be read, or has another size.
+        """
+        path = self.path(name)
+        if path is None:
+            raise DataError(
+                f"{self._expected(name) or name} is not there, but {name} was predicted. Hint: name the"
+                " folder of the images: --images DIR"
+            )
+        return read_again(path, size)
+
+    def _expected(self, name: str) -> Path | None:
+        if self._folder is not None:
+            return self._folder / name
+        source = self._sources.get(name)
+        return Path(source) if source else None
+
+
+def place_of(path: Path | None) -> tuple[Georeference | None, str]:
+    """Where an image lies on a map, None if its file does not say; and why it cannot be told, if it says
+    something else.
+    """
+    try:
+        found = None if path is None else georeference(path)
+    except ImageError:
+        return None, ""
+    if found is not None and found.transform is None:
+        return None, f"{path} is a GeoTIFF, but {found.fault}: its polygons are in pixels"
+    return found, ""

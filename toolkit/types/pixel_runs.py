@@ -1,0 +1,192 @@
+"""Masks as runs of pixels in the columns of an image: cut, moved and joined without ever being dense.
+
+Runs are an int32 array ``[N, 3]`` of ``column, start, stop``: the pixels of a column from row ``start`` up to
+but not including ``stop``. They are sorted, neither empty nor touching within a column, and may lie in an
+image of any size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.types.basics import Size
+from toolkit.types.run_lengths import decode_counts, encode_counts
+
+Runs: TypeAlias = NDArray[np.int32]
+_NONE = np.zeros((0, 3), np.int32)
+
+
+class Rectangle(NamedTuple):
+    """Pixels from ``top, left`` up to but not including ``bottom, right``."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def intersection(self, other: Rectangle) -> Rectangle:
+        """The pixels in both; its bottom is above its top, or its right left of its left, if there are
+        none and the two do not even touch.
+        """
+        return Rectangle(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
+    @property
+    def height(self) -> int:
+        """Number of rows; 0 or less where there are none."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Number of columns; 0 or less where there are none."""
+        return self.right - self.left
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no pixels."""
+        return self.height <= 0 or self.width <= 0
+
+
+def runs_of_code(code: bytes, size: Size, top: int = 0, left: int = 0) -> Runs:
+    """The runs of compressed run lengths of an image of ``size``, moved down by ``top`` and right by
+    ``left``.
+    """
+    height = size[0]
+    ends = np.cumsum(decode_counts(code))
+    count = len(ends) // 2
+    starts, stops = ends[: 2 * count : 2], ends[1 : 2 * count : 2]
+    has_pixels = stops > starts
+    starts, stops = starts[has_pixels], stops[has_pixels]
+    first = starts // height
+    columns = (stops - 1) // height - first + 1  # that a run goes through
+    which = np.repeat(np.arange(len(starts)), columns)
+    column = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(columns) - columns, columns)
+    start = np.maximum(starts[which] - column * height, 0)
+    stop = np.minimum(stops[which] - column * height, height)
+    return np.stack([column + left, start + top, stop + top], axis=1).astype(np.int32)
+
+
+def code_of_runs(runs: Runs, size: Size) -> bytes:
+    """Compressed run lengths of runs that lie within an image of ``size``."""
+    starts, stops = _flat(runs, size[0])
+    edges = np.stack([starts, stops], axis=1).reshape(-1)
+    if len(starts):  # a run that reaches the bottom goes on at the top of the next column
+        apart = np.concatenate([[True], starts[1:] != stops[:-1]])
+        kept = np.stack([apart, np.concatenate([apart[1:], [True]])], axis=1).reshape(-1)
+        edges = edges[kept]
+    pixels = size[0] * size[1]
+    lengths = np.diff(np.concatenate([[0], edges, [pixels]]))
+    if len(lengths) > 1 and lengths[-1] == 0:
+        lengths = lengths[:-1]
+    return encode_counts(lengths)
+
+
+def runs_of_box(box: Rectangle) -> Runs:
+    """The runs of a filled rectangle."""
+    if box.is_empty:
+        return _NONE
+    columns = np.arange(box.left, box.right)
+    return np.stack(
+        [columns, np.full_like(columns, box.top), np.full_like(columns, box.bottom)], axis=1
+    ).astype(np.int32)
+
+
+def bounds_of(runs: Runs) -> Rectangle:
+    """The smallest rectangle that contains all runs; an empty one if there are none."""
+    if not len(runs):
+        return Rectangle(0, 0, 0, 0)
+    return Rectangle(int(runs[:, 1].min()), int(runs[0, 0]), int(runs[:, 2].max()), int(runs[-1, 0]) + 1)
+
+
+def area_of(runs: Runs) -> int:
+    """Number of pixels."""
+    return int((runs[:, 2] - runs[:, 1]).sum(dtype=np.int64))
+
+
+def cropped(runs: Runs, box: Rectangle) -> Runs:
+    """The pixels inside a rectangle."""
+    first, last = np.searchsorted(runs[:, 0], [box.left, box.right])
+    inside = runs[first:last].copy()
+    np.clip(inside[:, 1:], box.top, max(box.top, box.bottom), out=inside[:, 1:])
+    return inside[inside[:, 2] > inside[:, 1]]
+
+
+def without(runs: Runs, box: Rectangle) -> Runs:
+    """The pixels outside a rectangle."""
+    if box.is_empty or not len(runs):
+        return runs
+    first, last = np.searchsorted(runs[:, 0], [box.left, box.right])
+    within = runs[first:last]
+    above, below = within.copy(), within.copy()
+    above[:, 2] = np.minimum(above[:, 2], box.top)
+    below[:, 1] = np.maximum(below[:, 1], box.bottom)
+    left = np.concatenate([above, below])
+    left = left[left[:, 2] > left[:, 1]]
+    return np.concatenate([runs[:first], left[np.lexsort((left[:, 1], left[:, 0]))], runs[last:]])
+
+
+def overlap_of(first: Runs, second: Runs) -> int:
+    """Number of pixels that two masks share."""
+    if len(first) > len(second):
+        first, second = second, first
+    if not len(first):
+        return 0
+    height = int(max(first[:, 2].max(), second[:, 2].max()))
+    starts, stops = _flat(first, height)
+    lows, highs = _flat(second, height)
+    covered = np.concatenate([[0], np.cumsum(highs - lows)])
+
+    def before(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The pixels of the second before each position."""
+        index = np.searchsorted(highs, positions)
+        inside = np.maximum(positions - lows[np.minimum(index, len(lows) - 1)], 0)
+        return covered[index] + np.where(index < len(lows), inside, 0)
+
+    return int((before(stops) - before(starts)).sum())
+
+
+def united(parts: list[Runs]) -> Runs:
+    """The pixels that are in any of the masks."""
+    every = np.concatenate([_NONE, *parts])
+    if len(parts) < 2 or not len(every):
+        return every
+    height = int(every[:, 2].max()) + 1  # so that no run touches one in the next column
+    starts, stops = _flat(every, height)
+    order = np.argsort(starts, kind="stable")
+    starts, reach = starts[order], np.maximum.accumulate(stops[order])
+    begins = np.concatenate([[True], starts[1:] > reach[:-1]])
+    first = np.flatnonzero(begins)
+    start, stop = starts[first], reach[np.concatenate([first[1:] - 1, [len(starts) - 1]])]
+    column = start // height
+    return np.stack([column, start - column * height, stop - column * height], axis=1).astype(np.int32)
+
+
+def along_column(runs: Runs, column: int) -> NDArray[np.int64]:
+    """The stretches of rows that a mask covers in a column, int64 ``[K, 2]``."""
+    first, last = np.searchsorted(runs[:, 0], [column, column + 1])
+    stretches: NDArray[np.int64] = runs[first:last, 1:].astype(np.int64)
+    return stretches
+
+
+def along_row(runs: Runs, row: int) -> NDArray[np.int64]:
+    """The stretches of columns that a mask covers in a row, int64 ``[K, 2]``."""
+    columns = runs[(runs[:, 1] <= row) & (row < runs[:, 2]), 0].astype(np.int64)
+    if not len(columns):
+        return np.zeros((0, 2), np.int64)
+    breaks = np.flatnonzero(np.diff(columns) > 1)
+    starts = columns[np.concatenate([[0], breaks + 1])]
+    stops = columns[np.concatenate([breaks, [len(columns) - 1]])] + 1
+    return np.stack([starts, stops], axis=1)
+
+
+def _flat(runs: Runs, height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and stops as positions down the columns of an image of this height."""
+    offset = runs[:, 0].astype(np.int64) * height
+    return offset + runs[:, 1], offset + runs[:, 2]
