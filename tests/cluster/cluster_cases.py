@@ -14,7 +14,7 @@ from toolkit.cluster.job import Introduction, Job
 from toolkit.cluster.pool import Died, Pool
 from toolkit.cluster.worker import Worker
 from toolkit.inference import Predictor
-from toolkit.inference.batches import Work
+from toolkit.inference.image_batches import Work
 from toolkit.inference.inputs import InputImage
 from toolkit.models.contract import Model
 from toolkit.types import Prediction, Sample
@@ -72,6 +72,7 @@ class FakePool(Pool):
             None.
         host: of all; ``versions`` replace what they say.
         begins: whether processes begin at all.
+        opens: whether a process survives loading the model.
         seed: of the order in which answers come.
     """
 
@@ -82,9 +83,11 @@ class FakePool(Pool):
         *,
         versions: Mapping[str, str] | None = None,
         begins: bool = True,
+        opens: Callable[[Process], bool] = lambda process: True,
         seed: int = 0,
     ) -> None:
         self._model, self._dies, self._versions, self._begins = model, dies, versions, begins
+        self._opens = opens
         self._random = random.Random(seed)
         self._answers: dict[Hashable, Any] = {}
         self.processes: list[Process] = []
@@ -109,6 +112,10 @@ class FakePool(Pool):
         answer, method, arguments = process.waiting.pop(0)
         if process.is_dead:
             self._answers[answer] = Died("it was killed")
+            return
+        if method == "open" and not self._opens(process):
+            process.is_dead = True
+            self._answers[answer] = Died("it ran out of memory")
             return
         if method == "predict":
             count = self._dies(process, arguments[0])
@@ -151,3 +158,38 @@ def job(out: Path, token: str = "token", **changes: Any) -> Job:
         "work": Work(2, 1),
     }
     return Job(**(values | changes))
+
+
+def check_pool(pool: Pool, out: Path, images: Sequence[InputImage], **changes: Any) -> None:
+    """What ``Crew`` relies on, of a pool whose workers can do ``job`` with these changes."""
+    first, second = pool.start("first"), pool.start("second")
+    answers = {pool.submit(process, "introduce"): process for process in (first, second)}
+    assert len(answers) == 2
+    while answers:
+        for answer in pool.wait(answers, 5.0):
+            answers.pop(answer)
+            assert isinstance(pool.answer(answer), Introduction)
+    # The calls of a process are answered in their order, whenever somebody asks.
+    opened = pool.submit(first, "open", job(out, **changes))
+    predicted = pool.submit(first, "predict", images)
+    while predicted not in pool.wait([predicted], 5.0):
+        pass
+    assert pool.answer(opened) is None
+    records, seconds = pool.answer(predicted)
+    assert [record.image for record in records] == [image.name for image in images]
+    assert {record.actor for record in records} <= {None, "first"}
+    assert seconds > 0
+    pool.stop(second)
+    late = pool.submit(second, "introduce")
+    while late not in pool.wait([late], 5.0):
+        pass
+    try:
+        pool.answer(late)
+    except Died as death:
+        assert str(death)  # noqa: PT017 - the pool has no other way to say it
+    else:
+        raise AssertionError("a process that was stopped has answered")
+    pool.stop(second)
+    pool.stop(first)
+    assert pool.wait([], 5.0) == []
+    assert "each needs" in pool.shortage()

@@ -13,12 +13,12 @@ from cluster_cases import Bright, FakePool, Process, job
 from PIL import Image
 
 from toolkit.cluster import crew as crews
-from toolkit.cluster.crew import Crew
+from toolkit.cluster.crew import MOST_FALSE_STARTS, Crew
 from toolkit.cluster.handout import HandOut
 from toolkit.errors import OutputError, ToolkitError, UsageError
 from toolkit.inference import Predictor
-from toolkit.inference.batches import Work
-from toolkit.inference.engines import InThisProcess, PendingImages
+from toolkit.inference.image_batches import Work
+from toolkit.inference.image_engines import InThisProcess, PendingImages
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS, Record
@@ -156,6 +156,23 @@ def test_an_error_of_the_model_ends_the_work_at_once(photos: Path, tmp_path: Pat
 def test_processes_that_all_die_end_the_work(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match=r"died one after another, .* it was killed\. Hint: .* --resume"):
         predict(photos, tmp_path / "out", FakePool(Bright, lambda process, images: 0))
+
+
+def test_processes_that_cannot_load_the_model_end_the_work(photos: Path, tmp_path: Path) -> None:
+    pool = FakePool(Bright, opens=lambda process: False)
+    with pytest.raises(
+        ToolkitError, match=r"no process .* load the model; .* ran out of memory\. Hint: check"
+    ):
+        predict(photos, tmp_path / "out", pool)
+    assert len(pool.processes) == 2 + MOST_FALSE_STARTS * 2 - 1
+
+
+def test_a_machine_where_the_model_cannot_be_loaded_is_done_without(
+    photos: Path, tmp_path: Path, alone: dict[str, object]
+) -> None:
+    pool, out = FakePool(Bright, opens=lambda process: process.name.endswith("-1")), tmp_path / "out"
+    check(out, alone, predict(photos, out, pool))
+    assert len(pool.processes) <= 2 + MOST_FALSE_STARTS * 2
 
 
 def test_other_versions_are_refused(photos: Path, tmp_path: Path) -> None:

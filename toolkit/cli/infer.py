@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict, and print a summary."""
     load_plugin_files(args)
     from toolkit.inference import Tiling, load
-    from toolkit.inference.batches import Work
+    from toolkit.inference.image_batches import Work
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
@@ -234,6 +234,8 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurabl
 
     if summary.failed:
         again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
+        if args.ray is not None:
+            again += ["--ray", args.ray]
         yield from next_lines(again, title="To try the skipped images again:")
     if summary.done and measurable:
         data = "masks" if summary.found.pixels else "coco"

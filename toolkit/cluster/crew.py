@@ -25,6 +25,8 @@ START_SECONDS = 25.0
 """How long no process may be there before the work ends with an error."""
 AHEAD = 2
 """Number of chunks that a process has at a time, so that it never waits for the next one."""
+MOST_FALSE_STARTS = 2
+"""Deaths per process before it has loaded the model, after which no other one takes its place."""
 MOST_DEATHS = 3
 """Deaths per process without an image done in between, after which the work ends with an error; one image
 that processes die with must cost fewer.
@@ -79,6 +81,7 @@ class Crew:
     _left: list[Member] = field(default_factory=list)
     _owed: dict[Hashable, tuple[Member, list[InputImage]]] = field(default_factory=dict)
     _deaths: int = 0  # since the last image was done
+    _false_starts: int = 0
     _seen: float = 0.0
 
     def records(self) -> Generator[Record, None, None]:
@@ -191,8 +194,17 @@ class Crew:
                 f"{counted(self._deaths, 'process', 'processes')} of the cluster died one after another, the"
                 f" last one {where}: {reason}. Hint: what is done is kept; mend this, then add --resume"
             )
-        logger.warning("%s died %s (%s); another process takes over", member.name, where, reason)
-        self._start()
+        self._false_starts += not member.is_open
+        if self._false_starts < MOST_FALSE_STARTS * self.size:
+            logger.warning("%s died %s (%s); another process takes over", member.name, where, reason)
+            self._start()
+        elif self._members:
+            logger.warning("%s died %s (%s); the others go on without it", member.name, where, reason)
+        else:
+            raise ToolkitError(
+                f"no process of the cluster could load the model; the last one died {where}: {reason}. Hint:"
+                " check the memory of the machines, or ask for fewer processes by --actors"
+            )
 
     def _recorded(self, member: Member) -> dict[str, Record]:
         """What a process has entered in its manifest."""

@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from toolkit.cluster.crew import Crew
 from toolkit.cluster.handout import HandOut
 from toolkit.cluster.job import Job
 from toolkit.cluster.ray_pool import LOCAL, connected
+from toolkit.cluster.reaching import check_cluster
 from toolkit.errors import DataError, UsageError
-from toolkit.inference.batches import Work
-from toolkit.inference.engines import Engine, PendingImages
+from toolkit.inference.image_batches import Work
+from toolkit.inference.image_engines import Engine, PendingImages
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.records import Record
@@ -74,6 +74,8 @@ class RayEngine(Engine):
                 "a model that was built in Python cannot be sent to other machines. Hint: pass the folder of"
                 " its run"
             )
+        if self.address != LOCAL:
+            check_cluster(self.address)
 
     def records(
         self, predictor: Predictor, images: PendingImages, results: ResultFolder, work: Work
@@ -82,7 +84,11 @@ class RayEngine(Engine):
         assert predictor.loading is not None  # as ``check`` has found
         token = uuid.uuid4().hex
         job = Job(
-            loading=_anywhere({**predictor.loading, "device": self.device}),
+            loading={
+                **predictor.loading,
+                "device": self.device,
+                "prompts": absolute_prompts(predictor.loading["prompts"]),
+            },
             plugins=tuple(os.path.abspath(path) for path in loaded_paths()),
             out=os.path.abspath(results.folder),
             token=token,
@@ -130,12 +136,10 @@ class RayEngine(Engine):
             yield record
 
 
-def _anywhere(loading: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of ``toolkit.load`` with prompts whose path does not depend on the current folder."""
-    prompts = loading["prompts"]
-    if isinstance(prompts, str) and prompts.startswith(FROM):
-        run = prompts.removeprefix(FROM)
-        loading["prompts"] = f"{FROM}{os.path.abspath(run)}"
-    elif isinstance(prompts, str) and prompts != AUTO:
-        loading["prompts"] = os.path.abspath(prompts)
-    return loading
+def absolute_prompts(prompts: str | None) -> str | None:
+    """A source of prompts, as in ``toolkit.load``, whose path does not depend on the current folder."""
+    if prompts is None or prompts == AUTO:
+        return prompts
+    if prompts.startswith(FROM):
+        return f"{FROM}{os.path.abspath(prompts.removeprefix(FROM))}"
+    return os.path.abspath(prompts)

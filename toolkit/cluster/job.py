@@ -10,7 +10,7 @@ from typing import Any
 import toolkit
 from toolkit import errors
 from toolkit.errors import ToolkitError
-from toolkit.inference.batches import Work
+from toolkit.inference.image_batches import Work
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class RayPool(Pool):
                 " install the same version of the toolkit on all machines"
             ) from error
         except raised.RayError as error:
-            raise Died(_reason(error)) from None
+            raise Died(death_of(error)) from None
 
     def stop(self, process: Any) -> None:
         """End an actor, also one that has not begun."""
@@ -120,8 +120,8 @@ def connected(address: str, actors: int | None, gpus_per_actor: float | None) ->
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise UsageError(_no_cluster(address, error)) from None
-        yield RayPool(_share(ray, actors, gpus_per_actor))
+            raise UsageError(no_cluster(address, error)) from None
+        yield RayPool(share_of(ray, actors, gpus_per_actor))
     finally:
         ray.shutdown()
         for name in quiet:
@@ -133,7 +133,8 @@ def _of_local(actors: int | None) -> dict[str, Any]:
     return {"include_dashboard": False, "num_cpus": max(actors or 0, os.cpu_count() or 1)}
 
 
-def _share(ray: Any, actors: int | None, gpus_per_actor: float | None) -> Share:
+def share_of(ray: Any, actors: int | None, gpus_per_actor: float | None) -> Share:
+    """What each process gets of the nodes that are there, see ``connected``."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     each = (1.0 if gpus else 0.0) if gpus_per_actor is None else gpus_per_actor
@@ -145,22 +146,26 @@ def _share(ray: Any, actors: int | None, gpus_per_actor: float | None) -> Share:
     return Share(count, cpus, each)
 
 
-def _no_cluster(address: str, error: Exception) -> str:
+def no_cluster(address: str, error: Exception) -> str:
+    """What to say when Ray cannot connect."""
     reason = _first_line(str(error))
     if "ersion mismatch" in str(error):
-        return f"the cluster at {address} has other versions: {_without_breaks(str(error))}"
+        return (
+            f"the cluster at {address} has other versions: {_without_breaks(str(error))}. Hint: install the"
+            " same versions of Ray and Python on all machines"
+        )
     return (
         f"there is no Ray cluster at {address}: {reason}. Hint: begin one with `ray start --head`, or write"
         " --ray local"
     )
 
 
-def _reason(error: Exception) -> str:
+def death_of(error: Exception) -> str:
     """Why an actor died, in a line."""
     for line in str(error).splitlines():
-        name, _, value = line.strip().partition(": ")
-        if name in ("The actor died because of an error raised in its creation task", "message", "cause"):
-            return value or name
+        _, because, reason = line.partition("The actor is dead because ")
+        if because:
+            return reason.strip().rstrip(".")
     return _first_line(str(error))
 
 

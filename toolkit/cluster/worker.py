@@ -13,7 +13,7 @@ from pathlib import Path
 from toolkit import registry
 from toolkit.cluster.job import Introduction, Job, Problem, versions
 from toolkit.errors import CheckpointError, UsageError
-from toolkit.inference.batches import predict_images
+from toolkit.inference.image_batches import predict_images
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.pipeline import dataset_values
 from toolkit.inference.predictor import Predictor, load
@@ -80,6 +80,8 @@ class Worker:
         try:
             if self._job is None or self._predictor is None or self._results is None:
                 raise UsageError("a process of the cluster got images before its work")
+            # Perhaps the command was killed, and another one writes there now.
+            self._results.check()
             found = []
             for record in predict_images(self._predictor, images, self._results, self._job.work):
                 self._results.append(record)

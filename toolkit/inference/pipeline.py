@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 from toolkit.checkpoints import RunLike
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import UsageError
-from toolkit.inference.batches import Work
-from toolkit.inference.engines import Engine, InThisProcess, PendingImages
 from toolkit.inference.findings import Tally
+from toolkit.inference.image_batches import Work
+from toolkit.inference.image_engines import Engine, InThisProcess, PendingImages
 from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder

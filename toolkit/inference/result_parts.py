@@ -60,7 +60,17 @@ class ResultPart(ResultFolder):
         return self.folder / PARTS / f"{self._part}.jsonl"
 
     def _begin(self, stack: ExitStack, resume: bool) -> None:
-        """Check that it is the folder that was opened."""
+        """Find the folder that was opened."""
+        self.check()
+        with writing(self._manifest):
+            self._manifest.parent.mkdir(exist_ok=True)
+
+    def check(self) -> None:
+        """Check that it is still the folder that was opened, for the same command.
+
+        Raises:
+            OutputError: when it is not.
+        """
         try:
             found = (self.folder / TOKEN).read_text()
         except OSError:
@@ -70,8 +80,6 @@ class ResultPart(ResultFolder):
                 f"{self.folder} there is not the folder that this command writes to. Hint: choose an --out in"
                 " a folder that all machines share"
             )
-        with writing(self._manifest):
-            self._manifest.parent.mkdir(exist_ok=True)
 
     def append(self, record: Record) -> None:
         """As in ``ResultFolder``, with the name of the process."""

@@ -12,8 +12,8 @@ from pipeline_cases import Bright, predictor, write_image
 
 from toolkit.data.images import Picture
 from toolkit.errors import UsageError
-from toolkit.inference import batches, inputs
-from toolkit.inference.batches import Work
+from toolkit.inference import image_batches, inputs
+from toolkit.inference.image_batches import Work
 from toolkit.inference.pipeline import predict_folder
 from toolkit.types import Prediction, Sample
 
@@ -46,7 +46,7 @@ def test_what_waits_is_bounded_in_number_and_in_pixels(
     assert waiting == 0
     assert 3 < most <= 3 + 2 + 3 + 1
     most = 0
-    monkeypatch.setattr(batches, "AHEAD_PIXELS", 800)  # two images
+    monkeypatch.setattr(image_batches, "AHEAD_PIXELS", 800)  # two images
     predict_folder(predictor(Counting()), [tmp_path / "photos"], tmp_path / "b", work=Work(1, 4))
     assert most <= 4
 
@@ -58,7 +58,7 @@ def test_failures_are_entered_as_they_happen(tmp_path: Path, first: str) -> None
     for i in range(100):
         (photos / f"bad{i:03}.png").write_bytes(b"")
     lag: list[int] = []
-    read = batches.read_input
+    read = image_batches.read_input
     reads = 0
 
     def counting(*args: object) -> object:
@@ -67,7 +67,7 @@ def test_failures_are_entered_as_they_happen(tmp_path: Path, first: str) -> None
         return read(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "read_input", counting)
+        patch.setattr(image_batches, "read_input", counting)
         on_record = lambda record: lag.append(reads - len(lag))  # noqa: E731
         predict_folder(predictor(), [photos], tmp_path / "out", work=Work(2, 1), on_record=on_record)
     assert len(lag) == 101

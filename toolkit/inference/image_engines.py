@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 
-from toolkit.inference.batches import Work, predict_images
+from toolkit.inference.image_batches import Work, predict_images
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.records import Record

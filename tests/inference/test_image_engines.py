@@ -11,8 +11,8 @@ from pipeline_cases import ORDER, manifest, predictor
 
 from toolkit.errors import UsageError
 from toolkit.inference import Predictor
-from toolkit.inference.batches import Work, predict_images
-from toolkit.inference.engines import Engine, PendingImages
+from toolkit.inference.image_batches import Work, predict_images
+from toolkit.inference.image_engines import Engine, PendingImages
 from toolkit.inference.pipeline import Summary, predict_folder
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
