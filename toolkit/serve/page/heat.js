@@ -1,0 +1,60 @@
+// Heat maps that `toolkit explain` wrote, over the image.
+
+import * as api from "./api.js";
+import { byId, element, keepShowing, visible } from "./dom.js";
+
+export class HeatMaps extends EventTarget {
+  constructor() {
+    super();
+    this.maps = [];
+    this.picture = null;
+    this.controller = new AbortController();
+    byId("heat").addEventListener("change", () => this.#choose());
+  }
+
+  /** Look for the maps of an image; a server without any says so once, and is not asked again. */
+  async open(name) {
+    this.controller.abort();
+    this.controller = new AbortController();
+    this.maps = [];
+    this.picture = null;
+    const { signal } = this.controller;
+    try {
+      const found = this.isOff ? { maps: [] } : await api.explanations(name, signal);
+      if (!signal.aborted) this.maps = found.maps;
+    } catch (error) {
+      if (error.status === 404) this.isOff = true;
+    }
+    this.#draw();
+  }
+
+  #draw() {
+    byId("explained").hidden = !this.maps.length;
+    const names = this.maps.map((each) => each.name);
+    keepShowing(byId("heat"), JSON.stringify(names), () => [
+      element("option", { value: "", text: "None" }),
+      ...names.map((name, index) => element("option", { value: String(index), text: visible(name) })),
+    ]);
+    byId("heat").value = "";
+    byId("heat-note").textContent = "";
+    this.dispatchEvent(new Event("change"));
+  }
+
+  async #choose() {
+    const chosen = byId("heat").value;
+    this.picture = null;
+    if (chosen !== "") {
+      const map = this.maps[Number(chosen)];
+      const image = new Image();
+      image.src = map.url;
+      try {
+        await image.decode();
+        this.picture = image;
+        byId("heat-note").textContent = "Warm colors mark the pixels that mattered most.";
+      } catch {
+        byId("heat-note").textContent = "This map could not be read.";
+      }
+    }
+    this.dispatchEvent(new Event("change"));
+  }
+}
