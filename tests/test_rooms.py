@@ -27,6 +27,7 @@ ORDER = (
     "reporting",
     ("training", "inference", "export"),
     "explaining",
+    "serve",
     "testing",
     "demo",
     "cli",

@@ -1,0 +1,91 @@
+"""Runs the server until it is told to stop."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import replace
+
+import uvicorn
+
+from toolkit.errors import UsageError
+from toolkit.serve.app import build_services, create_app
+from toolkit.serve.options import ServeOptions, is_loopback
+from toolkit.serve.services import Services
+
+CLOSING_SECONDS = 10
+"""After this time, requests that are still being answered are dropped."""
+
+
+class RunningServer:
+    """A server that listens, with its models loaded.
+
+    Args:
+        options: what to serve. Port 0 stands for any that is free.
+
+    Attributes:
+        options: the same with the port, and with a token if one is needed.
+        services: what requests reach.
+
+    Raises:
+        ToolkitError: when a model or a folder cannot be used, or the port is taken.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.socket = _listening(options.host, options.port)
+        try:
+            self.options = replace(options, port=self.socket.getsockname()[1])
+            self.services: Services = build_services(self.options)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        """Where to open the page, with the token."""
+        host = self.options.host
+        host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+        host = f"[{host}]" if ":" in host else host
+        query = f"?token={self.options.token}" if self.options.token else ""
+        return f"http://{host}:{self.options.port}/{query}"
+
+    def run(self) -> None:
+        """Answer requests until SIGINT or SIGTERM; keep other processes from writing to the labels meanwhile.
+
+        Raises:
+            UsageError: when another process writes to the folder of labels.
+        """
+        config = uvicorn.Config(
+            create_app(self.services),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=self.options.limits.connections,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+            proxy_headers=False,
+        )
+        labels = self.services.labels
+        with self.socket:
+            if labels is None:
+                uvicorn.Server(config).run([self.socket])
+            else:
+                with labels.held():
+                    uvicorn.Server(config).run([self.socket])
+
+
+def new_token(host: str) -> str:
+    """A token for a server that other machines can reach; empty for others."""
+    return "" if is_loopback(host) else secrets.token_urlsafe(24)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"the server cannot listen on {host}:{port}: {error}. Hint: choose another --port, or 0 for any"
+            " that is free"
+        ) from error
