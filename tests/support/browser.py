@@ -203,18 +203,18 @@ class Browser:
         """Enter text where the focus is."""
         self._call("Input.insertText", text=text)
 
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
-        found = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+    def run(self, script: str, *, wait: bool = True) -> Any:
+        """The value of an expression in the page; of a promise, what it becomes, unless nobody waits for it."""
+        found = self._call("Runtime.evaluate", expression=script, returnByValue=wait, awaitPromise=wait)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def _mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
-    def picture(self, path: Path) -> None:
-        """Write the whole page as a PNG."""
-        found = self._call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+    def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Write the whole page as a PNG, or what the window shows of it, which leaves the mouse where it is."""
+        found = self._call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
         path.write_bytes(base64.b64decode(found["data"]))
 
     def _call(self, method: str, **parameters: Any) -> Any:

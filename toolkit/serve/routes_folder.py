@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -25,14 +26,16 @@ async def images(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 500,
 ) -> dict[str, Any]:
     """The images of the folder, in the order of their names."""
-    if services.images is None:
-        return {"total": 0, "images": []}
+    if services.images is None or services.labels is None:
+        return {"total": 0, "labeled": 0, "folder": "", "images": []}
     names = await services.run(services.images.names)
     labeled = await services.run(_labeled, services)
     shown = names[offset : offset + limit]
     return {
         "total": len(names),
         "labeled": len(labeled.intersection(names)),
+        # the page keeps unsaved work by this: one address may serve different folders at different times
+        "folder": hashlib.sha256(str(services.labels.folder).encode()).hexdigest()[:12],
         "images": [{"name": name, "labeled": name in labeled} for name in shown],
     }
 

@@ -8,6 +8,9 @@ export class Categories extends EventTarget {
   constructor() {
     super();
     this.names = [];
+    // The colors of the models' classes by name, and the places of others in the order of colors.
+    this.given = new Map();
+    this.places = new Map();
   }
 
   async load() {
@@ -18,10 +21,23 @@ export class Categories extends EventTarget {
     return this.names.includes(name);
   }
 
-  /** `[r, g, b]`; a name that is not known yet gets a place at the end of the list. */
+  /** `[r, g, b]`: as the models that predict this class draw it, or one of its own, which stays. */
   colorOf(name) {
-    if (!this.has(name)) this.names.push(name);
-    return colorOf(this.names.indexOf(name));
+    if (this.given.has(name)) return this.given.get(name);
+    if (!this.places.has(name)) this.places.set(name, this.places.size);
+    return colorOf(this.places.get(name));
+  }
+
+  /** Take the classes of models as suggestions, with their colors. */
+  suggest(models) {
+    for (const { promptable, classes, colors } of models) {
+      classes.forEach((name, index) => {
+        // Black is for a background; promptable models have a single class, whatever it is called.
+        const isColor = !promptable && colors[index]?.some((value) => value > 0);
+        if (isColor && !this.given.has(name)) this.given.set(name, colors[index]);
+      });
+    }
+    this.dispatchEvent(new Event("change"));
   }
 
   /** Make sure that there is a category of this name. */
@@ -79,8 +95,9 @@ export class CategoryPanel {
     const { category } = this.editor;
     if (document.activeElement !== byId("category")) byId("category").value = category;
     byId("category-swatch").style.background = css(this.categories.colorOf(category));
-    keepShowing(byId("category-names"), JSON.stringify(names), () =>
-      names.map((name) => element("option", { value: name })),
+    const known = [...new Set([...names, ...this.categories.given.keys()])];
+    keepShowing(byId("category-names"), JSON.stringify(known), () =>
+      known.map((name) => element("option", { value: name })),
     );
     keepShowing(byId("categories"), JSON.stringify([names, category]), () =>
       names.map((name, index) => this.#row(name, index)),

@@ -1,10 +1,12 @@
 // The images of the folder: what is there, what is done, what matches the filter.
 
 import * as api from "./api.js";
-import { byId, visible } from "./dom.js";
+import { byId, element, visible } from "./dom.js";
 import { VirtualList } from "./list.js";
 
 const PAGE = 500;
+// Characters of a name that are always shown.
+const END = 14;
 
 export class Folder {
   constructor(choose) {
@@ -39,6 +41,11 @@ export class Folder {
     return order.find((image) => !image.labeled)?.name ?? null;
   }
 
+  /** How many of the images that are listed have labels. */
+  get done() {
+    return this.images.filter((image) => image.labeled).length;
+  }
+
   open(name) {
     this.name = name;
     this.show();
@@ -61,8 +68,7 @@ export class Folder {
     const chosen = this.images.find((image) => image.name === this.name) ?? null;
     const shown = this.#shown();
     this.list.show(shown, chosen);
-    const done = this.images.filter((image) => image.labeled).length;
-    const { total, images } = this;
+    const { total, images, done } = this;
     const loaded = total !== null && images.length < total ? `, ${images.length} of ${total} listed` : "";
     byId("progress").textContent = total === null ? "Reading the folder…" : `${done} of ${total} done${loaded}`;
     byId("none").hidden = shown.length > 0 || total === null;
@@ -99,17 +105,15 @@ export class Folder {
 function fill(folder, row, image) {
   const isUnsaved = folder.unsaved.has(image.name);
   const state = isUnsaved ? "not saved" : image.labeled ? "done" : "to do";
+  const shown = visible(image.name);
+  // The end of a name tells more than its beginning, so that is what is cut off.
+  const cut = Math.max(0, shown.length - END);
   row.classList.add(state.replace(" ", "-"));
-  const mark = document.createElement("span");
-  mark.className = "mark";
-  mark.textContent = isUnsaved ? "●" : image.labeled ? "✓" : "○";
-  mark.setAttribute("aria-hidden", "true");
-  const name = document.createElement("span");
-  name.className = "name";
-  name.textContent = visible(image.name);
-  name.title = visible(image.name);
-  const said = document.createElement("span");
-  said.className = "sr";
-  said.textContent = `, ${state}`;
-  row.append(mark, name, said);
+  row.title = shown;
+  row.append(
+    element("span", { class: "mark", "aria-hidden": "true", text: isUnsaved ? "●" : image.labeled ? "✓" : "○" }),
+    element("span", { class: "name start", text: shown.slice(0, cut) }),
+    element("span", { class: "end", text: shown.slice(cut) }),
+    element("span", { class: "sr", text: `, ${state}` }),
+  );
 }

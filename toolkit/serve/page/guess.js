@@ -18,8 +18,8 @@ export class Guess extends EventTarget {
     this.model = "";
     this.other = "";
     this.threshold = 0.5;
-    this.hiddenClasses = new Set();
-    this.accepted = new Set();
+    // A background over the whole image would hide it.
+    this.hiddenClasses = new Set(["background"]);
     this.kept = new Map();
     this.shown = null;
     this.isRunning = false;
@@ -50,7 +50,6 @@ export class Guess extends EventTarget {
   opened() {
     this.#stop();
     this.shown = null;
-    this.accepted = new Set();
     if (byId("always").checked) this.predict();
     else this.#changed();
   }
@@ -92,7 +91,6 @@ export class Guess extends EventTarget {
       const result = this.kept.get(key) ?? (await asked(model, name, controller.signal));
       if (controller.signal.aborted) return;
       this.#keep(key, result);
-      if (this.shown?.model !== model) this.accepted = new Set();
       this.shown = { model, ...result };
       this.isRunning = false;
       this.#changed();
@@ -104,10 +102,17 @@ export class Guess extends EventTarget {
     }
   }
 
-  /** The objects that are shown: at least the threshold, and not accepted yet. */
+  /** The objects that are shown: at least the threshold, and not labeled yet. */
   get objects() {
-    const found = this.shown?.objects ?? [];
-    return predictions.above(found, this.threshold).filter((each) => !this.accepted.has(each));
+    const { shown, threshold } = this;
+    const labeled = this.editor.state.objects;
+    const isCurrent = this.listed?.shown === shown && this.listed.threshold === threshold;
+    if (!isCurrent || this.listed.labeled !== labeled) {
+      const found = predictions.above(shown?.objects ?? [], threshold);
+      const objects = found.filter((each) => !predictions.isLabeled(each, labeled));
+      this.listed = { shown, threshold, labeled, objects, hidden: found.length - objects.length };
+    }
+    return this.listed.objects;
   }
 
   get labelMap() {
@@ -141,18 +146,16 @@ export class Guess extends EventTarget {
     return this.drawn.picture;
   }
 
-  /** The color of a class: that of the category of this name, or one of its own. */
+  /** The color of a class: that of the category of this name; a background is black. */
   colorOf(name) {
     const place = this.labelMap?.classes.indexOf(name) ?? -1;
-    if (this.categories.has(name) || place < 0) return this.categories.colorOf(name);
-    const model = this.models.find((each) => each.name === this.shown.model);
-    return model?.colors?.[place] ?? [128, 128, 128];
+    const model = this.models.find((each) => each.name === this.shown?.model);
+    const own = place < 0 ? null : model?.colors?.[place];
+    return own && !this.categories.has(name) ? own : this.categories.colorOf(name);
   }
 
   accept(objects) {
     if (!objects.length) return undefined;
-    for (const each of objects) this.accepted.add(each);
-    this.#changed();
     return this.editor.add(objects.map(({ category, rle }) => ({ category, rle })));
   }
 
@@ -175,7 +178,7 @@ export class Guess extends EventTarget {
     byId("predict").disabled = this.isRunning || !this.model;
     byId("predict").firstChild.textContent = this.isRunning ? "Predicting…" : "Predict";
     byId("clear").hidden = !shown;
-    byId("swap").hidden = !shown || !this.other;
+    byId("swap").hidden = !shown || !this.other || this.other === this.model;
     byId("swap").firstChild.textContent = `Show ${visible(this.other)} instead`;
     byId("found").hidden = !shown?.objects.length;
     byId("threshold").value = Math.round(this.threshold * 100);
@@ -195,9 +198,12 @@ export class Guess extends EventTarget {
     if (!shown) return "";
     const about = `${visible(shown.model)}: `;
     if (shown.labelMap && !shown.objects.length) return `${about}label map of ${shown.labelMap.classes.length} classes`;
-    const lower = shown.objects.length - this.accepted.size - objects.length;
-    const rest = lower > 0 ? `, ${lower} below the threshold` : "";
-    return `${about}${objects.length} ${objects.length === 1 ? "object" : "objects"}${rest}`;
+    const lower = shown.objects.length - this.listed.hidden - objects.length;
+    const rest = [
+      lower > 0 ? `, ${lower} below the threshold` : "",
+      this.listed.hidden > 0 ? `, ${this.listed.hidden} labeled already` : "",
+    ];
+    return `${about}${objects.length} ${objects.length === 1 ? "object" : "objects"}${rest.join("")}`;
   }
 
   #row(each) {

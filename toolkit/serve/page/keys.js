@@ -44,7 +44,7 @@ const isOnCanvas = (event) => event.target.id === "canvas";
 /** The list as rows of a table: what to press, and what it does. */
 export function rowsOf(bindings) {
   const words = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" };
-  const shown = (key) => key.split(/\+(?=.)/).map((part) => words[part] ?? capital(part)).join("+");
+  const shown = (key) => key.split(/(?<=.)\+(?=.)/).map((part) => words[part] ?? capital(part)).join("+");
   return bindings.map(([keys, said, , group]) => ({ group, keys: keys.map(shown), said }));
 }
 

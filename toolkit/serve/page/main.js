@@ -86,6 +86,13 @@ class Page {
     }
   }
 
+  /** Open the next image that has no labels. */
+  openNext() {
+    const name = this.folder.nextToDo();
+    if (name === null) this.say("All images are done");
+    return this.open(name);
+  }
+
   async leave() {
     if (!this.saver.isDirty || !this.saver.isAutomatic) return;
     if (!(await this.saver.save())) this.folder.setUnsaved(this.unsaved.names());
@@ -165,6 +172,7 @@ class Page {
 
   #takeModels(models) {
     this.models = models;
+    this.categories.suggest(models);
     this.guess.setModels(models);
     this.training.setModels(models);
     const before = byId("prompter").value;
@@ -201,6 +209,7 @@ class Page {
     training.addEventListener("starting", () => this.leave());
     training.addEventListener("ended", () => this.refreshModels());
     training.addEventListener("use", ({ detail }) => this.#compare(detail));
+    byId("open-training").addEventListener("click", () => training.open(this.folder.done));
     byId("prompter").addEventListener("change", () => this.startPrompting());
     addEventListener("pagehide", () => this.#leaving());
     addEventListener("pageshow", (event) => event.persisted && this.startPrompting());

@@ -16,7 +16,7 @@ export class ObjectPanel {
     const { state, hidden } = this.editor;
     const { objects, selected } = state;
     byId("count").textContent = objects.length === 1 ? "1 object" : `${objects.length} objects`;
-    byId("hide-all").hidden = !objects.length;
+    byId("counted").hidden = !objects.length;
     byId("hide-all").firstChild.textContent = hidden.size ? "Show all" : "Hide all";
     byId("no-objects").hidden = objects.length > 0;
     byId("new-object").setAttribute("aria-pressed", selected === null ? "true" : "false");

@@ -24,7 +24,12 @@ export class Pointers {
     canvas.addEventListener("pointerup", (event) => this.#released(event, false));
     canvas.addEventListener("pointercancel", (event) => this.#released(event, true));
     canvas.addEventListener("pointerleave", () => this.down.size || actions.leave());
+    // The middle button would scroll.
+    canvas.addEventListener("mousedown", (event) => event.button === 1 && event.preventDefault());
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    document.addEventListener("keydown", (event) => this.#spaced(event, true));
+    document.addEventListener("keyup", (event) => this.#spaced(event, false));
+    addEventListener("blur", () => (this.holdsSpace = false));
     canvas.addEventListener("wheel", (event) => this.#wheeled(event), { passive: false });
   }
 
@@ -33,10 +38,15 @@ export class Pointers {
     return [event.clientX - corner.left, event.clientY - corner.top];
   }
 
+  // Elsewhere, the space bar belongs to what has the focus.
+  #spaced(event, isDown) {
+    if (event.key !== " " || (isDown && ![this.stage.canvas, document.body].includes(event.target))) return;
+    if (isDown) event.preventDefault();
+    this.holdsSpace = isDown;
+  }
+
   #pressed(event) {
-    event.preventDefault();
     const { canvas } = this.stage;
-    canvas.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
     const place = this.#at(event);
     this.down.set(event.pointerId, place);

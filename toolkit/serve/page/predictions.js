@@ -1,7 +1,7 @@
 // What a model predicts for an image, as the page shows it: objects above a threshold, or a label map.
 
 import { readIndexes } from "./png.js";
-import { Mask } from "./rle.js";
+import { decodeCounts, Mask, measure, sharedArea } from "./rle.js";
 
 // The lowest score that is asked for; the slider hides the rest without asking again.
 export const LOWEST_SCORE = 0.05;
@@ -41,4 +41,27 @@ export function maskOfClass(map, index) {
     }
   }
   return mask.toRle();
+}
+
+// From this intersection over union on, a prediction is what is labeled already.
+const SAME = 0.7;
+
+/** Whether one of the labeled objects is of the same category and covers nearly the same pixels. */
+export function isLabeled(predicted, objects) {
+  const mine = measured(predicted.rle);
+  return objects.some(({ category, rle }) => {
+    if (category !== predicted.category || !rle) return false;
+    const theirs = measured(rle);
+    // Areas that differ by more cannot overlap by so much.
+    if (Math.min(mine.area, theirs.area) < SAME * Math.max(mine.area, theirs.area)) return false;
+    const shared = sharedArea(mine.runs, theirs.runs);
+    return shared >= SAME * (mine.area + theirs.area - shared);
+  });
+}
+
+const known = new WeakMap();
+
+function measured(rle) {
+  if (!known.has(rle)) known.set(rle, { area: measure(rle).area, runs: decodeCounts(rle.counts) });
+  return known.get(rle);
 }

@@ -150,3 +150,19 @@ export function covers(runs, height, x, y) {
   }
   return false;
 }
+
+/** How many pixels two codes of the same image share. */
+export function sharedArea(a, b) {
+  let [i, j] = [0, 0];
+  let [endA, endB] = [a[0] ?? 0, b[0] ?? 0];
+  let place = 0;
+  let shared = 0;
+  while (i < a.length && j < b.length) {
+    const end = Math.min(endA, endB);
+    if (i % 2 && j % 2) shared += end - place;
+    place = end;
+    if (endA === end) endA += a[(i += 1)] ?? 0;
+    if (endB === end) endB += b[(j += 1)] ?? 0;
+  }
+  return shared;
+}

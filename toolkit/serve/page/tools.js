@@ -7,11 +7,11 @@ export const TOOLS = ["click", "box", "brush", "eraser", "select"];
 const SMALLEST = 1;
 const LARGEST = 500;
 const HINTS = {
-  click: "Click on the object. Shift-click where it is not. Drag a box around it.",
+  click: "Click on the object; Shift-click where it is not; drag a box.",
   box: "Drag a box around the object.",
   brush: "Paint what belongs to the object.",
   eraser: "Paint what does not belong to the selected object.",
-  select: "Click on an object to select it, on a prediction to accept it. Drag to move the image.",
+  select: "Click an object to select it, a prediction to accept it; drag to move.",
 };
 
 export class Tools extends EventTarget {
@@ -68,7 +68,7 @@ export class Tools extends EventTarget {
 
   get hint() {
     if (this.asks && !this.editor.prompting && this.editor.name !== null) {
-      return "No promptable model is served: use Brush and Eraser, or start from a prediction.";
+      return "No model here takes clicks: use the brush, or start from a prediction.";
     }
     if (this.tool === "eraser" && !this.editor.selected) return "Select an object first, then erase from it.";
     if (this.corner) return "Move to the other corner and press Enter.";

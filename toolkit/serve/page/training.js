@@ -18,7 +18,6 @@ export class Training extends EventTarget {
       this.start();
     });
     byId("stop-training").addEventListener("click", () => this.#asking(api.stopTraining()));
-    byId("open-training").addEventListener("click", () => this.open());
     byId("use-new").addEventListener("click", () => {
       byId("training").close();
       this.dispatchEvent(new CustomEvent("use", { detail: this.state }));
@@ -38,7 +37,9 @@ export class Training extends EventTarget {
     );
   }
 
-  open() {
+  /** Show the dialog; `done` is the number of images that are labeled. */
+  open(done) {
+    byId("done-so-far").textContent = done === 1 ? "1 image" : `${done} images`;
     byId("training").showModal();
     this.watch();
   }
@@ -85,6 +86,7 @@ export class Training extends EventTarget {
     const { state } = this;
     const now = state?.state ?? "idle";
     byId("training-form").hidden = this.isRunning;
+    byId("start-training").hidden = this.isRunning;
     byId("stop-training").hidden = !this.isRunning;
     byId("use-new").hidden = now !== "done";
     byId("training-now").hidden = now === "idle";

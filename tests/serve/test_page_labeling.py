@@ -1,0 +1,340 @@
+"""Labeling in a browser, by a user who has never heard of the interface below it: what is saved are the masks
+of ``toolkit.inference.Session``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from serve.page_cases import IDLE, PageDriver, dense, make_photos, make_run, serving
+from support.browser import CONTROL, SHIFT, Browser
+
+import toolkit
+from toolkit.cli import main
+from toolkit.inference import Session
+from toolkit.serve.services import Services
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser(local=True) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs"), "sam2")
+
+
+@pytest.fixture
+def server(tmp_path: Path, run: Path) -> Iterator[tuple[str, Services]]:
+    make_photos(tmp_path / "photos")
+    with serving(tmp_path, [run]) as served:
+        yield served
+
+
+@pytest.fixture
+def page(browser: Browser, server: tuple[str, Services]) -> Iterator[PageDriver]:
+    browser.complaints.clear()
+    browser.requests.clear()
+    page = PageDriver(browser, server[0])
+    page.open()
+    yield page
+    browser.open("about:blank")
+    assert [line for line in browser.complaints if '"level": "info"' not in line] == []
+    assert all(address.startswith((page.address, "blob:")) for address in browser.requests)
+
+
+def saved(folder: Path) -> dict[str, list[tuple[str, np.ndarray[Any, Any]]]]:
+    """The categories and masks of all labeled images, from the file that ``toolkit train`` reads."""
+    data = json.loads((folder / "labels" / "annotations" / "instances.json").read_text())
+    names = {each["id"]: each["name"] for each in data["categories"]}
+    files = {each["id"]: each["file_name"].partition("photos/")[2] for each in data["images"]}
+    found: dict[str, list[tuple[str, np.ndarray[Any, Any]]]] = {file: [] for file in files.values()}
+    for each in data["annotations"]:
+        entry = names[each["category_id"]], dense(each["segmentation"])
+        found[files[each["image_id"]]].append(entry)
+    return found
+
+
+def clicked(page: PageDriver) -> tuple[list[tuple[float, float, int]], list[float] | None]:
+    """The clicks and the box of the selected object, as the page has them."""
+    found = page.browser.run("toolkitPage.editor.selected")
+    return [tuple(point) for point in found["points"]], found["box"]
+
+
+def test_clicks_undo_box_names_brush_and_save(page: PageDriver, run: Path, tmp_path: Path) -> None:
+    browser = page.browser
+    assert browser.run("toolkitPage.editor.name") == "a.png"
+    assert page.text("progress") == "0 of 4 done"
+    # five clicks, two of which are undone; then a box
+    places = [(40, 30), (60.5, 50.25), (20, 80), (90, 60), (70, 20)]
+    for number, (x, y) in enumerate(places):
+        page.click(x, y, SHIFT if number == 2 else 0)
+    page.key("z", CONTROL)
+    page.press("undo")
+    points, box = clicked(page)
+    assert box is None
+    assert np.abs(np.array(points) - [(40, 30, 1), (60.5, 50.25, 1), (20, 80, 0)]).max() < 0.5
+    page.drag((10, 12), (60, 40), (100, 85))
+    _, box = clicked(page)
+    assert box == pytest.approx([10, 12, 100, 85], abs=0.5)
+    # a second object with a name, painted at last
+    page.key("o")
+    page.key("n")
+    browser.type("glass ⚗")
+    page.key("Enter")
+    page.click(100, 70)
+    page.key("b")
+    page.drag((20, 60), (30, 70), (40, 60))
+    strokes = browser.run("toolkitPage.editor.selected")
+    assert [each["category"] for each in page.objects] == ["object", "glass ⚗"]
+    page.key("s", CONTROL)
+    assert page.text("state") == "All changes saved"
+    assert page.text("progress") == "1 of 4 done"
+
+    session = Session(toolkit.load(run, device="cpu"), tmp_path / "photos" / "a.png")
+    for x, y, label in points:
+        session.point(x, y, positive=bool(label))
+    first = session.box(*box).numpy()
+    session.new_object("glass ⚗")
+    (x, y, _) = strokes["points"][0]
+    second = session.point(x, y).numpy()
+    brush = dense(strokes["added"])
+    (name, mask), (other_name, other) = saved(tmp_path)["a.png"]
+    assert (name, other_name) == ("object", "glass ⚗")
+    assert np.array_equal(mask, first)
+    assert np.array_equal(other, second | brush)
+    line = brush[58:73, 19:42]
+    assert line.any()
+    assert not brush[:40].any()
+    words = ["train", "--plugin", "sam2", "--data", "coco", "--data-dir", str(tmp_path / "labels")]
+    small = ["model.size=toy", "model.image_size=64", "train.steps=1", "train.workers=0", "data.val_split="]
+    out = ["--out", str(tmp_path / "new"), "--weights", str(run), "--device", "cpu"]
+    assert main([*words, *small, *out, "train.batch_size=1", "train.report=never"]) == 0
+    assert (tmp_path / "new" / "last.safetensors").exists()
+
+
+def test_a_reload_loses_nothing(page: PageDriver, tmp_path: Path) -> None:
+    browser = page.browser
+    browser.run("toolkitPage.saver.isAutomatic = false")
+    page.click(40, 30)
+    page.click(60, 50)
+    page.key("o")
+    page.key("b")
+    page.drag((20, 60), (40, 60))
+    before = page.objects
+    assert len(before) == 2
+    assert page.text("state") == "Not saved yet"
+    browser.reload()
+    page.ready("a.png")
+    assert page.objects == before
+    page.key("z", CONTROL)
+    page.key("z", CONTROL)
+    assert [len(each["points"]) for each in page.objects] == [1]
+    page.key("y", CONTROL)
+    page.key("z", CONTROL | SHIFT)
+    assert page.objects == before
+    # a click that nobody has answered yet is lost with the page, but nothing else
+    browser.click(*page.at(70, 20))
+    browser.reload()
+    page.ready("a.png")
+    assert [each["category"] for each in page.objects] == ["object", "object"]
+    page.press("save")
+    assert len(saved(tmp_path)["a.png"]) == 2
+    # what was saved can still be undone
+    browser.reload()
+    page.ready()
+    browser.run("toolkitPage.open('a.png')")
+    browser.wait_for(f"toolkitPage.editor.name === 'a.png' && {IDLE}")
+    assert page.text("state") == "All changes saved"
+    page.key("z", CONTROL)
+    assert len(page.objects) == 1
+
+
+def test_changes_are_saved_by_themselves_and_with_the_next_image(page: PageDriver, tmp_path: Path) -> None:
+    page.click(40, 30)
+    page.browser.wait_for("document.getElementById('state').textContent === 'All changes saved'", 10)
+    assert len(saved(tmp_path)["a.png"]) == 1
+    page.click(60, 50)
+    mask = page.masks()[0]
+    page.key("PageDown")
+    page.browser.wait_for(f"toolkitPage.editor.name === 'b.png' && {IDLE}")
+    ((_, found),) = saved(tmp_path)["a.png"]
+    assert np.array_equal(found, mask)
+    # an image without objects is done when it is saved
+    page.key("s", CONTROL)
+    assert saved(tmp_path)["b.png"] == []
+    page.key("d")
+    page.browser.wait_for(f"toolkitPage.editor.name === 'deep/c d.png' && {IDLE}")
+
+
+def test_a_conflict_is_told_and_nothing_is_overwritten_unasked(
+    page: PageDriver, server: tuple[str, Services], tmp_path: Path
+) -> None:
+    labels = server[1].labels
+    assert labels is not None
+    theirs = np.zeros((96, 128), bool)
+    theirs[4:9, 5:17] = True
+    code = page.browser.run("import('/rle.js').then((m) => new m.Mask(128, 96).toRle())")
+    page.click(40, 30)
+    page.key("s", CONTROL)
+
+    def change(category: str) -> None:
+        from pycocotools import mask as coco_mask
+
+        counts = coco_mask.encode(np.asfortranarray(theirs, np.uint8))["counts"].decode()
+        labels.put("a.png", [{"category": category, "rle": {**code, "counts": counts}}], None)
+
+    change("theirs")
+    page.click(60, 50)
+    mine = page.masks()[0]
+    for answer, expected in (("Take theirs", "theirs"), ("Save mine over theirs", "object")):
+        page.browser.run("toolkitPage.save()", wait=False)
+        page.browser.wait_for("document.getElementById('question').open")
+        assert [name for name, _ in saved(tmp_path)["a.png"]] == ["theirs"]
+        choice = f"[...document.querySelectorAll('#question button')].find((b) => b.textContent === '{answer}')"
+        page.browser.run(f"{choice}.click()")
+        page.browser.wait_for(IDLE)
+        assert [name for name, _ in saved(tmp_path)["a.png"]] == [expected]
+        if expected == "theirs":
+            assert np.array_equal(page.masks()[0], theirs)
+            page.key("z", CONTROL)
+            assert np.array_equal(page.masks()[0], mine), "what was replaced can be brought back"
+            change("theirs")
+            theirs[20, 20] = True
+            change("theirs")
+    assert np.array_equal(saved(tmp_path)["a.png"][0][1], mine)
+
+
+def test_hovering_shows_what_a_click_would_give(page: PageDriver) -> None:
+    browser = page.browser
+    page.click(40, 30)
+    browser.move(*page.at(60, 50))
+    browser.wait_for("toolkitPage.editor.preview")
+    preview = browser.run("toolkitPage.editor.preview.rle")
+    page.click(60, 50)
+    assert page.objects[0]["rle"] == preview
+    # ten answers a second while the mouse keeps moving
+    start = browser.run("[performance.now(), toolkitPage.editor.prompting.hover.answers]")
+    for step in range(150):
+        browser.move(*page.at(20 + step % 80, 20 + step % 50))
+        browser.run("new Promise((done) => setTimeout(done, 4))")
+    end = browser.run("[performance.now(), toolkitPage.editor.prompting.hover.answers]")
+    rate = 1000 * (end[1] - start[1]) / (end[0] - start[0])
+    assert rate >= 10
+    browser.move(2, 2)
+    assert browser.run("toolkitPage.editor.preview") is None
+    assert len(page.objects) == 1, "looking changes nothing"
+
+
+def test_everything_works_by_keyboard(page: PageDriver) -> None:
+    browser = page.browser
+    browser.run("document.getElementById('canvas').focus()")
+    page.key("ArrowLeft", SHIFT)
+    page.key("ArrowUp")
+    x, y = browser.run("toolkitPage.tools.pointer")
+    page.key("Enter")
+    assert page.objects[0]["points"] == [[x, y, 1]]
+    page.key("ArrowRight", SHIFT)
+    page.key("Enter", SHIFT)
+    assert [label for _, _, label in page.objects[0]["points"]] == [1, 0]
+    # a box from two corners
+    page.key("x")
+    page.key("Escape")
+    corners = []
+    for move in ("ArrowLeft", "ArrowRight"):
+        for _ in range(2):
+            page.key(move, SHIFT)
+            page.key("ArrowUp" if move == "ArrowLeft" else "ArrowDown", SHIFT)
+        corners.append(browser.run("toolkitPage.tools.pointer"))
+        page.key("Enter")
+    box = browser.run("toolkitPage.editor.selected.box")
+    assert box == [min(corners[0][0], corners[1][0]), min(corners[0][1], corners[1][1])] + [
+        max(corners[0][0], corners[1][0]),
+        max(corners[0][1], corners[1][1]),
+    ]
+    # a stroke, and one that is erased again
+    page.key("o")
+    page.key("b")
+    for _ in range(2):
+        page.key("Enter")
+        page.key("ArrowLeft", SHIFT)
+        page.key("Enter")
+        painted = page.masks()[-1]
+        page.key("e")
+    assert painted.sum() < browser.run("toolkitPage.editor.state.objects.length") * 96 * 128
+    area = page.masks()[-1].sum()
+    page.key("z", CONTROL)
+    assert page.masks()[-1].sum() > area
+    count = len(page.objects)
+    page.key(",")
+    page.key("h")
+    assert browser.run("toolkitPage.editor.hidden.size") == 1
+    page.key("Delete")
+    assert len(page.objects) == count - 1
+    page.key("?")
+    assert browser.run("document.getElementById('help').open")
+    assert "Select the next or previous object" in page.text("keys")
+    page.key("b")
+    page.key("Escape")
+    assert browser.run("toolkitPage.tools.tool") == "eraser", "keys do nothing behind a dialog"
+    # in fields, keys are letters
+    page.key("n")
+    page.key("x")
+    assert browser.run("document.getElementById('category').value") == "x"
+    assert browser.run("toolkitPage.tools.tool") == "eraser"
+
+
+def test_categories_are_renamed_in_all_images(page: PageDriver, tmp_path: Path) -> None:
+    browser = page.browser
+    page.click(40, 30)
+    page.key("PageDown")
+    browser.wait_for(f"toolkitPage.editor.name === 'b.png' && {IDLE}")
+    page.click(40, 30)
+    page.press("save")
+    browser.run("document.getElementById('category-list').open = true")
+    browser.run("document.querySelector('#categories li button:last-child').click()")
+    browser.wait_for("document.getElementById('rename').open")
+    browser.key("a", CONTROL)
+    browser.run("document.getElementById('rename-to').select()")
+    browser.type("<i>yeast</i>")
+    browser.key("Enter")
+    browser.wait_for(f"!document.getElementById('rename').open && {IDLE}")
+    browser.wait_for("toolkitPage.editor.category === '<i>yeast</i>'")
+    assert [each["category"] for each in page.objects] == ["<i>yeast</i>"]
+    assert "<i>yeast</i>" in page.text("objects")
+    found = saved(tmp_path)
+    assert [name for image in found.values() for name, _ in image] == ["<i>yeast</i>"] * 2
+    # and the image can be changed and saved as before
+    page.click(50, 60)
+    page.press("save")
+    assert page.text("state") == "All changes saved"
+
+
+def test_fingers_move_and_scale_and_a_lone_one_uses_the_tool(page: PageDriver) -> None:
+    browser = page.browser
+    before = browser.run("toolkitPage.stage.view.scale")
+    left, right = page.at(40, 50), page.at(80, 50)
+    browser.touch("Start", left, right)
+    for share in (0.3, 0.6, 1.0):
+        browser.touch("Move", (left[0] - 80 * share, left[1]), (right[0] + 80 * share, right[1]))
+    browser.touch("End")
+    distance = right[0] - left[0]
+    expected = before * (distance + 160) / distance
+    assert browser.run("toolkitPage.stage.view.scale") == pytest.approx(expected, rel=1e-3)
+    assert page.at(60, 50)[0] == pytest.approx((left[0] + right[0]) / 2, abs=0.5)
+    assert page.objects == []
+    browser.touch("Start", page.at(60, 50))
+    browser.touch("End")
+    page.idle()
+    browser.wait_for("toolkitPage.editor.state.objects.length === 1")
+    place = page.at(60, 50)
+    browser.wheel(*place, 300)
+    browser.wait_for(f"toolkitPage.stage.view.scale < {expected}")
+    assert page.at(60, 50) == pytest.approx(place, abs=0.01)
