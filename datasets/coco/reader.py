@@ -74,6 +74,8 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
             f"{path} does not say which split its images belong to. Hint: set {split}=FILE, or write"
             f' "split": "{split}" into the records of its images'
         )
+    if file.states_splits and not file.images and split != "val":  # one may train without validation
+        raise MissingSplitError(f"{path} has no images of the split {split!r}")
     if file.group is not None:
         note(f"the category {file.group!r} is not a class, because it only groups the others", log=True)
     if not is_gathering() and not file.has_objects:

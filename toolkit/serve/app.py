@@ -46,7 +46,7 @@ def build_services(options: ServeOptions) -> Services:
     if images is not None and options.images is not None:
         labels = LabelStore(options.labels or default_labels(options.images), images)
         trainer = Trainer(
-            labels.folder,
+            labels,
             options.new_runs,
             lambda run: models.load(run).name,
             plugins=options.plugins,

@@ -14,9 +14,9 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from toolkit.serve.errors import GONE, RequestError, answer
+from toolkit.serve.errors import GONE, RequestError, answer, busy
 from toolkit.serve.metrics import Metrics
-from toolkit.serve.options import ServeOptions, is_loopback
+from toolkit.serve.options import Limits, ServeOptions, is_loopback
 
 COOKIE = "toolkit_token"
 OPEN = ("/health",)
@@ -35,6 +35,18 @@ HEADERS: Mapping[str, str] = {
 }
 
 
+CLOSE = {"Connection": "close"}
+"""The rest of a body is not waited for."""
+
+
+def size_text(limits: Limits) -> str:
+    """The message for a body that is too large."""
+    return (
+        f"the body is larger than {limits.body_bytes:,} bytes. Hint: send a smaller image, or start the"
+        " server with a larger --max-body"
+    )
+
+
 class Guard:
     """Lets requests through to an application, or answers them.
 
@@ -42,12 +54,17 @@ class Guard:
         app: the application.
         options: the host, the token and the limits.
         metrics: in which requests are counted.
+
+    Attributes:
+        held: bytes of all bodies that are in memory.
+        limits: those of the options.
     """
 
     def __init__(self, app: ASGIApp, options: ServeOptions, metrics: Metrics) -> None:
         self._app, self._options, self._metrics = app, options, metrics
         self._token = options.token
         self._is_local = is_loopback(options.host)
+        self.held, self.limits = 0, options.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; see the specification of ASGI."""
@@ -73,7 +90,11 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, sending)
         else:
-            await self._app(scope, self._bounded(scope, receive), sending)
+            body = _Body(receive, self)
+            try:
+                await self._app(scope, body.receive, sending)
+            finally:
+                self.held -= body.size
         # the route's pattern, so that names of images do not become labels of metrics
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(scope["method"], route, str(status)).inc()
@@ -123,43 +144,51 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             return answer(400, f"Content-Length is {length!r}, not a number. Hint: leave it to your client")
-        if int(length) > self._options.limits.body_bytes:
-            return answer(413, self._size_text(), {"Connection": "close"})
+        if int(length) > self.limits.body_bytes:
+            return answer(413, size_text(self.limits), CLOSE)
         return None
 
-    def _size_text(self) -> str:
-        most = self._options.limits.body_bytes
-        return (
-            f"the body is larger than {most:,} bytes. Hint: send a smaller image, or start the server with a"
-            " larger --max-body"
-        )
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """The body, as long as it is not too large and not too slow."""
-        limits = self._options.limits
-        deadline, size, is_complete = time.monotonic() + limits.body_seconds, 0, False
+class _Body:
+    """The body of a request, as long as it is neither too large nor too slow.
 
-        async def receiving() -> Message:
-            nonlocal size, is_complete
-            if is_complete:
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                raise RequestError(
-                    408,
-                    f"the body did not arrive within {limits.body_seconds:g} seconds. Hint: try again on a"
-                    " faster connection",
-                    {"Connection": "close"},
-                ) from None
-            if message["type"] == "http.request":
-                size += len(message.get("body", b""))
-                is_complete = not message.get("more_body", False)
-                if size > limits.body_bytes:
-                    raise RequestError(413, self._size_text(), {"Connection": "close"})
-            return message
+    Attributes:
+        size: the bytes that have arrived.
+    """
 
-        return receiving
+    def __init__(self, receive: Receive, guard: Guard) -> None:
+        self._receive, self._guard, self.size = receive, guard, 0
+        self._end = time.monotonic() + guard.limits.body_seconds
+        self._is_complete = False
+
+    async def receive(self) -> Message:
+        """The next part, or that the client has gone.
+
+        Raises:
+            RequestError: 408, 413 and 503.
+        """
+        if self._is_complete:
+            return await self._receive()
+        limits = self._guard.limits
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._end - time.monotonic()))
+        except TimeoutError:
+            raise RequestError(
+                408,
+                f"the body did not arrive within {limits.body_seconds:g} seconds. Hint: try again on a faster"
+                " connection",
+                CLOSE,
+            ) from None
+        if message["type"] == "http.request":
+            part = len(message.get("body", b""))
+            self.size += part
+            self._guard.held += part
+            self._is_complete = not message.get("more_body", False)
+            if self.size > limits.body_bytes:
+                raise RequestError(413, size_text(limits), CLOSE)
+            if self._guard.held > limits.bodies_bytes:
+                raise busy("the bodies of other requests take up the memory. Hint: try again later")
+        return message
 
 
 def _is_own_name(host: str) -> bool:

@@ -68,6 +68,10 @@ class LabelStore:
         """The names of all labeled images."""
         return frozenset(self._fresh().images)
 
+    def has_objects(self) -> bool:
+        """Whether any object was saved."""
+        return any(image.annotations for image in self._fresh().images.values())
+
     def get(self, name: str) -> dict[str, Any]:
         """The objects of an image: ``revision`` and ``objects``, each with ``id``, ``category`` and ``rle``.
 

@@ -20,6 +20,7 @@ class Limits:
 
     Attributes:
         body_bytes: largest body of a request.
+        bodies_bytes: most bytes of all bodies that are in memory.
         body_seconds: longest time in which a body must arrive.
         pixels: largest image, in pixels.
         pixels_at_once: pixels of all images that are decoded and wait for a model; at least one is let in.
@@ -34,6 +35,7 @@ class Limits:
     """
 
     body_bytes: int = 64 << 20
+    bodies_bytes: int = 512 << 20
     body_seconds: float = 30.0
     pixels: int = 64_000_000
     pixels_at_once: int = 256_000_000

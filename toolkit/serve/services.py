@@ -105,6 +105,8 @@ class Services:
                 timeout=self.options.limits.request_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            if wrapped.cancelled():
+                raise busy("the server is stopping", 10)
             if wrapped in done:
                 return wrapped.result()
             if gone in done:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.checkpoints import CheckpointManifest
+from toolkit.config import resolve
 from toolkit.errors import DataError, ToolkitError
 from toolkit.models.building import manifest_of_run
 from toolkit.reading.figures import METRICS_FILE, read_figures
@@ -21,6 +21,7 @@ from toolkit.reading.yaml_text import dump_yaml, load_yaml
 from toolkit.runtime.children import isolated_environment
 from toolkit.runtime.files import atomic_write
 from toolkit.serve.errors import RequestError
+from toolkit.serve.labels import LabelStore
 from toolkit.serve.models import ServedModel
 
 SETTINGS = frozenset(
@@ -64,7 +65,7 @@ class Trainer:
     """Starts one fine-tuning at a time, and serves its result.
 
     Args:
-        labels: the dataset in COCO's format.
+        labels: what is trained on.
         folder: where new runs are made; next to the run that they start from when None.
         serve: called with a finished run; returns the name of the new model.
         plugins: files of plugins that the server was started with, which a run may need.
@@ -73,7 +74,7 @@ class Trainer:
 
     def __init__(
         self,
-        labels: Path,
+        labels: LabelStore,
         folder: Path | None,
         serve: Callable[[Path], str],
         *,
@@ -112,6 +113,9 @@ class Trainer:
         path = model.predictor.run
         base = path if path.is_dir() else path.parent
         run = (self._folder or base.parent) / name
+        if not self._labels.has_objects():
+            raise RequestError(422, "there are no labels to train on. Hint: save the objects of some images")
+        recipe = self._recipe(model.predictor.run, settings)
         with self._lock:
             if self._current is not None and self._current.process.poll() is None:
                 raise RequestError(
@@ -121,17 +125,34 @@ class Trainer:
                 raise RequestError(
                     409, f"there is something called {name} already. Hint: choose another name"
                 )
-            self._current = self._started(model, path, run, settings)
+            self._current = self._started(model, recipe, run)
         return self.state()
 
-    def _started(self, model: ServedModel, path: Path, run: Path, settings: Mapping[str, Any]) -> Training:
+    def _recipe(self, path: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a run that continues from a model: the model's own, and what is recommended for the
+        rest.
+
+        Raises:
+            ConfigError: when a setting has a value that it cannot have.
+        """
         manifest = manifest_of_run(path)
+        plugin = self._plugins.get(manifest.plugin, manifest.plugin)
+        given = {
+            "model": dict(manifest.model),
+            "weights": str(path.resolve()),
+            "data": {"dir": str(self._labels.folder)},
+            "augment": "auto",
+        }
+        settings = resolve(
+            plugin=plugin, data="coco", overrides={**given, **changes, "train.device": self._device}
+        )
+        return settings.model_dump(mode="json") | {"plugin": plugin}
+
+    def _started(self, model: ServedModel, settings: dict[str, Any], run: Path) -> Training:
         recipe = run.with_name(f".{run.name}.yaml")
         with atomic_write(recipe, "w") as file:
-            file.write(dump_yaml(_recipe(manifest, path, self._labels)))
-        plugin = self._plugins.get(manifest.plugin, manifest.plugin)
-        words = ["train", "--plugin", plugin, "--data", "coco", "--config", str(recipe), "--out", str(run)]
-        words += ["--device", self._device, *(f"{key}={_word(value)}" for key, value in settings.items())]
+            file.write(dump_yaml(settings))
+        words = ["train", "--plugin", settings["plugin"], "--config", str(recipe), "--out", str(run)]
         output = run.with_name(f".{run.name}.log")
         with output.open("wb") as file:
             process = subprocess.Popen(
@@ -214,23 +235,6 @@ class Trainer:
             except subprocess.TimeoutExpired:
                 training.process.kill()
                 training.process.wait()
-
-
-def _recipe(manifest: CheckpointManifest, weights: Path, labels: Path) -> dict[str, Any]:
-    """The settings of a run that continues from a model: the model's own, and what is recommended for the
-    rest.
-    """
-    return {
-        "plugin": manifest.plugin,
-        "model": dict(manifest.model),
-        "weights": str(weights.resolve()),
-        "data": {"name": "coco", "dir": str(labels)},
-        "augment": "auto",
-    }
-
-
-def _word(value: Any) -> str:
-    return dump_yaml(value).strip().removesuffix("...").strip() if not isinstance(value, str) else value
 
 
 def _state(training: Training) -> str:

@@ -98,6 +98,13 @@ async def asked(request: Request, schema: type[ImageOf]) -> Asked:
 
 async def _of_form(request: Request, schema: type[ImageOf]) -> Asked:
     form = await _form(request)
+    try:
+        return await _read(form, schema)
+    finally:
+        await form.close()
+
+
+async def _read(form: FormData, schema: type[ImageOf]) -> Asked:
     file = form.get(FIELD)
     if not isinstance(file, UploadFile):
         raise RequestError(422, f"the form has no file in the field {FIELD}. Hint: send the image there")
