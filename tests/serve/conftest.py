@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from serve_cases import add_models, client_of, photos, services_for
 from starlette.testclient import TestClient
+from support.browser import Browser
+from support.page_server import page_server
 
 from toolkit.serve.services import Services
 
@@ -24,3 +26,12 @@ def client(services: Services) -> Iterator[TestClient]:
     """A client of these services."""
     with client_of(services) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def module_page() -> Iterator[Browser]:
+    """A browser with an empty page, which can import the modules of the real one."""
+    with Browser(local=True) as browser, page_server() as address:
+        browser.open(f"{address}/empty.html")
+        yield browser
+        assert browser.complaints == []

@@ -204,7 +204,7 @@ class Browser:
         self._call("Input.insertText", text=text)
 
     def run(self, script: str, *, wait: bool = True) -> Any:
-        """The value of an expression in the page; of a promise, what it becomes, unless nobody waits for it."""
+        """The value of an expression in the page; of a promise, what it becomes, if somebody waits."""
         found = self._call("Runtime.evaluate", expression=script, returnByValue=wait, awaitPromise=wait)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
@@ -213,7 +213,7 @@ class Browser:
         self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def picture(self, path: Path, *, whole: bool = True) -> None:
-        """Write the whole page as a PNG, or what the window shows of it, which leaves the mouse where it is."""
+        """Write the whole page as a PNG, or what the window shows, which leaves the mouse where it is."""
         found = self._call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
         path.write_bytes(base64.b64decode(found["data"]))
 

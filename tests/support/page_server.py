@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 PAGE = Path(__file__).resolve().parents[2] / "toolkit" / "serve" / "page"
 
 
 class _Handler(SimpleHTTPRequestHandler):
     # whatever the machine says about such files, browsers run only this as modules
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}
+    extensions_map: ClassVar = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}
 
     def do_GET(self) -> None:
         if self.path != "/empty.html":

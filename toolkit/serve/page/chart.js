@@ -54,7 +54,9 @@ export function short(value) {
 function range(values) {
   const low = Math.min(...values);
   const high = Math.max(...values);
-  return high > low ? [low, high] : [low - Math.max(Math.abs(low), 1) / 2, high + Math.max(Math.abs(high), 1) / 2];
+  if (high > low) return [low, high];
+  const reach = Math.max(Math.abs(low), 1) / 2;
+  return [low - reach, high + reach];
 }
 
 function described(known, label) {

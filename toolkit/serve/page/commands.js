@@ -68,9 +68,10 @@ function objectKeys({ editor, tools, categories, categoryPanel }) {
     const name = categories.names[Number(key) - 1];
     if (name !== undefined) categoryPanel.choose(name);
   };
+  const fresh = () => tools.escape() || editor.select(null);
   const next = ({ key }) => editor.selectNext(key === "." ? 1 : -1);
   return [
-    [["o", "Escape"], "New object: the next click starts it", () => tools.escape() || editor.select(null), group],
+    [["o", "Escape"], "New object: the next click starts it", fresh, group],
     [[".", ","], "Select the next or previous object", next, group],
     [["Delete", "Backspace"], "Delete the selected object", selected((id) => editor.remove(id)), group],
     [["n"], "Name the object: go to its category", () => byId("category").select(), group],

@@ -7,6 +7,7 @@ import { VirtualList } from "./list.js";
 const PAGE = 500;
 // Characters of a name that are always shown.
 const END = 14;
+const MARKS = { "not saved": "●", done: "✓", "to do": "○" };
 
 export class Folder {
   constructor(choose) {
@@ -70,8 +71,9 @@ export class Folder {
     this.list.show(shown, chosen);
     const { total, images, done } = this;
     const loaded = total !== null && images.length < total ? `, ${images.length} of ${total} listed` : "";
-    byId("progress").textContent = total === null ? "Reading the folder…" : `${done} of ${total} done${loaded}`;
-    byId("none").hidden = shown.length > 0 || total === null;
+    const isRead = total !== null;
+    byId("progress").textContent = isRead ? `${done} of ${total} done${loaded}` : "Reading the folder…";
+    byId("none").hidden = shown.length > 0 || !isRead;
     byId("none").textContent = total ? "No image matches." : "There are no images in this folder.";
   }
 
@@ -88,6 +90,7 @@ export class Folder {
     const found = await api.images(offset, PAGE);
     this.total = found.total;
     this.id = found.folder ?? "";
+    this.hasExplanations = Boolean(found.explanations);
     this.images.push(...found.images);
     this.show();
     return found.images.length;
@@ -111,7 +114,7 @@ function fill(folder, row, image) {
   row.classList.add(state.replace(" ", "-"));
   row.title = shown;
   row.append(
-    element("span", { class: "mark", "aria-hidden": "true", text: isUnsaved ? "●" : image.labeled ? "✓" : "○" }),
+    element("span", { class: "mark", "aria-hidden": "true", text: MARKS[state] }),
     element("span", { class: "name start", text: shown.slice(0, cut) }),
     element("span", { class: "end", text: shown.slice(cut) }),
     element("span", { class: "sr", text: `, ${state}` }),

@@ -188,7 +188,8 @@ export class Guess extends EventTarget {
     byId("accept").disabled = !objects.length;
     byId("accept").firstChild.textContent = `Accept ${objects.length}`;
     const rows = objects.slice(0, MOST_ROWS);
-    const key = JSON.stringify([shown?.model, this.editor.name, rows.map((each) => [each.category, each.score])]);
+    const told = rows.map(({ category, score }) => [category, score]);
+    const key = JSON.stringify([shown?.model, this.editor.name, told]);
     keepShowing(byId("guesses"), key, () => rows.map((each) => this.#row(each)));
     this.#drawClasses();
   }
@@ -197,7 +198,9 @@ export class Guess extends EventTarget {
     const { shown, objects } = this;
     if (!shown) return "";
     const about = `${visible(shown.model)}: `;
-    if (shown.labelMap && !shown.objects.length) return `${about}label map of ${shown.labelMap.classes.length} classes`;
+    if (shown.labelMap && !shown.objects.length) {
+      return `${about}label map of ${shown.labelMap.classes.length} classes`;
+    }
     const lower = shown.objects.length - this.listed.hidden - objects.length;
     const rest = [
       lower > 0 ? `, ${lower} below the threshold` : "",

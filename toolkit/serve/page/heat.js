@@ -6,13 +6,15 @@ import { byId, element, keepShowing, visible } from "./dom.js";
 export class HeatMaps extends EventTarget {
   constructor() {
     super();
+    // Whether the server was given a folder of explanations.
+    this.isOn = false;
     this.maps = [];
     this.picture = null;
     this.controller = new AbortController();
     byId("heat").addEventListener("change", () => this.#choose());
   }
 
-  /** Look for the maps of an image; a server without any says so once, and is not asked again. */
+  /** Look for the maps of an image. */
   async open(name) {
     this.controller.abort();
     this.controller = new AbortController();
@@ -20,12 +22,12 @@ export class HeatMaps extends EventTarget {
     this.picture = null;
     const { signal } = this.controller;
     try {
-      const found = this.isOff ? { maps: [] } : await api.explanations(name, signal);
+      const found = this.isOn ? await api.explanations(name, signal) : { maps: [] };
       if (!signal.aborted) this.maps = found.maps;
-    } catch (error) {
-      if (error.status === 404) this.isOff = true;
+    } catch {
+      // An image without maps looks like one whose maps cannot be read.
     }
-    this.#draw();
+    if (!signal.aborted) this.#draw();
   }
 
   #draw() {

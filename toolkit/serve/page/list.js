@@ -37,7 +37,8 @@ export class VirtualList {
     const height = this.#rowHeight();
     const { items, container } = this;
     const first = Math.max(0, Math.floor(container.scrollTop / height) - SPARE);
-    const last = Math.min(items.length, Math.ceil((container.scrollTop + container.clientHeight) / height) + SPARE);
+    const bottom = container.scrollTop + container.clientHeight;
+    const last = Math.min(items.length, Math.ceil(bottom / height) + SPARE);
     this.room.style.height = `${items.length * height}px`;
     const rows = [];
     for (let index = first; index < last; index += 1) rows.push(this.#row(index, height));
@@ -65,7 +66,8 @@ export class VirtualList {
 
   #key(event) {
     const rows = Math.max(1, Math.floor(this.container.clientHeight / this.#rowHeight()) - 1);
-    const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: rows, PageUp: -rows, Home: -Infinity, End: Infinity };
+    const [most, least] = [Infinity, -Infinity];
+    const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: rows, PageUp: -rows, Home: least, End: most };
     if (event.key in moves && this.items.length) {
       const wanted = this.active + moves[event.key];
       this.active = Math.min(Math.max(wanted, 0), this.items.length - 1);

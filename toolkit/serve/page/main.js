@@ -43,6 +43,7 @@ class Page {
     try {
       const [models] = await Promise.all([api.models(), this.folder.load()]);
       this.unsaved = new Unsaved(localStorage, this.folder.id);
+      this.heat.isOn = this.folder.hasExplanations;
       this.saver = new Saver(this.editor, this.unsaved, askAbout);
       this.saver.addEventListener("state", () => this.#drawState());
       this.saver.addEventListener("saved", ({ detail }) => this.#saved(detail));
@@ -82,7 +83,8 @@ class Page {
       if (signal.aborted) return;
       byId("empty").textContent = this.editor.name === null ? "No image is open." : "";
       const isUnreadable = error.name === "EncodingError";
-      this.fail(isUnreadable ? new Error(`${visible(name)} could not be shown. Is it a whole image?`) : error);
+      const unreadable = new Error(`${visible(name)} could not be shown. Is it a whole image?`);
+      this.fail(isUnreadable ? unreadable : error);
     }
   }
 
@@ -205,7 +207,9 @@ class Page {
     heat.addEventListener("change", () => stage.redraw());
     tools.addEventListener("pointer", () => this.#pointed());
     tools.addEventListener("said", ({ detail }) => this.fail({ message: detail }));
-    stage.onview = (view) => (byId("scale").textContent = `${Math.round(view.scale * devicePixelRatio * 100)}%`);
+    stage.onview = ({ scale }) => {
+      byId("scale").textContent = `${Math.round(scale * devicePixelRatio * 100)}%`;
+    };
     training.addEventListener("starting", () => this.leave());
     training.addEventListener("ended", () => this.refreshModels());
     training.addEventListener("use", ({ detail }) => this.#compare(detail));

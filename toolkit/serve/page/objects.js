@@ -20,12 +20,8 @@ export class ObjectPanel {
     byId("hide-all").firstChild.textContent = hidden.size ? "Show all" : "Hide all";
     byId("no-objects").hidden = objects.length > 0;
     byId("new-object").setAttribute("aria-pressed", selected === null ? "true" : "false");
-    const key = JSON.stringify([
-      selected,
-      objects.map(({ id, category, rle, points }) => [id, category, hidden.has(id), rle.counts.length, points.length]),
-      objects.map(({ rle }) => pictureOf(rle).area),
-      this.categories.names,
-    ]);
+    const told = objects.map(({ id, category, rle }) => [id, category, hidden.has(id), pictureOf(rle).area]);
+    const key = JSON.stringify([selected, told]);
     keepShowing(byId("objects"), key, () => objects.map((each) => this.#row(each)));
     if (selected !== null) byId("objects").querySelector(".selected")?.scrollIntoView({ block: "nearest" });
   }

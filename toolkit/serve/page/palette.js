@@ -1,9 +1,9 @@
-// Colors of categories: far apart in hue, of about the same lightness, the same for the same place in the list.
+// Colors: far apart in hue, of about the same lightness, and always the same at a place.
 
 const GOLDEN_ANGLE = 137.508;
 const FIRST_HUE = 205;
 
-/** `[r, g, b]`, each 0 to 255, of the category at a place in the list. */
+/** `[r, g, b]`, each 0 to 255, at a place: 0, 1, 2, … */
 export function colorOf(index) {
   const hue = (FIRST_HUE + GOLDEN_ANGLE * index) % 360;
   const lightness = [0.56, 0.66, 0.48][Math.floor(index / 8) % 3];

@@ -80,7 +80,8 @@ export function labelMapPicture(map, colors, hidden) {
   const image = context.createImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
   for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) pixels[y * width + x] = table[map.data[y * step * map.width + x * step]];
+    const row = y * step * map.width;
+    for (let x = 0; x < width; x += 1) pixels[y * width + x] = table[map.data[row + x * step]];
   }
   context.putImageData(image, 0, 0);
   return canvas;

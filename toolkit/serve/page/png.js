@@ -69,7 +69,9 @@ function unfilter(row, above, filter) {
 
 // Of the three neighbors, the one that is nearest to left + up - corner.
 function nearest(left, up, corner) {
-  const [dLeft, dUp, dCorner] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
+  const dLeft = Math.abs(up - corner);
+  const dUp = Math.abs(left - corner);
+  const dCorner = Math.abs(left + up - 2 * corner);
   if (dLeft <= dUp && dLeft <= dCorner) return left;
   return dUp <= dCorner ? up : corner;
 }

@@ -1,5 +1,5 @@
-// Mouse, pen and fingers on the canvas. One finger, or the left button, uses the tool; two fingers, the wheel,
-// the middle button, or the left one with the space bar held, move and scale.
+// Mouse, pen and fingers on the canvas. One finger, or the left button, uses the tool; two fingers, the
+// wheel, the middle button, or the left one with the space bar held, move and scale.
 
 const STILL = 5;
 
@@ -59,7 +59,8 @@ export class Pointers {
     const start = this.stage.place(event);
     const pans = event.button === 1 || this.holdsSpace;
     const kind = pans ? "pan" : this.actions.drags(event);
-    this.gesture = { kind, start, place, hasMoved: false, isNegative: event.button === 2 || event.shiftKey, pans };
+    const isNegative = event.button === 2 || event.shiftKey;
+    this.gesture = { kind, start, place, hasMoved: false, isNegative, pans };
     if (kind === "paint" && !this.actions.paintStarted(...start)) this.gesture.kind = "none";
   }
 

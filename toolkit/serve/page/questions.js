@@ -9,7 +9,8 @@ import { rowsOf } from "./keys.js";
  */
 export function askAbout({ name, when }) {
   const isOpening = when === "open";
-  byId("question-title").textContent = isOpening ? "Unsaved work from before" : "These labels were changed elsewhere";
+  const title = isOpening ? "Unsaved work from before" : "These labels were changed elsewhere";
+  byId("question-title").textContent = title;
   byId("question-text").textContent = isOpening
     ? `This browser has work on ${visible(name)} that was never saved, and its labels have changed since.`
     : `Somebody, or another tab, has saved ${visible(name)} since you opened it.`;
@@ -48,7 +49,8 @@ export function askForName(name) {
 export function showHelp(bindings) {
   const rows = rowsOf(bindings);
   const groups = [...new Set(rows.map((row) => row.group))];
-  byId("keys").replaceChildren(...groups.map((group) => table(group, rows.filter((row) => row.group === group))));
+  const rowsIn = (group) => rows.filter((row) => row.group === group);
+  byId("keys").replaceChildren(...groups.map((group) => table(group, rowsIn(group))));
   byId("help").showModal();
 }
 
@@ -56,7 +58,8 @@ function table(group, rows) {
   const lines = rows.map(({ keys, said }) => {
     const shown = keys.length === 9 ? [keys[0], "…", keys[8]] : keys;
     const parts = shown.map((key) => (key === "…" ? "…" : element("kbd", { text: key })));
-    return element("tr", {}, element("td", {}, ...parts.flatMap((part) => [part, " "])), element("td", { text: said }));
+    const pressed = element("td", {}, ...parts.flatMap((part) => [part, " "]));
+    return element("tr", {}, pressed, element("td", { text: said }));
   });
   return element("table", {}, element("caption", { text: group }), element("tbody", {}, ...lines));
 }

@@ -138,7 +138,8 @@ export class Saver extends EventTarget {
       return null;
     }
     this.isAutomatic = false;
-    throw new api.ApiError("these labels were changed elsewhere; saving by itself is off until you save", 409);
+    const text = "these labels were changed elsewhere; saving by itself is off until you save";
+    throw new api.ApiError(text, 409);
   }
 
   #report() {

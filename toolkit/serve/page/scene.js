@@ -7,9 +7,11 @@ const HEAT_OPACITY = 0.6;
 export function sceneOf({ editor, guess, heat, tools, categories }) {
   const { state, selected } = editor;
   const colorOf = (category) => categories.colorOf(category);
-  const shapes = guess.objects.map(({ rle, category }) => ({ rle, color: guess.colorOf(category), dash: true }));
+  const guessed = ({ rle, category }) => ({ rle, color: guess.colorOf(category), dash: true });
+  const shapes = guess.objects.map(guessed);
   for (const { id, rle, category } of state.objects) {
-    if (rle && !editor.hidden.has(id)) shapes.push({ rle, color: colorOf(category), isStrong: id === state.selected });
+    const isStrong = id === state.selected;
+    if (rle && !editor.hidden.has(id)) shapes.push({ rle, color: colorOf(category), isStrong });
   }
   if (editor.preview) {
     shapes.push({ rle: editor.preview.rle, color: colorOf(editor.preview.category), dash: true });

@@ -140,7 +140,7 @@ export class Tools extends EventTarget {
 
   // For the keyboard ---------------------------------------------------------------------------------------
 
-  /** Move the pointer by a number of steps; a step is a few pixels of the screen, at least one of the image. */
+  /** Move the pointer by steps: each a few pixels of the screen, and at least one of the image. */
   step(dx, dy) {
     const { editor, stage } = this;
     if (!editor.size) return;
@@ -196,11 +196,10 @@ export class Tools extends EventTarget {
   }
 
   draw() {
-    for (const button of document.querySelectorAll("[data-tool]")) {
-      button.setAttribute("aria-pressed", button.dataset.tool === this.tool ? "true" : "false");
-    }
-    for (const button of document.querySelectorAll("[data-sign]")) {
-      button.setAttribute("aria-pressed", (button.dataset.sign === "0") === this.isNegative ? "true" : "false");
+    const sign = this.isNegative ? "0" : "1";
+    for (const button of document.querySelectorAll("[data-tool], [data-sign]")) {
+      const isOn = button.dataset.tool === this.tool || button.dataset.sign === sign;
+      button.setAttribute("aria-pressed", String(isOn));
     }
     byId("polarity").hidden = this.tool !== "click";
     byId("brush").hidden = !this.paints;
@@ -216,5 +215,6 @@ export class Tools extends EventTarget {
 }
 
 // The slider is logarithmic: small brushes need finer steps.
-const fromSlider = (value) => SMALLEST * (LARGEST / SMALLEST) ** (Number(value) / 100);
-const toSlider = (diameter) => Math.round((100 * Math.log(diameter / SMALLEST)) / Math.log(LARGEST / SMALLEST));
+const RANGE = LARGEST / SMALLEST;
+const fromSlider = (value) => SMALLEST * RANGE ** (Number(value) / 100);
+const toSlider = (diameter) => Math.round((100 * Math.log(diameter / SMALLEST)) / Math.log(RANGE));

@@ -33,7 +33,7 @@ export class Training extends EventTarget {
     byId("open-training").disabled = !runs.length;
     byId("open-training").title = runs.length ? "" : "No run is served: exported models cannot be trained";
     keepShowing(byId("start-run"), JSON.stringify(runs.map((each) => each.name)), () =>
-      runs.map(({ name, plugin }) => element("option", { value: name, text: `${visible(name)} (${plugin})` })),
+      runs.map(({ name, plugin }) => new Option(`${visible(name)} (${plugin})`, name)),
     );
   }
 
@@ -96,10 +96,12 @@ export class Training extends EventTarget {
     bar.hidden = !this.isRunning;
     bar.max = Math.max(state?.steps ?? 1, 1);
     bar.value = state?.step ?? 0;
-    const tail = now === "failed" ? [...(state.log ?? []), state.error ?? ""].map(visible).join("\n").trim() : "";
+    const lines = now === "failed" ? [...(state.log ?? []), state.error ?? ""] : [];
+    const tail = lines.map(visible).join("\n").trim();
     byId("training-error").hidden = !tail;
     byId("training-error").textContent = tail;
-    keepShowing(byId("training-charts"), JSON.stringify([state?.losses, state?.validation]), () => charts(state));
+    const key = JSON.stringify([state?.losses, state?.validation]);
+    keepShowing(byId("training-charts"), key, () => charts(state));
   }
 }
 
