@@ -28,6 +28,12 @@ def test_only_loopback_needs_no_token(host: str, is_local: bool) -> None:
     ServeOptions(("run",), host=host, token="x")
 
 
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_ports_have_a_range(port: int) -> None:
+    with pytest.raises(UsageError, match="up to 65535"):
+        ServeOptions(("run",), port=port)
+
+
 def test_labels_belong_to_images(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--images"):
         ServeOptions(("run",), labels=tmp_path)

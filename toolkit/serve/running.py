@@ -108,7 +108,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(
             f"the server cannot listen on {host}:{port}: {error}. Hint: choose another --port, or 0 for any"
             " that is free"
