@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import toolkit
 from toolkit.serve import routes_folder, routes_predict, routes_sessions, routes_training
-from toolkit.serve.docs_page import docs_page
+from toolkit.serve.docs_page import docs_page, openapi_of
 from toolkit.serve.errors import add_handlers
 from toolkit.serve.guard import Guard
 from toolkit.serve.image_folder import ImageFolder
@@ -67,6 +67,7 @@ def create_app(services: Services) -> ASGIApp:
         version=toolkit.__version__,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         lifespan=_lifespan,
     )
     app.state.services = services
@@ -92,9 +93,13 @@ def _add_own_routes(app: FastAPI) -> None:
         """Numbers for Prometheus."""
         return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(openapi_of(app))
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(app.openapi()))
+        return HTMLResponse(docs_page(openapi_of(app)))
 
 
 async def _to_docs() -> RedirectResponse:

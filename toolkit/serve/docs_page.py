@@ -7,8 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from toolkit.serve.schemas import ImageOf, PredictBody
 
 TEMPLATE = Path(__file__).parent / "templates" / "docs.html.jinja"
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """The description of an interface, with the bodies that routes read themselves."""
+    described = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    for schema in (ImageOf, PredictBody):
+        described["components"]["schemas"][schema.__name__] = schema.model_json_schema()
+    return described
 
 
 def docs_page(openapi: Mapping[str, Any]) -> str:

@@ -123,7 +123,7 @@ class ImageFolder:
         pixels = Image.fromarray(self.sample(name).image.permute(1, 2, 0).numpy())
         data = io.BytesIO()
         if lossy:
-            pixels.save(data, "JPEG", quality=95)
+            pixels.save(data, "JPEG", quality=95, subsampling=0)
         else:
             pixels.save(data, "PNG", compress_level=1)
         return Displayed(data.getvalue(), "image/jpeg" if lossy else "image/png")

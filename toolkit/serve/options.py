@@ -84,6 +84,10 @@ class ServeOptions:
                 f"--host {self.host} can be reached from other machines, and there is no token. Hint: give"
                 " one with --token"
             )
+        if not 0 <= self.port <= 65_535:
+            raise UsageError(
+                f"--port {self.port} is not a port. Hint: give one up to 65535, or 0 for any free one"
+            )
         if self.labels is not None and self.images is None:
             raise UsageError("--labels belongs to a folder of images. Hint: add --images DIR")
 

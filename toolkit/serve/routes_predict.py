@@ -11,7 +11,7 @@ from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.serve.predictions import Format, as_json, as_overlay, as_png
 from toolkit.serve.schemas import PredictBody
 from toolkit.serve.services import Using
-from toolkit.serve.uploads import UPLOAD, asked
+from toolkit.serve.uploads import asked, upload_of
 
 router = APIRouter(prefix="/api", tags=["models"])
 
@@ -22,7 +22,7 @@ async def models(services: Using) -> list[dict[str, Any]]:
     return [model.about() for model in services.models]
 
 
-@router.post("/predict", openapi_extra=UPLOAD)
+@router.post("/predict", openapi_extra=upload_of(PredictBody))
 async def predict(request: Request, services: Using, format: Format = "json") -> Response:
     """Predict an image of the folder (JSON with `model`, `name` and `score_threshold`), or one that is sent
     as the field `image` of a form.

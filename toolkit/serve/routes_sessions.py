@@ -11,12 +11,12 @@ from toolkit.serve.errors import RequestError
 from toolkit.serve.schemas import ImageOf, PromptBody
 from toolkit.serve.services import Using
 from toolkit.serve.sessions import Clicks, Session, encode, mask_of
-from toolkit.serve.uploads import UPLOAD, asked
+from toolkit.serve.uploads import asked, upload_of
 
 router = APIRouter(prefix="/api/sessions", tags=["prompts"])
 
 
-@router.post("", openapi_extra=UPLOAD)
+@router.post("", openapi_extra=upload_of(ImageOf))
 async def start(request: Request, services: Using) -> dict[str, Any]:
     """Encode an image of the folder (JSON with `model` and `name`), or one that is sent as the field `image`
     of a form. The number of sessions is limited; those that were not used for long are closed.

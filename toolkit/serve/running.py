@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import uvicorn
@@ -36,9 +40,23 @@ class RunningServer:
         try:
             self.options = replace(options, port=self.socket.getsockname()[1])
             self.services: Services = build_services(self.options)
+            self._server = uvicorn.Server(self._config())
         except BaseException:
             self.socket.close()
             raise
+
+    def _config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            create_app(self.services),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=self.options.limits.connections,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+            proxy_headers=False,
+        )
 
     @property
     def address(self) -> str:
@@ -50,29 +68,35 @@ class RunningServer:
         return f"http://{host}:{self.options.port}/{query}"
 
     def run(self) -> None:
-        """Answer requests until SIGINT or SIGTERM; keep other processes from writing to the labels meanwhile.
+        """Answer requests until ``stop``, SIGINT or SIGTERM; keep other processes from writing to the labels
+        meanwhile.
 
         Raises:
             UsageError: when another process writes to the folder of labels.
         """
-        config = uvicorn.Config(
-            create_app(self.services),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            limit_concurrency=self.options.limits.connections,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=CLOSING_SECONDS,
-            proxy_headers=False,
-        )
         labels = self.services.labels
-        with self.socket:
-            if labels is None:
-                uvicorn.Server(config).run([self.socket])
-            else:
-                with labels.held():
-                    uvicorn.Server(config).run([self.socket])
+        with self.socket, labels.held() if labels is not None else contextlib.nullcontext(), _ending():
+            self._server.run([self.socket])
+
+    def stop(self) -> None:
+        """End ``run``, once requests are answered. May be called in any thread."""
+        self._server.should_exit = True
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """SIGTERM ends the program as Ctrl-C does, and neither is an error: uvicorn raises the signals that it
+    has handled again.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def new_token(host: str) -> str:
@@ -84,7 +108,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(
             f"the server cannot listen on {host}:{port}: {error}. Hint: choose another --port, or 0 for any"
             " that is free"

@@ -33,6 +33,7 @@ SETTINGS = frozenset(
 )
 """Settings that requests may change: none of them names a file."""
 
+PROGRAM = (sys.executable, "-m", "toolkit")
 TAIL_LINES = 20
 KILL_SECONDS = 60.0
 CURVE_POINTS = 1000
@@ -156,7 +157,7 @@ class Trainer:
         output = run.with_name(f".{run.name}.log")
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "toolkit", *words],
+                [*PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

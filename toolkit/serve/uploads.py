@@ -22,26 +22,17 @@ B = TypeVar("B", bound=Body)
 FIELD = "image"
 """The field of a form that has the image."""
 
-UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/ImageOf"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        FIELD: {"type": "string", "format": "binary"},
-                        "model": {"type": "string"},
-                        "score_threshold": {"type": "number"},
-                    },
-                    "required": [FIELD],
-                }
-            },
-        },
+
+def upload_of(schema: type[ImageOf]) -> dict[str, Any]:
+    """What OpenAPI says about such a request; for ``schema`` see ``asked``."""
+    fields = schema.model_json_schema()["properties"]
+    image = {FIELD: {"type": "string", "format": "binary"}}
+    form = {**image, **{key: field for key, field in fields.items() if key != "name"}}
+    content = {
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}},
+        "multipart/form-data": {"schema": {"type": "object", "properties": form, "required": [FIELD]}},
     }
-}
-"""What OpenAPI says about such requests."""
+    return {"requestBody": {"required": True, "content": content}}
 
 
 @dataclass(frozen=True)
