@@ -68,8 +68,8 @@ def make_photos(folder: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, runs: Sequence[Path]) -> Iterator[tuple[str, Services]]:
-    """The address of a server for the folder's ``photos`` and ``labels``, in a thread."""
+def serving(folder: Path, runs: Sequence[Path], **more: Any) -> Iterator[tuple[str, Services]]:
+    """The address of a server for the folder's ``photos`` and ``labels``, with ``more`` options."""
     options = ServeOptions(
         tuple(map(str, runs)),
         images=folder / "photos",
@@ -77,6 +77,7 @@ def serving(folder: Path, runs: Sequence[Path]) -> Iterator[tuple[str, Services]
         new_runs=folder / "new",
         port=0,
         predictor={"device": "cpu"},
+        **more,
     )
     services = build_services(options)
     config = uvicorn.Config(

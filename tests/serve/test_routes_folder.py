@@ -20,6 +20,8 @@ def test_images_come_in_pages_and_say_what_is_labeled(client: TestClient) -> Non
     assert first == {
         "total": 7,
         "labeled": 1,
+        "folder": first["folder"],
+        "explanations": False,
         "images": [{"name": f"{i:02}.png", "labeled": False} for i in range(3)],
     }
     last = client.get("/api/images", params={"offset": 6, "limit": 3}).json()

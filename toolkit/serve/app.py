@@ -15,9 +15,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import toolkit
-from toolkit.serve import routes_folder, routes_predict, routes_sessions, routes_training
+from toolkit.serve import routes_explanations, routes_folder, routes_predict, routes_sessions, routes_training
 from toolkit.serve.docs_page import docs_page, openapi_of
 from toolkit.serve.errors import add_handlers
+from toolkit.serve.explanations import ExplanationFolder
 from toolkit.serve.guard import Guard
 from toolkit.serve.image_folder import ImageFolder
 from toolkit.serve.labels import LabelStore
@@ -41,6 +42,7 @@ def build_services(options: ServeOptions) -> Services:
     """
     metrics = Metrics()
     images = None if options.images is None else ImageFolder(options.images, options.limits)
+    explanations = None if options.explanations is None else ExplanationFolder(options.explanations)
     labels = trainer = None
     models = Models(options.limits, metrics, options.predictor)
     if images is not None and options.images is not None:
@@ -56,7 +58,15 @@ def build_services(options: ServeOptions) -> Services:
         models.load(run)
     threads = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2), thread_name_prefix="serve")
     return Services(
-        options, metrics, models, Sessions(options.limits, metrics), images, labels, trainer, threads
+        options,
+        metrics,
+        models,
+        Sessions(options.limits, metrics),
+        images,
+        labels,
+        trainer,
+        threads,
+        explanations,
     )
 
 
@@ -72,7 +82,7 @@ def create_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (routes_predict, routes_sessions, routes_folder, routes_training):
+    for routes in (routes_predict, routes_sessions, routes_folder, routes_explanations, routes_training):
         app.include_router(routes.router)
     _add_own_routes(app)
     if (PAGE / "index.html").is_file():

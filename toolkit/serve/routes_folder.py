@@ -36,6 +36,7 @@ async def images(
         "labeled": len(labeled.intersection(names)),
         # the page keeps unsaved work by this: one address may serve different folders at different times
         "folder": hashlib.sha256(str(services.labels.folder).encode()).hexdigest()[:12],
+        "explanations": services.explanations is not None,
         "images": [{"name": name, "labeled": name in labeled} for name in shown],
     }
 

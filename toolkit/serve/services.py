@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from toolkit.serve.errors import RequestError, busy
+from toolkit.serve.explanations import ExplanationFolder
 from toolkit.serve.image_folder import ImageFolder
 from toolkit.serve.labels import LabelStore
 from toolkit.serve.metrics import Metrics
@@ -34,6 +35,7 @@ class Services:
         images, labels: the two folders, or None.
         trainer: starts fine-tuning; None without labels.
         threads: for reading, encoding and writing.
+        explanations: heat maps of the images, or None.
     """
 
     options: ServeOptions
@@ -44,6 +46,7 @@ class Services:
     labels: LabelStore | None
     trainer: Trainer | None
     threads: ThreadPoolExecutor
+    explanations: ExplanationFolder | None = None
     pixels: int = 0
 
     @property

@@ -89,6 +89,9 @@ export const closeSession = (session) =>
 export const explanations = (name, signal) =>
   json("GET", "/api/explanations", { query: { name }, signal, patient: false });
 
+export const mapAddress = (name, number) =>
+  `/api/explanations/map?${new URLSearchParams({ name, number })}`;
+
 export const training = () => json("GET", "/api/training");
 export const startTraining = (body) => json("POST", "/api/training", { body });
 export const stopTraining = () => json("POST", "/api/training/stop");

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, element, keepShowing, visible } from "./dom.js";
+import { heatPicture } from "./pictures.js";
 
 export class HeatMaps extends EventTarget {
   constructor() {
@@ -18,8 +19,7 @@ export class HeatMaps extends EventTarget {
   async open(name) {
     this.controller.abort();
     this.controller = new AbortController();
-    this.maps = [];
-    this.picture = null;
+    Object.assign(this, { name, maps: [], picture: null });
     const { signal } = this.controller;
     try {
       const found = this.isOn ? await api.explanations(name, signal) : { maps: [] };
@@ -45,14 +45,13 @@ export class HeatMaps extends EventTarget {
   async #choose() {
     const chosen = byId("heat").value;
     this.picture = null;
+    byId("heat-note").textContent = "";
     if (chosen !== "") {
-      const map = this.maps[Number(chosen)];
-      const image = new Image();
-      image.src = map.url;
       try {
-        await image.decode();
-        this.picture = image;
-        byId("heat-note").textContent = "Warm colors mark the pixels that mattered most.";
+        const picture = await heatPicture(api.mapAddress(this.name, chosen), this.maps[Number(chosen)].range);
+        if (byId("heat").value !== chosen) return;
+        this.picture = picture;
+        byId("heat-note").textContent = "The stronger the color, the more the pixel mattered.";
       } catch {
         byId("heat-note").textContent = "This map could not be read.";
       }

@@ -88,6 +88,31 @@ export function labelMapPicture(map, colors, hidden) {
 }
 
 /**
+ * A map of `[low, high]` in shades of gray, as a canvas in which values of 0 and below are clear and the
+ * highest is opaque. Throws the browser's error if it cannot be read.
+ */
+export async function heatPicture(address, [low, high]) {
+  const map = new Image();
+  map.src = address;
+  await map.decode();
+  const step = Math.ceil(Math.sqrt((map.naturalWidth * map.naturalHeight) / MOST_PIXELS));
+  const width = Math.ceil(map.naturalWidth / step);
+  const height = Math.ceil(map.naturalHeight / step);
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.drawImage(map, 0, 0, width, height);
+  const image = context.getImageData(0, 0, width, height);
+  for (let i = 0; i < image.data.length; i += 4) {
+    const value = high > 0 ? (low + (image.data[i] / 255) * (high - low)) / high : 0;
+    const share = Math.min(Math.max(value, 0), 1);
+    // From dark red to yellow.
+    image.data.set([130 + 125 * share, 230 * share ** 2, 20, 255 * share], i);
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+/**
  * An image at two sizes: the smaller one is quick to draw when much of a large image is seen. Throws the
  * browser's error if it cannot show the image.
  */

@@ -1,7 +1,7 @@
 // What is drawn over the image, from the state of the page.
 
 const MAP_OPACITY = 0.55;
-const HEAT_OPACITY = 0.6;
+const HEAT_OPACITY = 0.8;
 
 /** What Stage draws: layers as large as the image, shapes, boxes, points, a stroke, a cursor. */
 export function sceneOf({ editor, guess, heat, tools, categories }) {
