@@ -151,7 +151,7 @@ def test_a_session_that_the_server_has_closed_is_opened_again(browser: Browser, 
         assert len(services.sessions) == 1
         page.key("PageDown")
         browser.wait_for(f"toolkitPage.editor.name === 'b.png' && {IDLE}")
-        assert len(services.sessions) <= 2
+        browser.wait_for("toolkitPage.editor.prompting.open().then(() => true)")
         browser.open("about:blank")
         for _ in range(200):
             if not len(services.sessions):

@@ -215,6 +215,33 @@ def test_a_conflict_is_told_and_nothing_is_overwritten_unasked(
     page.browser.complaints[:] = [line for line in page.browser.complaints if "status of 409" not in line]
 
 
+def test_work_that_was_never_saved_is_offered_beside_newer_labels(
+    page: PageDriver, server: tuple[str, Services], tmp_path: Path
+) -> None:
+    browser, labels = page.browser, server[1].labels
+    assert labels is not None
+    browser.run("toolkitPage.saver.isAutomatic = false")
+    page.click(40, 30)
+    mine = page.objects
+    counts = page.browser.run(
+        "import('/rle.js').then((m) => new m.Mask(128, 96, new Uint8Array(12288).fill(1)).toRle())"
+    )
+    labels.put("a.png", [{"category": "theirs", "rle": counts}], None)
+    browser.reload()
+    browser.wait_for("document.getElementById('question').open")
+    assert "never saved" in page.text("question-text")
+    browser.key("Escape")
+    page.ready("a.png")
+    assert page.objects == mine, "without an answer, nothing is lost"
+    assert not browser.run("toolkitPage.saver.isAutomatic"), "and nothing is saved over the labels of others"
+    browser.reload()
+    browser.wait_for("document.getElementById('question').open")
+    browser.run("[...document.querySelectorAll('#question button')].at(-1).click()")
+    page.ready("a.png")
+    assert [each["category"] for each in page.objects] == ["theirs"]
+    assert [name for name, _ in saved(tmp_path)["a.png"]] == ["theirs"]
+
+
 def test_hovering_shows_what_a_click_would_give(page: PageDriver) -> None:
     browser = page.browser
     page.click(40, 30)
@@ -234,61 +261,6 @@ def test_hovering_shows_what_a_click_would_give(page: PageDriver) -> None:
     browser.move(2, 2)
     assert browser.run("toolkitPage.editor.preview") is None
     assert len(page.objects) == 1, "looking changes nothing"
-
-
-def test_everything_works_by_keyboard(page: PageDriver) -> None:
-    browser = page.browser
-    browser.run("document.getElementById('canvas').focus()")
-    page.key("ArrowLeft", SHIFT)
-    page.key("ArrowUp")
-    x, y = browser.run("toolkitPage.tools.pointer")
-    page.key("Enter")
-    assert page.objects[0]["points"] == [[x, y, 1]]
-    page.key("ArrowRight", SHIFT)
-    page.key("Enter", SHIFT)
-    assert [label for _, _, label in page.objects[0]["points"]] == [1, 0]
-    # a box from two corners
-    page.key("x")
-    page.key("Escape")
-    corners = []
-    for move in ("ArrowLeft", "ArrowRight"):
-        for _ in range(2):
-            page.key(move, SHIFT)
-            page.key("ArrowUp" if move == "ArrowLeft" else "ArrowDown", SHIFT)
-        corners.append(browser.run("toolkitPage.tools.pointer"))
-        page.key("Enter")
-    box = browser.run("toolkitPage.editor.selected.box")
-    assert box == [*map(min, *corners), *map(max, *corners)]
-    # a stroke, and one that is erased again
-    page.key("o")
-    page.key("b")
-    for _ in range(2):
-        page.key("Enter")
-        page.key("ArrowLeft", SHIFT)
-        page.key("Enter")
-        painted = page.masks()[-1]
-        page.key("e")
-    assert painted.sum() < browser.run("toolkitPage.editor.state.objects.length") * 96 * 128
-    area = page.masks()[-1].sum()
-    page.key("z", CONTROL)
-    assert page.masks()[-1].sum() > area
-    count = len(page.objects)
-    page.key(",")
-    page.key("h")
-    assert browser.run("toolkitPage.editor.hidden.size") == 1
-    page.key("Delete")
-    assert len(page.objects) == count - 1
-    page.key("?")
-    assert browser.run("document.getElementById('help').open")
-    assert "Select the next or previous object" in page.text("keys")
-    page.key("b")
-    page.key("Escape")
-    assert browser.run("toolkitPage.tools.tool") == "eraser", "keys do nothing behind a dialog"
-    # in fields, keys are letters
-    page.key("n")
-    page.key("x")
-    assert browser.run("document.getElementById('category').value") == "x"
-    assert browser.run("toolkitPage.tools.tool") == "eraser"
 
 
 def test_categories_are_renamed_in_all_images(page: PageDriver, tmp_path: Path) -> None:
@@ -315,26 +287,3 @@ def test_categories_are_renamed_in_all_images(page: PageDriver, tmp_path: Path) 
     page.click(50, 60)
     page.press("save")
     assert page.text("state") == "All changes saved"
-
-
-def test_fingers_move_and_scale_and_a_lone_one_uses_the_tool(page: PageDriver) -> None:
-    browser = page.browser
-    before = browser.run("toolkitPage.stage.view.scale")
-    left, right = page.at(40, 50), page.at(80, 50)
-    browser.touch("Start", left, right)
-    for share in (0.3, 0.6, 1.0):
-        browser.touch("Move", (left[0] - 80 * share, left[1]), (right[0] + 80 * share, right[1]))
-    browser.touch("End")
-    distance = right[0] - left[0]
-    expected = before * (distance + 160) / distance
-    assert browser.run("toolkitPage.stage.view.scale") == pytest.approx(expected, rel=1e-3)
-    assert page.at(60, 50)[0] == pytest.approx((left[0] + right[0]) / 2, abs=0.5)
-    assert page.objects == []
-    browser.touch("Start", page.at(60, 50))
-    browser.touch("End")
-    page.idle()
-    browser.wait_for("toolkitPage.editor.state.objects.length === 1")
-    place = page.at(60, 50)
-    browser.wheel(*place, 300)
-    browser.wait_for(f"toolkitPage.stage.view.scale < {expected}")
-    assert page.at(60, 50) == pytest.approx(place, abs=0.6)

@@ -212,6 +212,8 @@ def test_a_run_is_fine_tuned_from_the_page_and_the_new_one_is_beside_it(
     assert (folder / "new" / "better-sam" / "last.safetensors").exists()
     # a second one of the same name is refused, in words
     page.press("open-training")
+    assert page.browser.run("document.getElementById('new-run').value") == "better-sam-2"
+    choose(page, "new-run", "better-sam")
     page.press("start-training")
     browser.wait_for("document.getElementById('training-problem').textContent")
     assert "choose another name" in page.text("training-problem")

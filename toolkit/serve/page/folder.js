@@ -4,7 +4,8 @@ import * as api from "./api.js";
 import { byId, element, visible } from "./dom.js";
 import { VirtualList } from "./list.js";
 
-const PAGE = 500;
+const FIRST_PAGE = 500;
+const PAGE = 5000;
 // Characters of a name that are always shown.
 const END = 14;
 const MARKS = { "not saved": "●", done: "✓", "to do": "○" };
@@ -24,7 +25,7 @@ export class Folder {
 
   /** Read the first page of the list; the others follow while the page is used. */
   async load() {
-    const first = await this.#page(0);
+    const first = await this.#page(0, FIRST_PAGE);
     this.rest = this.#others(first);
   }
 
@@ -86,8 +87,8 @@ export class Folder {
     return words || which !== "all" ? this.images.filter(fits) : this.images;
   }
 
-  async #page(offset) {
-    const found = await api.images(offset, PAGE);
+  async #page(offset, limit) {
+    const found = await api.images(offset, limit);
     this.total = found.total;
     this.id = found.folder ?? "";
     this.hasExplanations = Boolean(found.explanations);
@@ -100,7 +101,7 @@ export class Folder {
     let last = first;
     while (last && this.images.length < this.total) {
       // A failure here leaves a shorter list, which the count says.
-      last = await this.#page(this.images.length).catch(() => 0);
+      last = await this.#page(this.images.length, PAGE).catch(() => 0);
     }
   }
 }

@@ -30,7 +30,7 @@ class Page {
     this.stage = new Stage(byId("canvas"), () => sceneOf(this));
     this.tools = new Tools(this.editor, this.stage, this.guess);
     this.pointers = new Pointers(this.stage, this.tools);
-    this.training = new Training();
+    this.training = new Training(() => this.leave());
     this.folder = new Folder((name) => this.open(name));
     this.objects = new ObjectPanel(this.editor, this.categories);
     this.categoryPanel = new CategoryPanel(this.categories, this.editor, (name) => this.rename(name));
@@ -96,8 +96,9 @@ class Page {
   }
 
   async leave() {
-    if (!this.saver.isDirty || !this.saver.isAutomatic) return;
-    if (!(await this.saver.save())) this.folder.setUnsaved(this.unsaved.names());
+    await this.editor.queue;
+    if (this.saver.isDirty && this.saver.isAutomatic) await this.saver.save();
+    this.folder.setUnsaved(this.unsaved.names());
   }
 
   #shown(name, image) {
@@ -210,7 +211,6 @@ class Page {
     stage.onview = ({ scale }) => {
       byId("scale").textContent = `${Math.round(scale * devicePixelRatio * 100)}%`;
     };
-    training.addEventListener("starting", () => this.leave());
     training.addEventListener("ended", () => this.refreshModels());
     training.addEventListener("use", ({ detail }) => this.#compare(detail));
     byId("open-training").addEventListener("click", () => training.open(this.folder.done));
@@ -226,7 +226,7 @@ class Page {
 
   #leaving() {
     this.saver?.keep();
-    this.editor.prompting?.close();
+    this.editor.prompting?.close({ isLeaving: true });
   }
 
   // The new run beside the one that it started from: its prediction is shown, and a key swaps them.

@@ -8,7 +8,8 @@ const PATIENCE = 300;
 
 export class Prompting {
   #opening = null;
-  #aborted = new AbortController();
+  #sessions = new AbortController();
+  #prompts = new AbortController();
 
   constructor(model, name) {
     this.model = model;
@@ -18,7 +19,7 @@ export class Prompting {
 
   /** Have the image encoded, if it is not yet. Throws an ApiError. */
   open() {
-    this.#opening ??= api.openSession(this.model, this.name, this.#aborted.signal).catch((error) => {
+    this.#opening ??= api.openSession(this.model, this.name, this.#sessions.signal).catch((error) => {
       this.#opening = null;
       throw error;
     });
@@ -28,7 +29,7 @@ export class Prompting {
   /** The answer to the prompts of an object: `{rle, score, …}`. Throws an ApiError. */
   ask(prompt) {
     this.hover.stop();
-    return this.#answer(bodyOf(prompt), this.#aborted.signal, true);
+    return this.#answer(bodyOf(prompt), this.#prompts.signal, true);
   }
 
   /** Look ahead: `show` gets the answer, unless a newer question replaces this one. */
@@ -36,11 +37,16 @@ export class Prompting {
     this.hover.ask(bodyOf(prompt), show);
   }
 
-  close() {
+  /**
+   * Give the session back. One that is just being opened is closed as soon as it is there, unless the page
+   * itself is closing: then the server notices that nobody waits any more.
+   */
+  close({ isLeaving = false } = {}) {
     this.hover.stop();
-    this.#aborted.abort();
     this.#opening?.then(({ session }) => api.closeSession(session)).catch(() => {});
     this.#opening = null;
+    this.#prompts.abort();
+    if (isLeaving) this.#sessions.abort();
   }
 
   async #answer(body, signal, patient) {

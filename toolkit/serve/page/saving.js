@@ -37,16 +37,20 @@ export class Saver extends EventTarget {
     const server = fromSaved(found.objects);
     let history = new History(server);
     let saved = server.objects;
+    let [revision, isAutomatic] = [found.revision, true];
     if (kept && kept.revision === found.revision) {
       ({ history } = kept);
       if (kept.isSaved) saved = history.present.objects;
     } else if (kept && !kept.isSaved) {
+      // Without an answer, the work stays, and so does the question: it comes again when this is saved.
       const wanted = await this.ask({ name, when: "open" });
-      if (wanted === "mine") history = new History(kept.history.present, [...kept.history.past, server]);
+      if (wanted !== "theirs") history = new History(kept.history.present, [...kept.history.past, server]);
+      if (wanted === null) [revision, isAutomatic] = [kept.revision, false];
     }
     if (signal?.aborted) throw signal.reason;
     clearTimeout(this.timer);
-    Object.assign(this, { revision: found.revision, saved, problem: "" });
+    const problem = isAutomatic ? "" : "Not saved: these labels were changed elsewhere.";
+    Object.assign(this, { revision, saved, problem, isAutomatic });
     this.editor.open(name, size, history);
   }
 
@@ -84,9 +88,7 @@ export class Saver extends EventTarget {
   }
 
   #changed() {
-    if (!this.keep()) {
-      this.problem = "This browser has no room to keep unsaved work. Save now.";
-    }
+    if (!this.keep()) this.problem = "This browser has no room to keep unsaved work. Save now.";
     this.#plan(AFTER);
     this.#report();
   }
@@ -104,7 +106,10 @@ export class Saver extends EventTarget {
     try {
       const answer = await this.#put(name, this.revision, state);
       if (!answer) return false;
-      if (editor.name !== name) return true;
+      if (editor.name !== name) {
+        this.unsaved.forget(name);
+        return true;
+      }
       Object.assign(this, { revision: answer.revision, saved: state.objects, problem: "" });
       const sent = savable(state);
       const ids = new Map(answer.objects.map(({ id }, index) => [sent[index].id, id]));

@@ -9,8 +9,10 @@ const SELDOM = 5000;
 const RUNNING = new Set(["running", "stopping"]);
 
 export class Training extends EventTarget {
-  constructor() {
+  /** `prepare()` is waited for before a training starts. */
+  constructor(prepare) {
     super();
+    this.prepare = prepare;
     this.state = null;
     this.timer = 0;
     byId("training-form").addEventListener("submit", (event) => {
@@ -48,7 +50,7 @@ export class Training extends EventTarget {
     const steps = byId("steps").value;
     const body = { model: byId("start-run").value, name: byId("new-run").value.trim() };
     if (steps) body.settings = { "train.steps": Number(steps) };
-    this.dispatchEvent(new Event("starting"));
+    await this.prepare();
     await this.#asking(api.startTraining(body));
   }
 
@@ -65,6 +67,7 @@ export class Training extends EventTarget {
     this.draw();
     const now = this.state?.state;
     if (RUNNING.has(before) && !RUNNING.has(now)) {
+      byId("new-run").value = nextName(byId("new-run").value);
       this.dispatchEvent(new CustomEvent("ended", { detail: this.state }));
     }
     const isWatched = byId("training").open;
@@ -116,6 +119,12 @@ export function sentence(state) {
   if (now === "stopping") return `Training ${name} is stopping…`;
   if (!state.step) return `Training ${name} is starting…`;
   return `Training ${name}: step ${state.step} of ${state.steps ?? "?"}.`;
+}
+
+/** `run-2` after `run`, `run-3` after `run-2`. */
+export function nextName(name) {
+  const [, stem, number] = /^(.*?)(?:-(\d+))?$/.exec(name);
+  return `${stem}-${number ? Number(number) + 1 : 2}`;
 }
 
 function percent(state) {
