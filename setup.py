@@ -27,5 +27,6 @@ setup(
         "toolkit": ["py.typed"],
         "toolkit.configs": ["*.yaml"],
         "toolkit.reporting": ["templates/*"],
+        "toolkit.serve": ["templates/*", "page/**/*"],
     },
 )

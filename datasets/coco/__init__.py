@@ -14,7 +14,8 @@ DATASET = DatasetManifest(
     tasks=("instance", "promptable"),
     layout=(
         "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for"
-        " each, such as train2017/ and val2017/, or images/ for all; other file names can be set; or a"
+        " each, such as train2017/ and val2017/, or images/ for all; other file names can be set; or"
+        " annotations/instances.json, in which each image has a field split; or a"
         " single annotation file, for the split in its name"
     ),
     takes_file=True,

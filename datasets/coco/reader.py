@@ -9,9 +9,18 @@ from typing import Any, Literal
 from toolkit.config import Settings
 from toolkit.data.faults import is_gathering
 from toolkit.data.notes import announce, note
+from toolkit.errors import MissingSplitError
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.coco import CocoFile
-from toolkit.formats.coco_files import SPLITS, candidates, image_paths, matching, root_and_file
+from toolkit.formats.coco_files import (
+    ALL_SPLITS,
+    SPLITS,
+    candidates,
+    has_all_splits,
+    image_paths,
+    matching,
+    root_and_file,
+)
 from toolkit.formats.coco_numbers import CocoImages
 from toolkit.formats.coco_truth import complete_truth
 from toolkit.formats.image_paths import ImagePaths
@@ -20,7 +29,10 @@ from toolkit.types import Size
 
 logger = logging.getLogger("toolkit")
 
-PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annotations.coco.json", "{}.json")
+PATTERNS = (
+    *("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annotations.coco.json", "{}.json"),
+    ALL_SPLITS,
+)
 """Where to search for the annotations of a split, in this order."""
 
 
@@ -54,8 +66,16 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
         DataError: when the annotation file cannot be used.
         MissingSplitError: when there is no annotation file for this split.
     """
+    is_found = folder.is_dir() and not getattr(settings, split)
     folder, path = root_and_file(folder, split, getattr(settings, split), PATTERNS)
-    file = CocoFile(path)
+    file = CocoFile(path, split if has_all_splits(path) else None)
+    if is_found and has_all_splits(path) and not file.states_splits:
+        raise MissingSplitError(
+            f"{path} does not say which split its images belong to. Hint: set {split}=FILE, or write"
+            f' "split": "{split}" into the records of its images'
+        )
+    if file.states_splits and not file.images and split != "val":  # one may train without validation
+        raise MissingSplitError(f"{path} has no images of the split {split!r}")
     if file.group is not None:
         note(f"the category {file.group!r} is not a class, because it only groups the others", log=True)
     if not is_gathering() and not file.has_objects:

@@ -38,6 +38,46 @@ def test_usual_layouts_are_found(tmp_path: Path, name: str, images: str) -> None
         coco(tmp_path, "train")
 
 
+def with_splits(**splits: str) -> dict[str, Any]:
+    """The small file, with the split of each image where one is given."""
+    data = document(annotation(11), annotation(12, image_id=900, category_id=90))
+    for image in data["images"]:
+        if image["file_name"][0] in ("a", "s") and (split := splits.get(image["file_name"][0])):
+            image["split"] = split
+    return data
+
+
+def test_one_file_may_have_all_splits(tmp_path: Path) -> None:
+    path = put(tmp_path, with_splits(a="train", s="val"), "annotations/instances.json", "images")
+    train, val = coco(tmp_path, "train"), coco(tmp_path)
+    assert train.classes == val.classes == ("cat", "dog"), "those of the whole file"
+    assert (train.ids, val.ids) == (("a",), ("sub/b",))
+    assert [len(each[0].instances or ()) for each in (train, val)] == [1, 1]
+    assert coco(path, "val").ids == ("sub/b",), "the file itself, too"
+    with pytest.raises(MissingSplitError, match="no images of the split 'test'"):
+        coco(tmp_path, "test")
+    settings = resolve(plugin="maskrcnn", data="coco", overrides={"data.dir": str(tmp_path)})
+    splits = open_splits(settings, registry.task_of(registry.plugins().get("maskrcnn")))
+    assert splits.val is not None
+    assert unread(registry.datasets().get("coco"), tmp_path, None) == []
+
+
+def test_without_images_for_validation_one_trains_without(tmp_path: Path) -> None:
+    put(tmp_path, with_splits(a="train"), "annotations/instances.json", "images")
+    settings = resolve(plugin="maskrcnn", data="coco", overrides={"data.dir": str(tmp_path)})
+    splits = open_splits(settings, registry.task_of(registry.plugins().get("maskrcnn")))
+    assert (len(splits.train), splits.val) == (2, None)
+
+
+def test_a_file_of_all_splits_that_states_none_is_used_for_none(tmp_path: Path) -> None:
+    """Or the same images would be for training and for validation."""
+    path = put(tmp_path, document(annotation(11)), "annotations/instances.json", "images")
+    with pytest.raises(MissingSplitError, match="does not say which split.*Hint: set train=FILE"):
+        coco(tmp_path, "train")
+    assert len(coco(path, "train")) == len(coco(path, "val")) == 2, "unless it is given by itself"
+    assert len(coco(tmp_path, "val", val="annotations/instances.json")) == 2
+
+
 def test_other_names_are_settings(tmp_path: Path) -> None:
     put(tmp_path, document(annotation(11)), "result.json", "photos/val")
     assert len(coco(tmp_path, val="result.json", images="photos/{split}")[0].instances) == 1

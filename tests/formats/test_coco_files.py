@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.coco_files import candidates, image_paths, matching, root_and_file
+from toolkit.formats.coco_files import (
+    candidates,
+    has_all_splits,
+    image_paths,
+    matching,
+    of_split,
+    root_and_file,
+    states_splits,
+)
 
 PATTERNS = ("annotations/kind_{}*.json", "{}.json")
 
@@ -55,3 +63,32 @@ def test_images_are_looked_for_where_the_file_says(tmp_path: Path) -> None:
     assert chosen.require("a.jpg") == tmp_path / "photos/val/a.jpg"
     with pytest.raises(DataError, match="Hint: put the images there, or set data.options.images=FOLDER"):
         usual.require("b.jpg")
+
+
+def test_a_file_whose_images_state_their_splits() -> None:
+    images = [{"id": 1, "split": "train"}, {"id": 2, "split": "valid"}, {"id": 3}, "damaged", {"id": [4]}]
+    annotations = [{"image_id": key} for key in (1, 2, 3, 9)]
+    document = {"images": images, "annotations": [*annotations, "damaged"], "categories": [7]}
+    assert states_splits(document)
+    assert of_split(document, "val") == {
+        "images": [images[1], "damaged"],
+        "annotations": [{"image_id": 2}, {"image_id": 9}, "damaged"],
+        "categories": [7],
+    }
+    found = of_split(document, "train")
+    assert found["images"] == [images[0], *images[2:]], "training if nothing is said"
+    assert [each["image_id"] for each in found["annotations"][:-1]] == [1, 3, 9]
+    assert of_split(document, "test")["images"] == ["damaged"]
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {}, {"images": None}, {"images": [{"split": ["train"]}, {"split": "mine"}, 7]}]
+)
+def test_other_files_do_not(document: object) -> None:
+    assert not states_splits(document)
+
+
+def test_its_name() -> None:
+    assert has_all_splits(Path("photos/annotations/instances.json"))
+    assert not has_all_splits(Path("photos/instances.json"))
+    assert not has_all_splits(Path("photos/annotations/instances_train.json"))

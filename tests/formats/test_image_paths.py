@@ -128,4 +128,6 @@ def test_portable_names() -> None:
     given = ["a/b.jpg", "./c.jpg", "..\\d.jpg", "/e/f.jpg", "C:\\g\\h.jpg", "https://x.y/i/j.jpg"]
     assert portable_names(given) == ["a/b.jpg", "./c.jpg", "d.jpg", "e/f.jpg", "g/h.jpg", "i/j.jpg"]
     assert portable("what?d=x.jpg") == "what?d=x.jpg"
+    assert portable("../photos/a.jpg") == "photos/a.jpg"
+    assert portable("a/../b.jpg") == "b.jpg"
     assert portable_names(["C:\\a.jpg", "D:\\a.jpg", "b\\c.jpg"]) == ["C:\\a.jpg", "D:\\a.jpg", "b/c.jpg"]

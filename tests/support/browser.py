@@ -1,4 +1,6 @@
-"""Chromium without a window and without a network, driven through a pipe by its DevTools protocol."""
+"""Chromium without a window, driven through a pipe by its DevTools protocol: without a network, or with the
+servers on this machine alone. Mouse, keys and fingers go through the browser's own input.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +31,38 @@ def chromium() -> str:
     pytest.skip("needs Chromium")
 
 
+SHIFT, CONTROL = 8, 2
+"""Modifiers of mouse and keys, as the protocol counts them; their sum is both."""
+
+KEYS = {
+    "Enter": 13,
+    "Escape": 27,
+    "Tab": 9,
+    " ": 32,
+    "Backspace": 8,
+    "Delete": 46,
+    "PageUp": 33,
+    "PageDown": 34,
+}
+KEYS |= {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+"""The codes of keys that have more than one letter, and of the space bar."""
+
+
 class Browser:
     """One page in a browser; a context.
+
+    Args:
+        local: allow addresses at 127.0.0.1; all others are not found.
 
     Attributes:
         requests: addresses that the page has asked for, itself left out.
         complaints: what stands in its console, and what was thrown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, local: bool = False) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self._rules = "MAP * ~NOTFOUND" + (", EXCLUDE 127.0.0.1" if local else "")
         self._count, self._buffer, self._session = 0, b"", ""
 
     def __enter__(self) -> Browser:
@@ -53,7 +77,9 @@ class Browser:
             *(
                 "--no-first-run",
                 f"--user-data-dir={self._folder.name}",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
+                f"--host-resolver-rules={self._rules}",
+                # a proxy would be asked for the servers of the tests
+                "--no-proxy-server",
             ),
         ]
         script = f'exec "$0" "$@" 3<&{here} 4>&{there} {here}<&- {there}>&-'
@@ -78,8 +104,31 @@ class Browser:
         os.close(self._out)
         self._folder.cleanup()
 
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Show a file, with the network off."""
+    def open(self, page: Path | str, width: int = 1280, height: int = 900) -> None:
+        """Show a file, with the network off, or an address."""
+        self.resize(width, height)
+        is_file = isinstance(page, Path)
+        self._call(
+            "Network.emulateNetworkConditions",
+            offline=is_file,
+            latency=0,
+            downloadThroughput=0 if is_file else -1,
+            uploadThroughput=0 if is_file else -1,
+        )
+        self._page = page.as_uri() if isinstance(page, Path) else page
+        self._call("Page.navigate", url=self._page)
+        self.wait_for(
+            f"document.readyState === 'complete' && location.href.startsWith({json.dumps(self._page)})"
+        )
+
+    def reload(self) -> None:
+        """Load the page again; returns when it is there."""
+        self.run("window.isOld = true")
+        self._call("Page.reload")
+        self.wait_for("!window.isOld && document.readyState === 'complete'")
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window a size, in CSS pixels."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -87,29 +136,85 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self._call(
-            "Network.emulateNetworkConditions",
-            offline=True,
-            latency=0,
-            downloadThroughput=0,
-            uploadThroughput=0,
-        )
-        self._page = path.as_uri()
-        self._call("Page.navigate", url=self._page)
-        deadline = time.monotonic() + SECONDS
-        while self.run("document.readyState") != "complete" or self.run("location.href") != self._page:
-            assert time.monotonic() < deadline, "the page was not loaded"
-            time.sleep(0.05)
 
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
-        found = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+    def media(self, **features: str) -> None:
+        """Set what style sheets ask for: ``prefers_color_scheme="dark"``, for example."""
+        given = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self._call("Emulation.setEmulatedMedia", features=given)
+
+    def wait_for(self, condition: str, seconds: float = SECONDS) -> Any:
+        """The value of an expression, as soon as it is true; while the page is loading, it may fail."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self._call(
+                "Runtime.evaluate", expression=condition, returnByValue=True, awaitPromise=True
+            )
+            if value := found["result"].get("value") if "exceptionDetails" not in found else None:
+                return value
+            assert time.monotonic() < deadline, (
+                f"not within {seconds:g} s: {condition}",
+                self.complaints[-3:],
+            )
+            time.sleep(0.02)
+
+    def move(self, x: float, y: float, modifiers: int = 0) -> None:
+        """Move the mouse to a place of the window."""
+        self._mouse("mouseMoved", x, y, modifiers=modifiers)
+
+    def click(self, x: float, y: float, modifiers: int = 0, button: str = "left") -> None:
+        """Move the mouse to a place, and click."""
+        self.move(x, y, modifiers)
+        self._mouse("mousePressed", x, y, modifiers=modifiers, button=button, clickCount=1)
+        self._mouse("mouseReleased", x, y, modifiers=modifiers, button=button, clickCount=1)
+
+    def drag(self, places: Sequence[tuple[float, float]]) -> None:
+        """Move the mouse along places, with the left button pressed from the first to the last."""
+        self.move(*places[0])
+        self._mouse("mousePressed", *places[0], button="left", clickCount=1)
+        for place in places[1:]:
+            self._mouse("mouseMoved", *place, button="left", buttons=1)
+        self._mouse("mouseReleased", *places[-1], button="left", clickCount=1)
+
+    def wheel(self, x: float, y: float, delta: float) -> None:
+        """Turn the wheel at a place."""
+        self._mouse("mouseWheel", x, y, deltaX=0, deltaY=delta)
+
+    def touch(self, kind: str, *places: tuple[float, float]) -> None:
+        """Put fingers on places (``kind="Start"``), or move (``"Move"``) or lift (``"End"``) them."""
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        self._call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=points)
+
+    def key(self, key: str, modifiers: int = 0) -> None:
+        """Press and release a key."""
+        isolated = len(key) > 1 or modifiers & CONTROL
+        code = KEYS.get(key, ord(key.upper()) if len(key) == 1 else 0)
+        text = {} if isolated and key != "Enter" else {"text": "\r" if key == "Enter" else key}
+        for kind in ("keyDown", "keyUp"):
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                modifiers=modifiers,
+                windowsVirtualKeyCode=code,
+                **(text if kind == "keyDown" else {}),
+            )
+
+    def type(self, text: str) -> None:
+        """Enter text where the focus is."""
+        self._call("Input.insertText", text=text)
+
+    def run(self, script: str, *, wait: bool = True) -> Any:
+        """The value of an expression in the page; of a promise, what it becomes, if somebody waits."""
+        found = self._call("Runtime.evaluate", expression=script, returnByValue=wait, awaitPromise=wait)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def picture(self, path: Path) -> None:
-        """Write the whole page as a PNG."""
-        found = self._call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+    def _mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Write the whole page as a PNG, or what the window shows, which leaves the mouse where it is."""
+        found = self._call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
         path.write_bytes(base64.b64decode(found["data"]))
 
     def _call(self, method: str, **parameters: Any) -> Any:

@@ -58,6 +58,11 @@ class Command:
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def written(self) -> str:
+        """What it has written to standard output so far."""
+        file = self._folder / "stdout"
+        return file.read_text() if file.exists() else ""
+
     def communicate(self, timeout: float = PATIENCE_S) -> tuple[str, str]:
         """Wait for its end.
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "write a page with a run's metrics, its errors, and the labels that may be wrong",
     "infer": "run a trained model over images and folders",
     "measure": "measure predictions: areas, lengths and shapes of objects, and shares of classes",
+    "serve": "serve models to a page in the browser and to programs: predict, click, correct, train again",
     "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to evaluate",
     "explain": "show which pixels matter for a prediction, as maps over the images",
     "track": "track objects through a video with a promptable model",

@@ -19,6 +19,7 @@ from toolkit.data.notes import note
 from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.coco_categories import categories_of
+from toolkit.formats.coco_files import of_split, states_splits
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.coco_schema import ClassCategory, CocoAnnotation, CocoImage, RunLengths
 from toolkit.formats.regions import Box, Polygon, Region, check_stated_size
@@ -45,14 +46,19 @@ class CocoFile:
         keypoint_names: those of the category with the most keypoints; empty if none has any.
         category_ids: the ids of the categories.
         images: the records of the images, in the order of the file.
-        document: the contents of the file, without such a group.
+        document: the contents of the file, or of the split, without such a group.
+        states_splits: whether the images say which split they belong to, if one is asked for.
+
+    Args:
+        path: the file.
+        split: of a file whose images state their splits, the one to read; None for the whole file.
 
     Raises:
         DataError: when it is not such a file, an id occurs twice, or an annotation refers to an image or
             category that does not exist.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, split: str | None = None) -> None:
         self.path = path
         self._refused: dict[str, set[Any]] = {"images": set(), "categories": set()}
         data = load_json(path, "annotations in COCO's format", DataError)
@@ -75,6 +81,11 @@ class CocoFile:
         self.document: dict[str, Any] = data
         if self.group is not None:
             self.document = {**data, "categories": list(categories.records.values())}
+        self.states_splits = split is not None and states_splits(data)
+        if split is not None and self.states_splits:
+            # after the categories, so that the classes of all splits are the same
+            data = of_split(data, split)
+            self.document = {**self.document, **{key: data[key] for key in ("images", "annotations")}}
         by_id = self._by_id(data["images"], CocoImage, "images")
         self.images = list(usable((image for _, image in by_id.values()), self._named_once(set())))
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}

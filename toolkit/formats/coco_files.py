@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from toolkit.data.folders import is_data
 from toolkit.data.splits import is_of_other_split, names_of
@@ -12,6 +13,9 @@ from toolkit.formats.image_paths import ImagePaths
 
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations"
+
+ALL_SPLITS = f"{ANNOTATIONS}/instances.json"
+"""A file with the images of several splits, each with the name of its split in the field ``split``."""
 
 LOST = "put them there, or set data.options.images=FOLDER"
 """What to do about missing images."""
@@ -74,6 +78,40 @@ def candidates(folder: Path, split: str, patterns: Sequence[str]) -> list[Path]:
         if found:
             return sorted(found)
     return []
+
+
+def has_all_splits(path: Path) -> bool:
+    """Whether a file has the name of one with the images of several splits."""
+    return path.parts[-2:] == Path(ALL_SPLITS).parts
+
+
+def states_splits(document: Any) -> bool:
+    """Whether the images of a file say which split they belong to."""
+    images = document.get("images") if isinstance(document, dict) else None
+    known = [name for split in SPLITS for name in names_of(split)]
+    return isinstance(images, list) and any(
+        isinstance(each, dict) and each.get("split") in known for each in images
+    )
+
+
+def of_split(document: dict[str, Any], split: str) -> dict[str, Any]:
+    """The part of a file whose images state their splits that belongs to one of them; images without a split
+    are for training. What is not a record is kept, so that it is reported.
+    """
+    names = names_of(split)
+    is_other = [
+        isinstance(each, dict) and each.get("split", "train") not in names for each in document["images"]
+    ]
+    images = [each for each, other in zip(document["images"], is_other, strict=True) if not other]
+    others = [each.get("id") for each, other in zip(document["images"], is_other, strict=True) if other]
+    gone = {key for key in others if isinstance(key, (int, str))}
+    annotations = [each for each in document["annotations"] if not _is_of(each, gone)]
+    return {**document, "images": images, "annotations": annotations}
+
+
+def _is_of(annotation: Any, images: Set[Any]) -> bool:
+    key = annotation.get("image_id") if isinstance(annotation, dict) else None
+    return isinstance(key, (int, str)) and key in images
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:

@@ -9,6 +9,7 @@ counts, or finally the file name alone, if exactly one image below the folder ha
 from __future__ import annotations
 
 import logging
+import posixpath
 import re
 import unicodedata
 from collections import Counter
@@ -222,7 +223,8 @@ def readings(name: str) -> Iterator[str]:
 
 
 def portable(name: str) -> str:
-    """A name as a relative path with ``/``: without a drive, a server, or another machine's root.
+    """A name as a relative path with ``/``: without a drive, a server, or another machine's root, and without
+    the ``..`` of an image beside the folder of the dataset.
 
     A name that already is one stays as it is.
     """
@@ -233,6 +235,8 @@ def portable(name: str) -> str:
         slashed = url
     elif has_drive:
         slashed = slashed[2:]
+    elif ".." in slashed.split("/"):
+        slashed = posixpath.normpath(slashed)
     elif slashed == name and not slashed.startswith("/"):
         return name
     parts = [part for part in slashed.split("/") if part not in ("", ".", "..")]

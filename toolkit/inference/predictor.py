@@ -118,14 +118,15 @@ class Predictor:
             InvalidDataError: when an array has the wrong shape or dtype.
         """
         if not isinstance(images, (list, tuple)):
-            return self._predict_named([as_sample(images)])[0]
+            return self.predict_named([as_sample(images)])[0]
         samples = (as_sample(image, str(i)) for i, image in enumerate(images))
         predictions: list[ImagePrediction] = []
         while batch := list(islice(samples, max(1, batch_size))):
-            predictions += self._predict_named(batch)
+            predictions += self.predict_named(batch)
         return predictions
 
-    def _predict_named(self, samples: Sequence[Sample]) -> list[ImagePrediction]:
+    def predict_named(self, samples: Sequence[Sample]) -> list[ImagePrediction]:
+        """Predict samples like ``predict_samples``, with the names of the classes; see ``predict``."""
         return [
             ImagePrediction.of(
                 prediction,

@@ -1,0 +1,142 @@
+"""What the routes share, and how they wait for models."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from toolkit.serve.errors import RequestError, busy
+from toolkit.serve.explanations import ExplanationFolder
+from toolkit.serve.image_folder import ImageFolder
+from toolkit.serve.labels import LabelStore
+from toolkit.serve.metrics import Metrics
+from toolkit.serve.models import Models
+from toolkit.serve.options import ServeOptions
+from toolkit.serve.sessions import Sessions
+from toolkit.serve.training import Trainer
+
+R = TypeVar("R")
+
+
+@dataclass
+class Services:
+    """Everything that requests reach.
+
+    Attributes:
+        options: what the server was started with.
+        metrics, models, sessions: see their modules.
+        images, labels: the two folders, or None.
+        trainer: starts fine-tuning; None without labels.
+        threads: for reading, encoding and writing.
+        explanations: heat maps of the images, or None.
+    """
+
+    options: ServeOptions
+    metrics: Metrics
+    models: Models
+    sessions: Sessions
+    images: ImageFolder | None
+    labels: LabelStore | None
+    trainer: Trainer | None
+    threads: ThreadPoolExecutor
+    explanations: ExplanationFolder | None = None
+    pixels: int = 0
+
+    @property
+    def image_folder(self) -> ImageFolder:
+        """The folder of images.
+
+        Raises:
+            RequestError: 404, when there is none.
+        """
+        if self.images is None:
+            raise RequestError(404, "there is no folder of images. Hint: start the server with --images DIR")
+        return self.images
+
+    @property
+    def label_store(self) -> LabelStore:
+        """The labels; ``image_folder`` describes the error."""
+        if self.labels is None:
+            raise RequestError(404, "there are no labels. Hint: start the server with --images DIR")
+        return self.labels
+
+    @property
+    def idle_seconds(self) -> float:
+        """After this time without a prompt, a session is closed."""
+        return self.options.limits.idle_seconds
+
+    async def run(self, function: Callable[..., R], *arguments: Any) -> R:
+        """Call a function in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, pixels: int) -> AsyncIterator[None]:
+        """Account for the pixels of an image that is in memory, within this context.
+
+        Raises:
+            RequestError: 503, when too many are.
+        """
+        if self.pixels and self.pixels + pixels > self.options.limits.pixels_at_once:
+            raise busy("the images of other requests take up the memory. Hint: try again later")
+        self.pixels += pixels
+        try:
+            yield
+        finally:
+            self.pixels -= pixels
+
+    async def wait(self, request: Request, future: Future[R]) -> R:
+        """The result of a job, unless the client goes away or it takes too long; then the job is canceled if
+        it has not begun.
+
+        Raises:
+            RequestError: 503, when it takes too long.
+            ClientDisconnect: when the client has gone.
+        """
+        wrapped = asyncio.wrap_future(future)
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            waited: set[asyncio.Future[Any]] = {wrapped, gone}
+            done, _ = await asyncio.wait(
+                waited,
+                timeout=self.options.limits.request_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if wrapped.cancelled():
+                raise busy("the server is stopping", 10)
+            if wrapped in done:
+                return wrapped.result()
+            if gone in done:
+                raise ClientDisconnect
+            raise busy(
+                f"no answer within {self.options.limits.request_seconds:g} seconds. Hint: send a smaller"
+                " image, or try again later",
+                10,
+            )
+        finally:
+            gone.cancel()
+            if not wrapped.done():
+                # a result or an error that nobody waits for is not reported
+                wrapped.cancel()
+                future.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has closed the connection; the body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Using = Annotated[Services, Depends(_services)]
+"""The services, as an argument of a route."""
