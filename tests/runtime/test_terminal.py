@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+import pytest
+from rich.table import Table
 from support.source_tree import FILES, tree_of
 
 from toolkit.runtime.terminal import Terminal
@@ -47,3 +49,17 @@ def test_options_of_rich_still_work() -> None:
     assert Terminal(width=33).width == 33
     assert Terminal(stderr=True).stderr
     assert Terminal(soft_wrap=True).soft_wrap
+
+
+def test_tables_are_whole_in_pipes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table(box=None)
+    for column in range(30):
+        table.add_column(f"a-long-name-{column}")
+    Terminal().print(table)
+    assert capsys.readouterr().out.split() == [f"a-long-name-{column}" for column in range(30)]
+    monkeypatch.setenv("COLUMNS", "40")
+    Terminal().print(table)
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 40

@@ -131,7 +131,9 @@ def print_measured(found: Measured) -> None:
     from toolkit.runtime.terminal import Terminal
 
     rows = found.classes
+    # The sizes of pixels stand below the table, which then fits into 80 columns.
     columns = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
+    columns = [name for name in columns if not name.startswith("pixel_")]
     if columns:
         table = Table(box=None)
         for column in columns:

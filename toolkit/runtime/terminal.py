@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from typing import IO, Any
 
@@ -10,6 +12,9 @@ from rich.segment import Segment
 from rich.text import Text
 
 from toolkit.runtime.text import printable
+
+UNBOUNDED = 10_000
+"""Width of what is not a terminal, in characters."""
 
 
 class Terminal(Console):
@@ -20,7 +25,8 @@ class Terminal(Console):
         stderr: write to standard error.
         soft_wrap: do not break long lines.
         file: a file to write to instead of a standard stream.
-        width: in characters; that of the terminal when None.
+        width: in characters; that of the terminal when None. In files and pipes, tables are as wide as they
+            have to be, unless the variable ``COLUMNS`` says otherwise.
         record: keep what is printed, for ``export_html``.
         force_terminal: always send styles; when None, only to a terminal.
         force_jupyter: show it in a notebook; when None, if it runs in one.
@@ -37,6 +43,9 @@ class Terminal(Console):
         force_terminal: bool | None = None,
         force_jupyter: bool | None = None,
     ) -> None:
+        if width is None and file is None and not force_jupyter and "COLUMNS" not in os.environ:
+            stream = sys.stderr if stderr else sys.stdout
+            width = None if stream is not None and stream.isatty() else UNBOUNDED
         super().__init__(
             stderr=stderr,
             soft_wrap=soft_wrap,
