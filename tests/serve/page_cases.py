@@ -158,6 +158,14 @@ class PageDriver:
         return str(self.browser.run(f"document.getElementById({json.dumps(element)}).textContent.trim()"))
 
 
+def choose(page: PageDriver, element: str, value: Any, event: str = "change") -> None:
+    """Give a field a value, as if the user had chosen it."""
+    page.browser.run(
+        f"""(() => {{ const e = document.getElementById('{element}'); e.value = {json.dumps(value)};
+        e.dispatchEvent(new Event('{event}', {{ bubbles: true }})); }})()"""
+    )
+
+
 def dense(rle: dict[str, Any]) -> np.ndarray[Any, Any]:
     """The pixels of run lengths, bool ``[H, W]``."""
     height, width = rle["size"]
