@@ -171,7 +171,8 @@ class _Body:
             return await self._receive()
         limits = self._guard.limits
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, self._end - time.monotonic()))
+            async with asyncio.timeout(max(0.0, self._end - time.monotonic())):
+                message = await self._receive()
         except TimeoutError:
             raise RequestError(
                 408,
