@@ -122,6 +122,22 @@ def test_a_server_without_images_says_what_to_do(browser: Browser, tmp_path: Pat
         assert PageDriver(browser, address).text("none") == "There are no images in this folder."
 
 
+def test_a_token_is_given_once(browser: Browser, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    run = make_run(tmp_path / "runs", "sam2")
+    with serving(tmp_path, [run], token="secret") as (address, _):
+        home = address.partition("?")[0]
+        browser.open(f"{home}health")
+        browser.run(f"location.href = {json.dumps(address)}", wait=False)
+        browser.wait_for(f"document.body.dataset.ready && {IDLE}")
+        assert "secret" not in browser.run("location.href")
+        page = PageDriver(browser, home)
+        page.open("a.png")
+        page.click(40, 30)
+        page.press("save")
+        assert page.text("state") == "All changes saved"
+
+
 def test_a_server_that_is_gone_is_told_and_unsaved_work_stays(browser: Browser, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos")
     run = make_run(tmp_path / "runs", "sam2")

@@ -76,6 +76,19 @@ def test_everything_works_by_keyboard(page: PageDriver) -> None:
     page.key("b")
     page.key("Escape")
     assert browser.run("toolkitPage.tools.tool") == "eraser", "keys do nothing behind a dialog"
+    # where single keys are turned off, they work in the image alone, and that is remembered
+    browser.run("document.getElementById('single-keys').click()")
+    browser.run("document.getElementById('undo').focus()")
+    page.key("b")
+    assert browser.run("toolkitPage.tools.tool") == "eraser"
+    browser.run("document.getElementById('canvas').focus()")
+    page.key("b")
+    assert browser.run("toolkitPage.tools.tool") == "brush"
+    browser.reload()
+    page.ready()
+    assert not browser.run("document.getElementById('single-keys').checked")
+    browser.run("document.getElementById('single-keys').click()")
+    browser.run("toolkitPage.tools.use('eraser')")
     # in fields, keys are letters
     page.key("n")
     page.key("x")

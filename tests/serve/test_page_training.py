@@ -93,14 +93,18 @@ def test_a_training_is_followed_until_its_run_is_served(
     assert trainer.asked == [("unet", "better", {"train.steps": 20})]
     assert page.text("training-said") == "Training better is starting…"
     trainer.now |= {"step": 10, "steps": 20, "losses": [[5, 0.75], [10, 0.5]]}
-    trainer.now |= {"validation": [{"step": 10, "mean_iou": 0.25, "loss": None}]}
-    browser.wait_for("document.getElementById('training-said').textContent.includes('step 10 of 20')")
+    trainer.now |= {"validation": [{"step": 10, "mean_iou": None, "loss": 0.0, "loss/dice": 0.5}]}
+    browser.wait_for("document.getElementById('training-note').textContent.includes('measures nothing')")
+    trainer.now |= {"validation": [{"step": 10, "mean_iou": 0.25, "loss": 0.5, "class": None}]}
+    browser.wait_for("document.getElementById('training-charts').textContent.includes('mean_iou')")
+    assert page.text("training-said") == "Training better: step 10 of 20."
+    assert page.text("training-note") == ""
     assert page.text("open-training") == "Training 50%"
     captions = "[...document.querySelectorAll('#training-charts figcaption')].map((e) => e.textContent)"
-    assert browser.run(captions) == ["loss: 0.5", "validation mean_iou: 0.25", "validation loss: –"]
+    assert browser.run(captions) == ["loss: 0.5", "validation loss: 0.5", "validation mean_iou: 0.25"]
     titles = browser.run("[...document.querySelectorAll('#training-charts title')].map((e) => e.textContent)")
     assert titles[0] == "loss: 0.75 at step 5, 0.5 at step 10"
-    assert titles[2] == "validation loss: no values yet"
+    assert titles[2] == "validation mean_iou: 0.25 at step 10, 0.25 at step 10"
     services.models.add(toolkit.load(folder / "runs" / "unet", device="cpu"), "better", is_run=True)
     trainer.now |= {"state": "done", "step": 20, "result": "better"}
     browser.wait_for("[...document.getElementById('predictor').options].some((e) => e.value === 'better')")

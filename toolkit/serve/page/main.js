@@ -219,6 +219,7 @@ class Page {
     addEventListener("pageshow", (event) => event.persisted && this.startPrompting());
     addEventListener("resize", () => this.folder.list.draw());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => stage.redraw());
+    for (const id of ["single-keys", "always"]) rememberChoice(byId(id));
     const bindings = bindingsOf(this);
     listen(bindings, () => byId("single-keys").checked);
     byId("open-help").addEventListener("click", () => showHelp(bindings));
@@ -253,6 +254,14 @@ class Page {
     byId("place").textContent = parts.join(" · ");
     if (this.tools.isByKeys) this.say(parts.join(", "));
   }
+}
+
+// Keep what a checkbox says for the next visit.
+function rememberChoice(box) {
+  const key = `toolkit.page.${box.id}`;
+  const kept = localStorage.getItem(key);
+  if (kept !== null) box.checked = kept === "true";
+  box.addEventListener("change", () => localStorage.setItem(key, String(box.checked)));
 }
 
 const page = new Page();
