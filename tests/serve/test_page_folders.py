@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,24 @@ def test_a_server_that_is_gone_is_told_and_unsaved_work_stays(browser: Browser, 
     assert "toolkit serve" in page.text("state")
     assert len(page.objects) == 1
     assert browser.run("toolkitPage.unsaved.names()") == ["a.png"]
+
+
+def test_a_model_that_takes_long_is_waited_for_in_words(browser: Browser, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    with serving(tmp_path, [make_run(tmp_path / "runs", "sam2")]) as (address, services):
+        page = PageDriver(browser, address)
+        page.open("a.png")
+        go = threading.Event()
+        services.models.get("sam2").worker.call(lambda: go.wait(20))
+        hint = "document.getElementById('hint').textContent"
+        before = browser.run(hint)
+        browser.click(*page.at(40, 30))
+        browser.wait_for(f"{hint} === 'Waiting for the model…'")
+        browser.run("toolkitPage.open('b.png')", wait=False)
+        go.set()
+        browser.wait_for(f"toolkitPage.editor.name === 'b.png' && {IDLE} && {hint} === {json.dumps(before)}")
+        browser.run("toolkitPage.open('a.png')")
+        assert len(page.objects) == 1, "the answer came before the next image was opened"
 
 
 def test_a_session_that_the_server_has_closed_is_opened_again(browser: Browser, tmp_path: Path) -> None:

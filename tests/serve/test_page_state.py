@@ -192,6 +192,26 @@ def test_looking_ahead_asks_one_thing_at_a_time_and_gives_up_old_questions(modul
     assert found["end"] == "new"
 
 
+def test_pictures_of_masks_that_are_not_seen_are_let_go(module_page: Browser) -> None:
+    body = """const { Mask } = await import('/rle.js');
+    const full = new Mask(2000, 1500, new Uint8Array(3e6).fill(1)).toRle();
+    const seen = [];
+    for (let i = 0; i < 40; i += 1) {
+      m.pictureOf({ ...full }, i * 100);
+      seen.push(m.keptPixels());
+    }
+    const first = { ...full };
+    const picture = m.pictureOf(first, 1e5);
+    return { most: Math.max(...seen), last: m.keptPixels(), isSame: m.pictureOf(first, 1e5) === picture,
+      area: picture.area, box: picture.box };"""
+    found = run(module_page, "pictures", body)
+    # 16 fit, and those of the last two seconds stay in any case
+    assert 48e6 <= found["most"] <= 66e6
+    assert found["last"] <= 51e6
+    assert found["isSame"]
+    assert (found["area"], found["box"]) == (3_000_000, [0, 0, 2000, 1500])
+
+
 def test_every_key_does_one_thing(module_page: Browser) -> None:
     source = (PAGE / "index.html").read_text()
     body = """document.body.innerHTML = new DOMParser().parseFromString(given, 'text/html').body.innerHTML;

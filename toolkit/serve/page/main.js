@@ -10,7 +10,7 @@ import { Guess } from "./guess.js";
 import { HeatMaps } from "./heat.js";
 import { listen } from "./keys.js";
 import { ObjectPanel } from "./objects.js";
-import { loadImage } from "./pictures.js";
+import { loadImage, pictureOf } from "./pictures.js";
 import { Pointers } from "./pointers.js";
 import { Prompting } from "./prompting.js";
 import { askAbout, askForName, showHelp } from "./questions.js";
@@ -20,6 +20,9 @@ import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
 import { Training } from "./training.js";
 import { Unsaved } from "./unsaved.js";
+
+// After so many ms, the page says what it is waiting for.
+const SLOW = 300;
 
 class Page {
   constructor() {
@@ -36,6 +39,8 @@ class Page {
     this.categoryPanel = new CategoryPanel(this.categories, this.editor, (name) => this.rename(name));
     this.models = [];
     this.opening = new AbortController();
+    // What is waited for, in words.
+    this.waitingFor = new Set();
     this.#listen();
   }
 
@@ -122,8 +127,10 @@ class Page {
     const model = byId("prompter").value;
     const { name } = this.editor;
     this.editor.prompting = model && name !== null ? new Prompting(model, name) : null;
-    this.editor.prompting?.open().catch((error) => error.name === "AbortError" || this.fail(error));
-    this.tools.draw();
+    const opened = this.editor.prompting?.open();
+    opened?.catch((error) => error.name === "AbortError" || this.fail(error));
+    this.#wait(opened, "The model is reading the image…");
+    this.#drawHint();
   }
 
   async rename(from) {
@@ -157,8 +164,36 @@ class Page {
     this.alertTimer = setTimeout(() => (alert.textContent = ""), 12000);
   }
 
+  // Say what is waited for, if that takes long enough to wonder.
+  async #wait(promise, text) {
+    const timer = setTimeout(() => {
+      this.waitingFor.add(text);
+      this.#drawHint();
+    }, SLOW);
+    await promise?.catch(() => {});
+    clearTimeout(timer);
+    this.waitingFor.delete(text);
+    this.#drawHint();
+  }
+
+  #drawHint() {
+    const [waiting] = this.waitingFor;
+    byId("hint").textContent = waiting ?? this.tools.hint;
+    byId("canvas").classList.toggle("waiting", waiting !== undefined);
+  }
+
+  // What was done, for those who do not see it.
+  #sayChange() {
+    const { selected, state } = this.editor;
+    const text = selected ? `${visible(selected.category)}, ${pixels(selected)}` : "No object is selected";
+    const told = `${text}; ${state.objects.length} in all`;
+    if (told !== this.told) this.say(told);
+    this.told = told;
+  }
+
   draw() {
     const { editor, tools, guess } = this;
+    this.#drawHint();
     tools.draw();
     this.objects.draw();
     this.categoryPanel.draw();
@@ -204,6 +239,8 @@ class Page {
     const { editor, tools, guess, heat, stage, training, categories } = this;
     for (const part of [editor, tools, guess, categories]) part.addEventListener("change", () => this.draw());
     for (const part of [editor, guess]) part.addEventListener("fail", ({ detail }) => this.fail(detail));
+    editor.addEventListener("change", () => this.#sayChange());
+    editor.addEventListener("waiting", () => this.#wait(editor.queue, "Waiting for the model…"));
     editor.addEventListener("preview", () => stage.redraw());
     heat.addEventListener("change", () => stage.redraw());
     tools.addEventListener("pointer", () => this.#pointed());
@@ -240,7 +277,7 @@ class Page {
   #pointed() {
     this.stage.redraw();
     const { pointer } = this.tools;
-    byId("hint").textContent = this.tools.hint;
+    this.#drawHint();
     if (!pointer || !this.editor.contains(...pointer)) {
       byId("place").textContent = "";
       return;
@@ -255,6 +292,8 @@ class Page {
     if (this.tools.isByKeys) this.say(parts.join(", "));
   }
 }
+
+const pixels = ({ rle }) => `${pictureOf(rle).area.toLocaleString("en-US")} pixels`;
 
 // Keep what a checkbox says for the next visit.
 function rememberChoice(box) {
