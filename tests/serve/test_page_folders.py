@@ -85,6 +85,12 @@ def test_a_large_folder_is_listed_as_it_is_scrolled_and_filtered(browser: Browse
         browser.key("Enter")
         browser.wait_for(f"toolkitPage.editor.name === '{last}' && {IDLE}")
         assert browser.run(rows) < 60
+        browser.reload()
+        page.ready(last)
+        browser.wait_for(
+            "document.querySelector('#images [aria-selected=true]')?.title === toolkitPage.editor.name"
+        )
+        browser.wait_for("toolkitPage.folder.images.length === 1300")
         browser.run("document.getElementById('filter').focus()")
         browser.type("77")
         names = browser.run("toolkitPage.folder.list.items.map((each) => each.name)")

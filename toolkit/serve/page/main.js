@@ -58,10 +58,10 @@ class Page {
       this.folder.setUnsaved(this.unsaved.names());
       this.training.watch();
       const wanted = new URLSearchParams(location.hash.slice(1)).get("image");
-      const isThere = this.folder.images.some((image) => image.name === wanted);
-      const first = isThere ? wanted : (this.folder.nextToDo() ?? this.folder.images[0]?.name);
-      if (first !== undefined) await this.open(first);
-      else byId("empty").textContent = "There are no images in this folder.";
+      // It may be further down than the list has been read so far.
+      await this.open(wanted);
+      if (this.editor.name === null) await this.open(this.folder.nextToDo() ?? this.folder.images[0]?.name);
+      if (!this.folder.total) byId("empty").textContent = "There are no images in this folder.";
     } catch (error) {
       this.fail(error);
     }
@@ -71,7 +71,7 @@ class Page {
 
   /** Show an image, after what was done to the last one is saved or at least kept in the browser. */
   async open(name) {
-    if (name === null || name === undefined) return;
+    if (!name) return;
     this.opening.abort();
     this.opening = new AbortController();
     const { signal } = this.opening;
@@ -81,6 +81,8 @@ class Page {
       const picture = loadImage(api.imageAddress(name));
       picture.catch(() => {});
       const [size, image] = await Promise.all([api.imageSize(name, signal), picture]);
+      // What was done to the image before while this one was read.
+      await this.leave();
       if (signal.aborted) return;
       await this.saver.open(name, size, signal);
       this.#shown(name, image);

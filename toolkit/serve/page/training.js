@@ -111,7 +111,7 @@ export class Training extends EventTarget {
 }
 
 /** What a state of the training is, in words. */
-export function sentence(state) {
+function sentence(state) {
   const now = state?.state ?? "idle";
   if (now === "idle") return "";
   const name = visible(state.run ?? "");
@@ -124,7 +124,7 @@ export function sentence(state) {
 }
 
 /** `run-2` after `run`, `run-3` after `run-2`. */
-export function nextName(name) {
+function nextName(name) {
   const [, stem, number] = /^(.*?)(?:-(\d+))?$/.exec(name);
   return `${stem}-${number ? Number(number) + 1 : 2}`;
 }
@@ -145,7 +145,7 @@ function charts(state) {
  * `[name, [[step, value], …]]` for each chart: the loss, that of validation, and what validation measured, as
  * far as it is known. Terms of the loss are left out.
  */
-export function series(state) {
+function series(state) {
   const measured = new Map([["loss", []]]);
   for (const { step, ...values } of state?.validation ?? []) {
     for (const [name, value] of Object.entries(values)) {
@@ -160,7 +160,7 @@ export function series(state) {
 }
 
 /** What is to be said about the validation, or nothing. */
-export function validationNote(state) {
+function validationNote(state) {
   const entries = state?.validation ?? [];
   const numbers = entries.flatMap(({ step, ...values }) =>
     Object.entries(values).filter(([name, value]) => !name.startsWith("loss") && Number.isFinite(value)),
