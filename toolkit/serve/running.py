@@ -14,6 +14,7 @@ import uvicorn
 
 from toolkit.errors import UsageError
 from toolkit.serve.app import build_services, create_app
+from toolkit.serve.connections import impatient
 from toolkit.serve.options import ServeOptions, is_loopback
 from toolkit.serve.services import Services
 
@@ -48,6 +49,7 @@ class RunningServer:
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
             create_app(self.services),
+            http=impatient(self.options.limits.body_seconds),
             log_level="warning",
             access_log=False,
             server_header=False,
