@@ -89,6 +89,12 @@ def test_objects_are_shown_above_the_threshold_and_accepted(
     page.key("z", CONTROL)
     page.key("z", CONTROL)
     assert page.objects == []
+    # a click on a prediction accepts it, too
+    y, x = np.argwhere(dense(shown[0]["rle"]))[0]
+    page.key("v")
+    page.click(float(x) + 0.5, float(y) + 0.5)
+    assert np.array_equal(page.masks()[0], dense(shown[0]["rle"]))
+    page.key("z", CONTROL)
     assert page.browser.run("toolkitPage.guess.objects.length") == len(above)
 
 
