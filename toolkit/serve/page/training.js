@@ -35,6 +35,8 @@ export class Training extends EventTarget {
     const runs = models.filter((each) => each.run);
     byId("open-training").disabled = !runs.length;
     byId("open-training").title = runs.length ? "" : "No run is served: exported models cannot be trained";
+    const names = models.map((each) => each.name);
+    while (names.includes(byId("new-run").value)) byId("new-run").value = nextName(byId("new-run").value);
     keepShowing(byId("start-run"), JSON.stringify(runs.map((each) => each.name)), () =>
       runs.map(({ name, plugin }) => new Option(`${visible(name)} (${plugin})`, name)),
     );
@@ -68,7 +70,6 @@ export class Training extends EventTarget {
     this.draw();
     const now = this.state?.state;
     if (RUNNING.has(before) && !RUNNING.has(now)) {
-      byId("new-run").value = nextName(byId("new-run").value);
       this.dispatchEvent(new CustomEvent("ended", { detail: this.state }));
     }
     const isWatched = byId("training").open;
