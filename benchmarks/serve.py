@@ -12,6 +12,8 @@ runs, or else a convolutional network and the toy version of SAM 2 with random w
 - ``load``: 1,000 requests from 16 clients for the label maps of photos of the folder, as PNG: images per
   second divided by those of ``toolkit infer`` on the same photos, which writes the same PNGs. Any answer but
   200 and 503 is a failure. Both are measured in turn, a few times.
+- ``load_cpu``: the same in CPU time, of ``toolkit infer`` and of the server: how much more work an image is.
+  It depends less on what else the machine does.
 - ``memory``: resident memory of the server after all requests, divided by that after the first 200.
 """
 
@@ -44,6 +46,7 @@ from toolkit.inference.pipeline import Work, predict_folder
 CLIENTS, REQUESTS, FIRST = 16, 1000, 200
 CLICKS = 100
 ROUNDS = 4
+CPU = "process_cpu_seconds_total"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Found:
         hover: clicks per second.
         infer, served: images per second of ``toolkit infer`` and of the server.
         load: their ratio; at least 0.9.
+        load_cpu: the ratio of their CPU times per image.
         answers: number of answers by status.
         megabytes: of the server after the first requests, and after all.
         memory: their ratio; at most 1.1.
@@ -68,6 +72,7 @@ class Found:
     infer: float
     served: float
     load: float
+    load_cpu: float
     answers: dict[int, int]
     megabytes: tuple[float, float]
     memory: float
@@ -187,11 +192,11 @@ def loaded(port: int, names: list[str], count: int) -> tuple[float, Counter[int]
     return count / (time.perf_counter() - start), answers
 
 
-def megabytes(port: int) -> float:
-    """The resident memory of the server."""
+def metric(port: int, name: str) -> float:
+    """A metric of the server."""
     _, text = Client(port).ask("GET", "/metrics")
-    line = next(x for x in text.decode().splitlines() if x.startswith("process_resident_memory_bytes "))
-    return float(line.split()[1]) / 1e6
+    line = next(line for line in text.decode().splitlines() if line.startswith(f"{name} "))
+    return float(line.split()[1])
 
 
 def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str | None) -> Found:
@@ -207,17 +212,20 @@ def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str | Non
     own, asked = clicks(port, pipe, names[0])
     predictor = semantic(run, folder)
     answers: Counter[int] = Counter()
-    infer, served, memory = [], [], []
+    infer, served, memory, cpu = [], [], [], []
     rounds = (FIRST, *((REQUESTS - FIRST) // ROUNDS,) * ROUNDS)
     for number, count in enumerate(rounds):
+        cpu_before = metric(port, CPU)
         rate, found = loaded(port, names, count)
+        cpu_served = (metric(port, CPU) - cpu_before) / count
         answers += found
-        memory.append(megabytes(port))
-        start = time.perf_counter()
+        memory.append(metric(port, "process_resident_memory_bytes") / 1e6)
+        start, cpu_before = time.perf_counter(), time.process_time()
         predict_folder(predictor, [str(folder)], scratch / f"results-{number}", work=Work(4), overlays=False)
         if number:  # the first of both is for warming up
             served.append(rate)
             infer.append(len(names) / (time.perf_counter() - start))
+            cpu.append((time.process_time() - cpu_before) / len(names) / cpu_served)
     pipe.send(None)
     process.join()
     decoder_ms, click_ms = 1000 * statistics.median(own), 1000 * statistics.median(asked)
@@ -229,6 +237,7 @@ def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str | Non
         statistics.median(infer),
         statistics.median(served),
         statistics.median(served) / statistics.median(infer),
+        statistics.median(cpu),
         dict(answers),
         (memory[0], memory[-1]),
         memory[-1] / memory[0],
@@ -255,6 +264,7 @@ def main() -> int:
     print(f"a click: {found.click_ms:.1f} ms, {found.click:.2f} times {own}")
     print(f"hover: {found.hover:.0f} clicks a second")
     print(f"load: {found.served:.1f} images/s, {found.load:.2f} times those of infer, {found.infer:.1f}")
+    print(f"CPU time: {found.load_cpu:.2f} times as many images per second of it as infer")
     print(f"answers: {found.answers}")
     print(f"memory: {found.megabytes[0]:.0f} MB, then {found.megabytes[1]:.0f} MB")
     print("all targets are reached" if found.met else "a target is missed")
