@@ -1,17 +1,19 @@
 """What the server adds to the time of the models, and whether it stays up under load.
 
-``python benchmarks/serve.py [--run RUN] [--prompt-run RUN] [--json]``
+``python benchmarks/serve.py [--run RUN] [--prompt-run RUN] [--size tiny] [--json]``
 
 The server runs in a process of its own, on the same cores as the clients, and the models are those of the
-runs, or else a convolutional network and the toy version of SAM 2 with random weights.
+runs, or else a convolutional network and SAM 2 with random weights, of the size given by ``--size``.
 
 - ``click``: the time of a click on an encoded image, from the client's request to its answer, divided by the
   decoder's own time for the same click, in the server's process. Each click is at another place, so that
   nothing is answered from memory; both are measured in turn.
+- ``click_cpu``: the same in CPU time of the server, which depends less on what else the machine does.
 - ``hover``: such clicks per second of one client.
 - ``load``: 1,000 requests from 16 clients for the label maps of photos of the folder, as PNG: images per
   second divided by those of ``toolkit infer`` on the same photos, which writes the same PNGs. Any answer but
   200 and 503 is a failure. Both are measured in turn, a few times.
+- ``load_cpu``: the same in CPU time, of ``toolkit infer`` and of the server.
 - ``memory``: resident memory of the server after all requests, divided by that after the first 200.
 """
 
@@ -44,6 +46,8 @@ from toolkit.inference.pipeline import Work, predict_folder
 CLIENTS, REQUESTS, FIRST = 16, 1000, 200
 CLICKS = 100
 ROUNDS = 4
+SIZES = ("toy", "tiny", "small")
+CPU = "process_cpu_seconds_total"
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,11 @@ class Found:
     Attributes:
         decoder_ms, click_ms: medians of the decoder's own time, and of a click's.
         click: their ratio; at most 1.2.
+        click_cpu: the ratio of their CPU times.
         hover: clicks per second.
         infer, served: images per second of ``toolkit infer`` and of the server.
         load: their ratio; at least 0.9.
+        load_cpu: the ratio of their CPU times per image.
         answers: number of answers by status.
         megabytes: of the server after the first requests, and after all.
         memory: their ratio; at most 1.1.
@@ -64,10 +70,12 @@ class Found:
     decoder_ms: float
     click_ms: float
     click: float
+    click_cpu: float
     hover: float
     infer: float
     served: float
     load: float
+    load_cpu: float
     answers: dict[int, int]
     megabytes: tuple[float, float]
     memory: float
@@ -86,18 +94,18 @@ def semantic(run: str | None, folder: Path) -> Predictor:
     return Predictor(SemanticModel(network(photo), CLASSES, divisor=8), device="cpu")
 
 
-def promptable(run: str | None) -> Predictor:
-    """The model that is clicked on."""
-    if run is not None:
+def promptable(run: str) -> Predictor:
+    """The model that is clicked on: a run, or SAM 2 of a size."""
+    if run not in SIZES:
         return load(run, device="cpu")
     from toolkit.plugins.sam2.model import build
     from toolkit.plugins.sam2.settings import Sam2Settings
 
     torch.manual_seed(0)
-    return Predictor(build(Sam2Settings(size="toy", cache={"enabled": False}), ("object",)), device="cpu")
+    return Predictor(build(Sam2Settings(size=run, cache={"enabled": False}), ("object",)), device="cpu")
 
 
-def serve(folder: Path, run: str | None, prompt_run: str | None, pipe: Any) -> None:
+def serve(folder: Path, run: str | None, prompt_run: str, pipe: Any) -> None:
     """The process of the server: tells its port, and the decoder's own times when it is asked."""
     from toolkit.serve.options import ServeOptions
     from toolkit.serve.running import RunningServer
@@ -135,25 +143,41 @@ class Client:
         return answer.status, answer.read()
 
 
-def clicks(port: int, pipe: Any, name: str) -> tuple[list[float], list[float]]:
-    """Seconds of the decoder's own answers, and of those to clicks, in turn."""
+def clicks(port: int, pipe: Any, name: str) -> tuple[list[float], list[float], float]:
+    """Seconds of the decoder's own answers and of those to clicks, in turn, and the ratio of their CPU
+    times.
+    """
     client, rng = Client(port), np.random.default_rng(0)
     _, data = client.ask("POST", "/api/sessions", {"model": "promptable", "name": name})
     session = json.loads(data)
-    own, asked = [], []
-    for place in range(CLICKS + 5):
-        for times in (own, asked) if place % 2 else (asked, own):
-            x, y = rng.uniform(0, session["width"]), rng.uniform(0, session["height"])
-            if times is own:
-                pipe.send((session["session"], ((x, y),)))
-                times.append(pipe.recv())
-                continue
-            start = time.perf_counter()
-            path = f"/api/sessions/{session['session']}/prompt"
-            status, _ = client.ask("POST", path, {"points": [[x, y]], "labels": [1]})
-            times.append(time.perf_counter() - start)
-            assert status == 200
-    return own[5:], asked[5:]
+
+    def place() -> tuple[float, float]:
+        return rng.uniform(0, session["width"]), rng.uniform(0, session["height"])
+
+    def ask_decoder() -> float:
+        pipe.send((session["session"], (place(),)))
+        return float(pipe.recv())
+
+    def ask_server() -> float:
+        start = time.perf_counter()
+        path = f"/api/sessions/{session['session']}/prompt"
+        status, _ = client.ask("POST", path, {"points": [place()], "labels": [1]})
+        assert status == 200
+        return time.perf_counter() - start
+
+    own, asked, cpu = [], [], []
+    for number in range(CLICKS + 5):
+        if number % 2:
+            own.append(ask_decoder())
+        asked.append(ask_server())
+        if not number % 2:
+            own.append(ask_decoder())
+    for ask in (ask_decoder, ask_server):
+        before = metric(port, CPU)
+        for _ in range(CLICKS):
+            ask()
+        cpu.append(metric(port, CPU) - before)
+    return own[5:], asked[5:], cpu[1] / cpu[0]
 
 
 def loaded(port: int, names: list[str], count: int) -> tuple[float, Counter[int]]:
@@ -187,14 +211,14 @@ def loaded(port: int, names: list[str], count: int) -> tuple[float, Counter[int]
     return count / (time.perf_counter() - start), answers
 
 
-def megabytes(port: int) -> float:
-    """The resident memory of the server."""
+def metric(port: int, name: str) -> float:
+    """A metric of the server."""
     _, text = Client(port).ask("GET", "/metrics")
-    line = next(x for x in text.decode().splitlines() if x.startswith("process_resident_memory_bytes "))
-    return float(line.split()[1]) / 1e6
+    line = next(line for line in text.decode().splitlines() if line.startswith(f"{name} "))
+    return float(line.split()[1])
 
 
-def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str | None) -> Found:
+def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str) -> Found:
     """Start the server, and measure."""
     names = sorted(path.name for path in folder.iterdir())
     pipe, other = multiprocessing.Pipe()
@@ -204,20 +228,23 @@ def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str | Non
     process.start()
     port = pipe.recv()
     time.sleep(1)
-    own, asked = clicks(port, pipe, names[0])
+    own, asked, click_cpu = clicks(port, pipe, names[0])
     predictor = semantic(run, folder)
     answers: Counter[int] = Counter()
-    infer, served, memory = [], [], []
+    infer, served, memory, cpu = [], [], [], []
     rounds = (FIRST, *((REQUESTS - FIRST) // ROUNDS,) * ROUNDS)
     for number, count in enumerate(rounds):
+        cpu_before = metric(port, CPU)
         rate, found = loaded(port, names, count)
+        cpu_served = (metric(port, CPU) - cpu_before) / count
         answers += found
-        memory.append(megabytes(port))
-        start = time.perf_counter()
+        memory.append(metric(port, "process_resident_memory_bytes") / 1e6)
+        start, cpu_before = time.perf_counter(), time.process_time()
         predict_folder(predictor, [str(folder)], scratch / f"results-{number}", work=Work(4), overlays=False)
         if number:  # the first of both is for warming up
             served.append(rate)
             infer.append(len(names) / (time.perf_counter() - start))
+            cpu.append((time.process_time() - cpu_before) / len(names) / cpu_served)
     pipe.send(None)
     process.join()
     decoder_ms, click_ms = 1000 * statistics.median(own), 1000 * statistics.median(asked)
@@ -225,10 +252,12 @@ def measured(folder: Path, scratch: Path, run: str | None, prompt_run: str | Non
         decoder_ms,
         click_ms,
         click_ms / decoder_ms,
+        click_cpu,
         1000 / click_ms,
         statistics.median(infer),
         statistics.median(served),
         statistics.median(served) / statistics.median(infer),
+        statistics.median(cpu),
         dict(answers),
         (memory[0], memory[-1]),
         memory[-1] / memory[0],
@@ -240,6 +269,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--run", help="a semantic run")
     parser.add_argument("--prompt-run", help="a promptable run")
+    parser.add_argument("--size", default="tiny", choices=SIZES, help="of SAM 2 with random weights")
     parser.add_argument("--images", type=Path, help="a folder of images without subfolders")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -247,14 +277,16 @@ def main() -> int:
         scratch = Path(folder)
         if args.images is None:
             write_photos(scratch / "photos", 64, 240, 320)
-        found = measured(args.images or scratch / "photos", scratch, args.run, args.prompt_run)
+        found = measured(args.images or scratch / "photos", scratch, args.run, args.prompt_run or args.size)
     if args.json:
         print(json.dumps(asdict(found) | {"met": found.met}))
         return 0 if found.met else 1
     own = f"the decoder's own {found.decoder_ms:.1f} ms"
     print(f"a click: {found.click_ms:.1f} ms, {found.click:.2f} times {own}")
+    print(f"CPU time of a click: {found.click_cpu:.2f} times the decoder's own")
     print(f"hover: {found.hover:.0f} clicks a second")
     print(f"load: {found.served:.1f} images/s, {found.load:.2f} times those of infer, {found.infer:.1f}")
+    print(f"CPU time: {found.load_cpu:.2f} times as many images per second of it as infer")
     print(f"answers: {found.answers}")
     print(f"memory: {found.megabytes[0]:.0f} MB, then {found.megabytes[1]:.0f} MB")
     print("all targets are reached" if found.met else "a target is missed")

@@ -116,6 +116,8 @@ def test_the_wheel_holds_the_toolkit_and_nothing_else(wheel: Path, root: Path) -
     for recipe in (root / "configs").glob("*.yaml"):
         assert f"toolkit/configs/{recipe.name}" in names
     assert "toolkit/py.typed" in names
+    for file in (root / "toolkit" / "serve" / "page").iterdir():
+        assert f"toolkit/serve/page/{file.name}" in names
 
 
 def test_the_installed_toolkit_is_the_wheel(fresh: Path, tmp_path: Path, root: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import uvicorn
 from PIL import Image
 from support.browser import Browser
 from support.small_settings import MODELS
 
 from toolkit import registry
 from toolkit.checkpoints import BEST, CheckpointManifest, save_checkpoint
-from toolkit.serve.app import build_services, create_app
 from toolkit.serve.options import ServeOptions
+from toolkit.serve.running import RunningServer
 from toolkit.serve.services import Services
 from toolkit.types import Masks
 
@@ -79,23 +77,15 @@ def serving(folder: Path, runs: Sequence[Path], **more: Any) -> Iterator[tuple[s
         predictor={"device": "cpu"},
         **more,
     )
-    services = build_services(options)
-    config = uvicorn.Config(
-        create_app(services), port=0, log_level="error", ws="none", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    running = RunningServer(options)
+    thread = threading.Thread(target=running.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive(), "the server has ended"
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/", services
+        yield running.address, running.services
     finally:
-        server.should_exit = True
+        running.stop()
         thread.join(30)
+        assert not thread.is_alive()
 
 
 class PageDriver:
@@ -166,6 +156,14 @@ class PageDriver:
     def text(self, element: str) -> str:
         """What an element says, by its id."""
         return str(self.browser.run(f"document.getElementById({json.dumps(element)}).textContent.trim()"))
+
+
+def choose(page: PageDriver, element: str, value: Any, event: str = "change") -> None:
+    """Give a field a value, as if the user had chosen it."""
+    page.browser.run(
+        f"""(() => {{ const e = document.getElementById('{element}'); e.value = {json.dumps(value)};
+        e.dispatchEvent(new Event('{event}', {{ bubbles: true }})); }})()"""
+    )
 
 
 def dense(rle: dict[str, Any]) -> np.ndarray[Any, Any]:

@@ -69,6 +69,7 @@ def test_new_images_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "photos" / "new.png").write_bytes(encoded(picture()))
     assert len(folder.names()) == 7, "not at once, so that many requests do not search each time"
     monkeypatch.setattr(image_folder, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(image_folder, "TIMES", 0)
     assert "new.png" in folder.names()
     (tmp_path / "photos" / "new.png").unlink()
     with pytest.raises(ImageError, match=r"^new.png does not exist"):

@@ -16,9 +16,10 @@ from support.kills import changes_of, killed_at, points, to_the_end
 
 from toolkit import registry
 from toolkit.data.dataset import open_dataset
-from toolkit.errors import DataError, MissingSplitError, UsageError
+from toolkit.errors import DataError, MissingSplitError, OutputError, UsageError
 from toolkit.serve.errors import RequestError
 from toolkit.serve.image_folder import ImageFolder
+from toolkit.serve.label_file import LabelDocument
 from toolkit.serve.labels import LabelStore
 from toolkit.serve.options import Limits
 
@@ -213,6 +214,33 @@ def test_only_one_server_writes_to_a_folder(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     with store.held(), pytest.raises(UsageError, match="another process"), store_of(tmp_path).held():
         pass
+
+
+def test_what_cannot_be_saved_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(tmp_path)
+    before = store.put("00.png", given(("cup", ring(SIZE))), None)
+
+    def full(*_: object) -> None:
+        raise OutputError("the disk is full. Hint: free some space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelDocument, "write", full)
+        with pytest.raises(OutputError):
+            store.put("00.png", [], None)
+        with pytest.raises(OutputError):
+            store.put_categories([{"id": 1, "name": "lid"}], None)
+    assert store.get("00.png") == store_of(tmp_path).get("00.png") == before
+    assert store.put("00.png", [], before["revision"])["objects"] == []
+
+
+def test_what_a_killed_server_left_behind_is_removed(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    store.put("00.png", given(("cup", ring(SIZE))), None)
+    part = store.path.with_name(".toolkit-0123456789ab.part")
+    part.write_text("{")
+    with store.held():
+        assert not part.exists()
+    assert store.labeled() == {"00.png"}
 
 
 def test_killed_at_any_change_the_labels_are_the_old_or_the_new(tmp_path: Path, record_property: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,12 @@ def test_a_large_folder_is_listed_as_it_is_scrolled_and_filtered(browser: Browse
         browser.key("Enter")
         browser.wait_for(f"toolkitPage.editor.name === '{last}' && {IDLE}")
         assert browser.run(rows) < 60
+        browser.reload()
+        page.ready(last)
+        browser.wait_for(
+            "document.querySelector('#images [aria-selected=true]')?.title === toolkitPage.editor.name"
+        )
+        browser.wait_for("toolkitPage.folder.images.length === 1300")
         browser.run("document.getElementById('filter').focus()")
         browser.type("77")
         names = browser.run("toolkitPage.folder.list.items.map((each) => each.name)")
@@ -122,6 +129,22 @@ def test_a_server_without_images_says_what_to_do(browser: Browser, tmp_path: Pat
         assert PageDriver(browser, address).text("none") == "There are no images in this folder."
 
 
+def test_a_token_is_given_once(browser: Browser, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    run = make_run(tmp_path / "runs", "sam2")
+    with serving(tmp_path, [run], token="secret") as (address, _):
+        home = address.partition("?")[0]
+        browser.open(f"{home}health")
+        browser.run(f"location.href = {json.dumps(address)}", wait=False)
+        browser.wait_for(f"document.body.dataset.ready && {IDLE}")
+        assert "secret" not in browser.run("location.href")
+        page = PageDriver(browser, home)
+        page.open("a.png")
+        page.click(40, 30)
+        page.press("save")
+        assert page.text("state") == "All changes saved"
+
+
 def test_a_server_that_is_gone_is_told_and_unsaved_work_stays(browser: Browser, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos")
     run = make_run(tmp_path / "runs", "sam2")
@@ -135,6 +158,24 @@ def test_a_server_that_is_gone_is_told_and_unsaved_work_stays(browser: Browser, 
     assert "toolkit serve" in page.text("state")
     assert len(page.objects) == 1
     assert browser.run("toolkitPage.unsaved.names()") == ["a.png"]
+
+
+def test_a_model_that_takes_long_is_waited_for_in_words(browser: Browser, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    with serving(tmp_path, [make_run(tmp_path / "runs", "sam2")]) as (address, services):
+        page = PageDriver(browser, address)
+        page.open("a.png")
+        go = threading.Event()
+        services.models.get("sam2").worker.call(lambda: go.wait(20))
+        hint = "document.getElementById('hint').textContent"
+        before = browser.run(hint)
+        browser.click(*page.at(40, 30))
+        browser.wait_for(f"{hint} === 'Waiting for the model…'")
+        browser.run("toolkitPage.open('b.png')", wait=False)
+        go.set()
+        browser.wait_for(f"toolkitPage.editor.name === 'b.png' && {IDLE} && {hint} === {json.dumps(before)}")
+        browser.run("toolkitPage.open('a.png')")
+        assert len(page.objects) == 1, "the answer came before the next image was opened"
 
 
 def test_a_session_that_the_server_has_closed_is_opened_again(browser: Browser, tmp_path: Path) -> None:

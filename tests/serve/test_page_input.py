@@ -76,6 +76,19 @@ def test_everything_works_by_keyboard(page: PageDriver) -> None:
     page.key("b")
     page.key("Escape")
     assert browser.run("toolkitPage.tools.tool") == "eraser", "keys do nothing behind a dialog"
+    # where single keys are turned off, they work in the image alone, and that is remembered
+    browser.run("document.getElementById('single-keys').click()")
+    browser.run("document.getElementById('undo').focus()")
+    page.key("b")
+    assert browser.run("toolkitPage.tools.tool") == "eraser"
+    browser.run("document.getElementById('canvas').focus()")
+    page.key("b")
+    assert browser.run("toolkitPage.tools.tool") == "brush"
+    browser.reload()
+    page.ready()
+    assert not browser.run("document.getElementById('single-keys').checked")
+    browser.run("document.getElementById('single-keys').click()")
+    browser.run("toolkitPage.tools.use('eraser')")
     # in fields, keys are letters
     page.key("n")
     page.key("x")
@@ -104,3 +117,71 @@ def test_fingers_move_and_scale_and_a_lone_one_uses_the_tool(page: PageDriver) -
     browser.wheel(*place, 300)
     browser.wait_for(f"toolkitPage.stage.view.scale < {expected}")
     assert page.at(60, 50) == pytest.approx(place, abs=0.6)
+
+
+def test_dragging_moves_the_image_with_the_space_bar_and_the_tool_that_selects(page: PageDriver) -> None:
+    browser = page.browser
+    start = page.at(60, 50)
+    browser.run("document.getElementById('canvas').focus()")
+    for way in ("space", "select"):
+        before = page.at(60, 50)
+        if way == "space":
+            browser.key(" ", kinds=["keyDown"])
+        else:
+            page.key("v")
+        page.browser.drag([(500, 400), (540, 410), (580, 430)])
+        browser.key(" ", kinds=["keyUp"])
+        moved = page.at(60, 50)
+        assert (moved[0] - before[0], moved[1] - before[1]) == pytest.approx((80, 30))
+        assert page.objects == []
+        page.key("c")
+    page.key("0")
+    assert page.at(60, 50) == pytest.approx(start)
+    page.key("+")
+    assert browser.run("toolkitPage.stage.view.scale") > 5.4
+    page.press("zoom-out")
+    page.press("fit")
+    assert page.at(60, 50) == pytest.approx(start)
+    page.key("Home", SHIFT)
+    assert browser.run("toolkitPage.stage.view.scale") == 1
+    assert page.text("scale") == "100%"
+
+
+def test_objects_are_selected_in_the_image_and_in_the_list(page: PageDriver) -> None:
+    browser = page.browser
+    page.key("b")
+    browser.run("toolkitPage.tools.setDiameter(10)")
+    for x in (20, 60):
+        page.drag((x, 30), (x + 10, 30))
+        page.key("o")
+    first, second = (each["id"] for each in page.objects)
+    page.key("v")
+    page.click(25, 30)
+    assert browser.run("toolkitPage.editor.state.selected") == first
+    page.click(65, 30)
+    assert browser.run("toolkitPage.editor.state.selected") == second
+    page.click(65, 80)
+    assert browser.run("toolkitPage.editor.state.selected") is None
+    browser.run("document.querySelector('#objects .choice').click()")
+    page.idle()
+    assert browser.run("toolkitPage.editor.state.selected") == first
+    # the eraser works on what is selected; a hidden object is not hit
+    area = page.masks()[0].sum()
+    page.key("e")
+    page.click(25, 30)
+    assert page.masks()[0].sum() < area
+    page.key("h")
+    page.key("v")
+    page.click(33, 30)
+    assert browser.run("toolkitPage.editor.state.selected") is None
+    page.press("hide-all")
+    page.click(33, 30)
+    assert browser.run("toolkitPage.editor.state.selected") == first
+    # the keyboard stays near when what it was on is gone
+    browser.run(
+        "[...document.querySelectorAll('#objects button')].find((b) => b.textContent === 'Delete').focus()"
+    )
+    browser.key("Enter")
+    page.idle()
+    assert [each["id"] for each in page.objects] == [second]
+    assert browser.run("document.getElementById('objects').contains(document.activeElement)")

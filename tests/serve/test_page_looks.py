@@ -150,6 +150,12 @@ def test_the_focus_is_seen_and_goes_everywhere(page: PageDriver) -> None:
 
 def test_what_changes_is_said_aloud(page: PageDriver) -> None:
     page.open("b.png")
+    page.browser.run("toolkitPage.saver.isAutomatic = false")
+    page.click(40, 60)
+    area = page.masks()[0].sum()
+    assert page.text("status") == f"object, {area:,} pixels; 1 in all"
+    page.key("Escape")
+    assert page.text("status") == "No object is selected; 1 in all"
     live = (
         "[...document.querySelectorAll('[role=status], [role=alert]')].filter((e) => e.id).map((e) => e.id)"
     )

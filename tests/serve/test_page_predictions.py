@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from page_cases import IDLE, PageDriver, dense, make_photos, make_run, serving
+from page_cases import IDLE, PageDriver, choose, dense, make_photos, make_run, serving
 from support.browser import CONTROL, Browser
 
 import toolkit
@@ -57,13 +55,6 @@ def predicted(page: PageDriver, model: str, name: str = "a.png") -> None:
     page.browser.wait_for(f"toolkitPage.guess.shown?.model === '{model}' && !toolkitPage.guess.isRunning")
 
 
-def choose(page: PageDriver, element: str, value: Any, event: str = "change") -> None:
-    page.browser.run(
-        f"""(() => {{ const e = document.getElementById('{element}'); e.value = {json.dumps(value)};
-        e.dispatchEvent(new Event('{event}', {{ bubbles: true }})); }})()"""
-    )
-
-
 @pytest.mark.parametrize("model", ["maskrcnn", "sam2"])
 def test_objects_are_shown_above_the_threshold_and_accepted(
     page: PageDriver, predictors: dict[str, Predictor], folder: Path, model: str
@@ -98,6 +89,12 @@ def test_objects_are_shown_above_the_threshold_and_accepted(
     page.key("z", CONTROL)
     page.key("z", CONTROL)
     assert page.objects == []
+    # a click on a prediction accepts it, too
+    y, x = np.argwhere(dense(shown[0]["rle"]))[0]
+    page.key("v")
+    page.click(float(x) + 0.5, float(y) + 0.5)
+    assert np.array_equal(page.masks()[0], dense(shown[0]["rle"]))
+    page.key("z", CONTROL)
     assert page.browser.run("toolkitPage.guess.objects.length") == len(above)
 
 
@@ -173,48 +170,3 @@ def test_a_prediction_is_corrected_by_a_click(
     assert np.array_equal(page.masks()[0], session.point(x, y).numpy())
     page.key("z", CONTROL)
     assert np.array_equal(page.masks()[0], mask)
-
-
-def test_a_run_is_fine_tuned_from_the_page_and_the_new_one_is_beside_it(
-    page: PageDriver, folder: Path
-) -> None:
-    browser = page.browser
-    page.open("a.png")
-    for name in ("a.png", "b.png"):
-        browser.run(f"toolkitPage.open({json.dumps(name)})")
-        browser.wait_for(f"toolkitPage.editor.name === {json.dumps(name)} && {IDLE}")
-        page.click(40, 30)
-        page.press("save")
-    page.press("open-training")
-    assert browser.run("document.getElementById('training').open")
-    assert page.text("done-so-far") == "2 images"
-    choose(page, "start-run", "sam2")
-    choose(page, "new-run", "better sam")
-    page.press("start-training")
-    assert browser.run("document.getElementById('new-run').matches(':invalid')"), "not a name for a folder"
-    choose(page, "new-run", "better-sam")
-    choose(page, "steps", "2")
-    page.press("start-training")
-    browser.wait_for("toolkitPage.training.isRunning")
-    assert not browser.run("document.getElementById('stop-training').hidden")
-    browser.wait_for("toolkitPage.training.state.state !== 'running'", 60)
-    assert browser.run("toolkitPage.training.state.state") == "done", browser.run(
-        "toolkitPage.training.state"
-    )
-    assert "better-sam is served beside sam2" in page.text("training-said")
-    charts = browser.run(
-        "[...document.querySelectorAll('#training-charts figcaption')].map((e) => e.textContent)"
-    )
-    assert charts[0].startswith("loss: ")
-    page.press("use-new")
-    browser.wait_for("toolkitPage.guess.shown?.model === 'better-sam' && !toolkitPage.guess.isRunning")
-    assert page.text("swap") == "Show sam2 instead"
-    assert (folder / "new" / "better-sam" / "last.safetensors").exists()
-    # a second one of the same name is refused, in words
-    page.press("open-training")
-    assert page.browser.run("document.getElementById('new-run').value") == "better-sam-2"
-    choose(page, "new-run", "better-sam")
-    page.press("start-training")
-    browser.wait_for("document.getElementById('training-problem').textContent")
-    assert "choose another name" in page.text("training-problem")
-    page.browser.complaints[:] = [line for line in page.browser.complaints if "status of 409" not in line]

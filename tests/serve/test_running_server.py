@@ -88,6 +88,36 @@ def test_a_slow_body_is_given_up(server: RunningServer) -> None:
     assert answers(server)
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_header_that_does_not_end_is_given_up(server: RunningServer, is_first: bool) -> None:
+    """Of the first request of a connection, or of a later one."""
+    with connected(server) as client:
+        if not is_first:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"200 OK" in client.recv(1 << 16)
+        start = time.monotonic()
+        client.sendall(b"GET /health HTTP/1.1\r\n")
+        client.settimeout(0.1)
+        while time.monotonic() - start < 10:
+            try:
+                client.sendall(b"X-More: 1\r\n")
+                if not client.recv(1 << 16):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert 0.3 < time.monotonic() - start < 5
+
+
+def test_a_connection_may_rest_between_requests(server: RunningServer) -> None:
+    with httpx.Client() as client:
+        for _ in range(2):
+            assert client.get(f"{server.address}health").status_code == 200
+            time.sleep(0.7)
+        assert client.get(f"{server.address}health").status_code == 200
+
+
 def test_what_is_not_http_is_refused(server: RunningServer) -> None:
     for junk in (
         b"\x16\x03\x01\x02\x00\x01\r\n\r\n",

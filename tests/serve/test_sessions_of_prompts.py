@@ -46,7 +46,7 @@ def test_random_clicks_and_undos_are_answered_as_by_a_session_of_the_library(
     """Boxes and masks at any place among the clicks."""
     rng = np.random.default_rng(1)
     differ = 0
-    for _ in range(8):
+    for _ in range(4):
         predictor, session = session_of(**settings)
         reference = Reference(predictor, sample().image)
         now: dict[str, Any] = {"points": (), "labels": (), "box": None, "mask": None, "after": 0}
@@ -82,7 +82,7 @@ def test_random_clicks_and_undos_are_answered_as_by_a_session_of_the_library(
             session.kept.clear()
             assert (answered(session, Clicks(**history[-1])) == mask.numpy()).all(), history[-1]
             differ += bool(mask.any() and not mask.all())
-    assert differ > 10, "the toy answers with more than empty masks"
+    assert differ > 5, "the toy answers with more than empty masks"
 
 
 def test_the_order_of_box_and_clicks_matters_where_answers_are_refined() -> None:

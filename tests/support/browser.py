@@ -184,12 +184,12 @@ class Browser:
         points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
         self._call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=points)
 
-    def key(self, key: str, modifiers: int = 0) -> None:
-        """Press and release a key."""
+    def key(self, key: str, modifiers: int = 0, kinds: Sequence[str] = ("keyDown", "keyUp")) -> None:
+        """Press and release a key, or one of both."""
         isolated = len(key) > 1 or modifiers & CONTROL
         code = KEYS.get(key, ord(key.upper()) if len(key) == 1 else 0)
         text = {} if isolated and key != "Enter" else {"text": "\r" if key == "Enter" else key}
-        for kind in ("keyDown", "keyUp"):
+        for kind in kinds:
             self._call(
                 "Input.dispatchKeyEvent",
                 type=kind,

@@ -10,7 +10,7 @@ import jinja2
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from toolkit.serve.schemas import ImageOf, PredictBody
+from toolkit.serve.schemas import ImageOf, PredictBody, PromptBody
 
 TEMPLATE = Path(__file__).parent / "templates" / "docs.html.jinja"
 
@@ -18,8 +18,11 @@ TEMPLATE = Path(__file__).parent / "templates" / "docs.html.jinja"
 def openapi_of(app: FastAPI) -> dict[str, Any]:
     """The description of an interface, with the bodies that routes read themselves."""
     described = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    for schema in (ImageOf, PredictBody):
-        described["components"]["schemas"][schema.__name__] = schema.model_json_schema()
+    schemas = described["components"]["schemas"]
+    for schema in (ImageOf, PredictBody, PromptBody):
+        own = schema.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= own.pop("$defs", {})
+        schemas[schema.__name__] = own
     return described
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi.responses import RedirectResponse, Response
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from toolkit.serve.errors import GONE, RequestError, answer, busy
@@ -34,6 +34,7 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 CLOSE = {"Connection": "close"}
 """The rest of a body is not waited for."""
@@ -80,10 +81,10 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                headers = message.setdefault("headers", [])
+                headers += _HEADERS
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
             await send(message)
 
         refusal = self._refusal(scope)
@@ -171,7 +172,8 @@ class _Body:
             return await self._receive()
         limits = self._guard.limits
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, self._end - time.monotonic()))
+            async with asyncio.timeout(max(0.0, self._end - time.monotonic())):
+                message = await self._receive()
         except TimeoutError:
             raise RequestError(
                 408,

@@ -29,6 +29,9 @@ logger = logging.getLogger("toolkit")
 FRESH_SECONDS = 2.0
 """For so long, the folder is not searched again."""
 
+TIMES = 10
+"""Nor for so many times as long as the search took."""
+
 SHOWN_BY_BROWSERS = {"JPEG": "image/jpeg", "PNG": "image/png", "WebP": "image/webp"}
 _MODES = ("L", "RGB", "P", "1")
 """Modes that browsers show as ``infer`` sees them: opaque, with 8 bits."""
@@ -64,7 +67,7 @@ class ImageFolder:
         self.folder, self._limits = Path(os.path.realpath(folder)), limits
         self._lock = threading.Lock()
         self._found: dict[str, Path] = {}
-        self._searched = float("-inf")
+        self._searched, self._took = float("-inf"), 0.0
         self._told = False
 
     def names(self) -> Sequence[str]:
@@ -130,19 +133,26 @@ class ImageFolder:
 
     def _current(self, seconds: float) -> dict[str, Path]:
         with self._lock:
-            if time.monotonic() - self._searched > seconds:
+            start = time.monotonic()
+            if start - self._searched > max(seconds, TIMES * self._took):
                 self._found = self._search()
                 self._searched = time.monotonic()
+                self._took = self._searched - start
             return self._found
 
     def _search(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
+        inside: dict[Path, bool] = {}
         left_out = 0
         for each in ImageSearch((self.folder,)).below(self.folder):
             if each.error:
                 continue
             name = each.path.relative_to(self.folder).as_posix()
-            if _can_be_asked_for(name) and Path(os.path.realpath(each.path)).is_relative_to(self.folder):
+            parent = each.path.parent
+            if parent not in inside:
+                inside[parent] = self._holds(parent)
+            holds = self._holds(each.path) if each.path.is_symlink() else inside[parent]
+            if holds and _can_be_asked_for(name):
                 found[name] = each.path
             else:
                 left_out += 1
@@ -154,6 +164,10 @@ class ImageFolder:
                 self.folder,
             )
         return found
+
+    def _holds(self, path: Path) -> bool:
+        """Whether a path leads to a place in the folder."""
+        return Path(os.path.realpath(path)).is_relative_to(self.folder)
 
 
 def uploaded(data: bytes, name: str, limits: Limits) -> Sample:

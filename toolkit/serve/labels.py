@@ -18,6 +18,7 @@ from typing import Any
 
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.formats.coco_files import ALL_SPLITS
+from toolkit.runtime.files import remove_unfinished
 from toolkit.runtime.locks import locked
 from toolkit.serve.errors import RequestError
 from toolkit.serve.image_folder import ImageFolder
@@ -58,6 +59,8 @@ class LabelStore:
         """
         stack = ExitStack()
         stack.enter_context(locked(self.folder))
+        # of a server that was killed while it saved
+        remove_unfinished(self.folder)
         return stack
 
     def is_labeled(self, name: str) -> bool:

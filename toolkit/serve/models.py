@@ -94,10 +94,12 @@ class Models:
             while taken in self._models:
                 number += 1
                 taken = f"{name}-{number}"
+            # clicks wait for what has begun, and finding everything in an image may take seconds
+            one_by_one = predictor.model.capability(Promptable) is not None
             worker = Worker(
                 taken,
                 _predicting(predictor),
-                batch_size=self._limits.batch_size,
+                batch_size=1 if one_by_one else self._limits.batch_size,
                 limit=self._limits.queue,
                 on_size=lambda size: self._metrics.batch_sizes.labels(taken).observe(size),
             )

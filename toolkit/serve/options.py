@@ -21,7 +21,7 @@ class Limits:
     Attributes:
         body_bytes: largest body of a request.
         bodies_bytes: most bytes of all bodies that are in memory.
-        body_seconds: longest time in which a body must arrive.
+        body_seconds: longest time in which the header of a request must arrive, and its body.
         pixels: largest image, in pixels.
         pixels_at_once: pixels of all images that are decoded and wait for a model; at least one is let in.
         request_seconds: longest time for an answer.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from toolkit.inference.prompted_image import PromptedObject
 from toolkit.serve.errors import RequestError
 from toolkit.serve.schemas import ImageOf, PromptBody
-from toolkit.serve.services import Using
+from toolkit.serve.services import Services, Using
 from toolkit.serve.sessions import Clicks, Session, encode, mask_of
-from toolkit.serve.uploads import asked, upload_of
+from toolkit.serve.uploads import asked, body_of, json_of, upload_of
 
 router = APIRouter(prefix="/api/sessions", tags=["prompts"])
 
@@ -40,11 +41,14 @@ async def start(request: Request, services: Using) -> dict[str, Any]:
     return {"session": session.id, "width": width, "height": height, "idle_seconds": services.idle_seconds}
 
 
-@router.post("/{session}/prompt")
-async def prompt(request: Request, services: Using, session: str, body: PromptBody) -> dict[str, Any]:
+@router.post("/{session}/prompt", openapi_extra=body_of(PromptBody))
+async def prompt(request: Request, session: str) -> Response:
     """The object that all clicks given describe: its mask, and the score that the model gives it. The same
     clicks always have the same answer, so undo is to send fewer.
     """
+    # Read without the help of the framework, which takes as long as a small decoder.
+    services: Services = request.app.state.services
+    body = await json_of(request, PromptBody)
     found = services.sessions.get(session)
     clicks = Clicks(
         tuple((x, y) for x, y in body.points),
@@ -56,16 +60,18 @@ async def prompt(request: Request, services: Using, session: str, body: PromptBo
     return await services.wait(request, found.model.worker.call(lambda: _answered(found, clicks)))
 
 
-def _answered(session: Session, clicks: Clicks) -> dict[str, Any]:
+def _answered(session: Session, clicks: Clicks) -> JSONResponse:
     found: PromptedObject = session.answer(clicks)
     assert found.answer is not None  # it was just answered
     assert found.answer.masks is not None  # or that would have been an error
     (code,) = found.answer.masks.to_coco()
     scores = found.answer.scores
-    return {
-        "rle": {"size": code["size"], "counts": code["counts"].decode()},
-        "score": None if scores is None else float(scores[0]),
-    }
+    return JSONResponse(
+        {
+            "rle": {"size": code["size"], "counts": code["counts"].decode()},
+            "score": None if scores is None else float(scores[0]),
+        }
+    )
 
 
 @router.delete("/{session}", status_code=204)

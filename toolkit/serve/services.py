@@ -23,6 +23,8 @@ from toolkit.serve.sessions import Sessions
 from toolkit.serve.training import Trainer
 
 R = TypeVar("R")
+PROMPT_SECONDS = 0.05
+"""After this time, it is worth noticing that a client has gone."""
 
 
 @dataclass
@@ -100,31 +102,34 @@ class Services:
             ClientDisconnect: when the client has gone.
         """
         wrapped = asyncio.wrap_future(future)
-        gone = asyncio.ensure_future(_gone(request))
         try:
-            waited: set[asyncio.Future[Any]] = {wrapped, gone}
-            done, _ = await asyncio.wait(
-                waited,
-                timeout=self.options.limits.request_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait({wrapped}, timeout=PROMPT_SECONDS)
+            if not wrapped.done():
+                await self._watch(request, wrapped)
             if wrapped.cancelled():
                 raise busy("the server is stopping", 10)
-            if wrapped in done:
-                return wrapped.result()
-            if gone in done:
-                raise ClientDisconnect
-            raise busy(
-                f"no answer within {self.options.limits.request_seconds:g} seconds. Hint: send a smaller"
-                " image, or try again later",
-                10,
-            )
+            return wrapped.result()
         finally:
-            gone.cancel()
             if not wrapped.done():
-                # a result or an error that nobody waits for is not reported
                 wrapped.cancel()
                 future.cancel()
+
+    async def _watch(self, request: Request, result: asyncio.Future[Any]) -> None:
+        """Return when there is a result; ``wait`` describes the errors."""
+        gone = asyncio.ensure_future(_gone(request))
+        waited: set[asyncio.Future[Any]] = {result, gone}
+        seconds = self.options.limits.request_seconds
+        try:
+            done, _ = await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+        if result in done:
+            return
+        if gone in done:
+            raise ClientDisconnect
+        raise busy(
+            f"no answer within {seconds:g} seconds. Hint: send a smaller image, or try again later", 10
+        )
 
 
 async def _gone(request: Request) -> None:

@@ -35,6 +35,12 @@ def upload_of(schema: type[ImageOf]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def body_of(schema: type[Body]) -> dict[str, Any]:
+    """What OpenAPI says about a body that ``json_of`` reads."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request about an image.
@@ -80,11 +86,20 @@ async def asked(request: Request, schema: type[ImageOf]) -> Asked:
             f"the body is {kind or 'of no type'}; expected application/json with the name of an image, or"
             f" multipart/form-data with the field {FIELD}. Hint: set the header Content-Type",
         )
+    given = await json_of(request, schema)
+    return Asked(given.model_dump(), None, given.name)
+
+
+async def json_of(request: Request, schema: type[B]) -> B:
+    """The body of a request as JSON of a schema.
+
+    Raises:
+        RequestError: 422, when it is none.
+    """
     try:
-        given = schema.model_validate_json(await request.body())
+        return schema.model_validate_json(await request.body())
     except ValidationError as error:
         raise RequestError(422, described(error.errors())) from error
-    return Asked(given.model_dump(), None, given.name)
 
 
 async def _of_form(request: Request, schema: type[ImageOf]) -> Asked:

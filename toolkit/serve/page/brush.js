@@ -25,8 +25,8 @@ export function stroke(mask, from, to, radius, value) {
   }
 }
 
-/** The squared distance of (x, y) from the line between (x0, y0) and (x1, y1). */
-export function squaredDistance(x, y, x0, y0, x1, y1) {
+// The squared distance of (x, y) from the line between (x0, y0) and (x1, y1).
+function squaredDistance(x, y, x0, y0, x1, y1) {
   const dx = x1 - x0;
   const dy = y1 - y0;
   const length = dx * dx + dy * dy;

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { TOOLS } from "./tools.js";
+import { toScreen } from "./view.js";
 
 const ZOOM = 1.25;
 const FAR = 10;
@@ -124,6 +125,5 @@ function viewKeys({ stage }, actions) {
 
 // Where the keyboard's pointer is on the stage, if it was moved: zooming keeps it there.
 function onScreen({ isByKeys, pointer }, { view }) {
-  if (!isByKeys || !pointer) return null;
-  return [pointer[0] * view.scale + view.left, pointer[1] * view.scale + view.top];
+  return isByKeys && pointer ? toScreen(view, ...pointer) : null;
 }

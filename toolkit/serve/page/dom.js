@@ -30,5 +30,8 @@ export function keepShowing(container, key, make) {
   const focused = container.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   container.dataset.key = key;
   container.replaceChildren(...make());
-  if (focused) container.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  if (!focused) return;
+  // What had the focus may be gone, as after Delete: the focus stays near.
+  const same = container.querySelector(`[data-focus="${CSS.escape(focused)}"]`);
+  (same ?? container.querySelector("button") ?? byId("canvas")).focus();
 }

@@ -230,6 +230,7 @@ export class Editor extends EventTarget {
       }
     });
     this.queue = done;
+    this.dispatchEvent(new Event("waiting"));
     return done;
   }
 

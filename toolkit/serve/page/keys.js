@@ -25,7 +25,7 @@ export function listen(bindings, areSingleKeysOn) {
 const BELONG = new Set(["Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
 
 /** `Ctrl+Shift+z` for an event. Shift is left out where the key itself says it, as in `?` or `+`. */
-export function nameOf(event) {
+function nameOf(event) {
   const isLetter = /^[a-z]$/i.test(event.key);
   const key = isLetter ? event.key.toLowerCase() : event.key;
   const saysShift = !isLetter && event.key.length === 1;

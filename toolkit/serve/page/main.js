@@ -10,7 +10,7 @@ import { Guess } from "./guess.js";
 import { HeatMaps } from "./heat.js";
 import { listen } from "./keys.js";
 import { ObjectPanel } from "./objects.js";
-import { loadImage } from "./pictures.js";
+import { loadImage, pictureOf } from "./pictures.js";
 import { Pointers } from "./pointers.js";
 import { Prompting } from "./prompting.js";
 import { askAbout, askForName, showHelp } from "./questions.js";
@@ -20,6 +20,9 @@ import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
 import { Training } from "./training.js";
 import { Unsaved } from "./unsaved.js";
+
+// After so many ms, the page says what it is waiting for.
+const SLOW = 300;
 
 class Page {
   constructor() {
@@ -36,6 +39,8 @@ class Page {
     this.categoryPanel = new CategoryPanel(this.categories, this.editor, (name) => this.rename(name));
     this.models = [];
     this.opening = new AbortController();
+    // What is waited for, in words.
+    this.waitingFor = new Set();
     this.#listen();
   }
 
@@ -53,10 +58,10 @@ class Page {
       this.folder.setUnsaved(this.unsaved.names());
       this.training.watch();
       const wanted = new URLSearchParams(location.hash.slice(1)).get("image");
-      const isThere = this.folder.images.some((image) => image.name === wanted);
-      const first = isThere ? wanted : (this.folder.nextToDo() ?? this.folder.images[0]?.name);
-      if (first !== undefined) await this.open(first);
-      else byId("empty").textContent = "There are no images in this folder.";
+      // It may be further down than the list has been read so far.
+      await this.open(wanted);
+      if (this.editor.name === null) await this.open(this.folder.nextToDo() ?? this.folder.images[0]?.name);
+      if (!this.folder.total) byId("empty").textContent = "There are no images in this folder.";
     } catch (error) {
       this.fail(error);
     }
@@ -66,7 +71,7 @@ class Page {
 
   /** Show an image, after what was done to the last one is saved or at least kept in the browser. */
   async open(name) {
-    if (name === null || name === undefined) return;
+    if (!name) return;
     this.opening.abort();
     this.opening = new AbortController();
     const { signal } = this.opening;
@@ -76,6 +81,8 @@ class Page {
       const picture = loadImage(api.imageAddress(name));
       picture.catch(() => {});
       const [size, image] = await Promise.all([api.imageSize(name, signal), picture]);
+      // What was done to the image before while this one was read.
+      await this.leave();
       if (signal.aborted) return;
       await this.saver.open(name, size, signal);
       this.#shown(name, image);
@@ -122,8 +129,10 @@ class Page {
     const model = byId("prompter").value;
     const { name } = this.editor;
     this.editor.prompting = model && name !== null ? new Prompting(model, name) : null;
-    this.editor.prompting?.open().catch((error) => error.name === "AbortError" || this.fail(error));
-    this.tools.draw();
+    const opened = this.editor.prompting?.open();
+    opened?.catch((error) => error.name === "AbortError" || this.fail(error));
+    this.#wait(opened, "The model is reading the image…");
+    this.#drawHint();
   }
 
   async rename(from) {
@@ -157,8 +166,36 @@ class Page {
     this.alertTimer = setTimeout(() => (alert.textContent = ""), 12000);
   }
 
+  // Say what is waited for, if that takes long enough to wonder.
+  async #wait(promise, text) {
+    const timer = setTimeout(() => {
+      this.waitingFor.add(text);
+      this.#drawHint();
+    }, SLOW);
+    await promise?.catch(() => {});
+    clearTimeout(timer);
+    this.waitingFor.delete(text);
+    this.#drawHint();
+  }
+
+  #drawHint() {
+    const [waiting] = this.waitingFor;
+    byId("hint").textContent = waiting ?? this.tools.hint;
+    byId("canvas").classList.toggle("waiting", waiting !== undefined);
+  }
+
+  // What was done, for those who do not see it.
+  #sayChange() {
+    const { selected, state } = this.editor;
+    const text = selected ? `${visible(selected.category)}, ${pixels(selected)}` : "No object is selected";
+    const told = `${text}; ${state.objects.length} in all`;
+    if (told !== this.told) this.say(told);
+    this.told = told;
+  }
+
   draw() {
     const { editor, tools, guess } = this;
+    this.#drawHint();
     tools.draw();
     this.objects.draw();
     this.categoryPanel.draw();
@@ -204,6 +241,8 @@ class Page {
     const { editor, tools, guess, heat, stage, training, categories } = this;
     for (const part of [editor, tools, guess, categories]) part.addEventListener("change", () => this.draw());
     for (const part of [editor, guess]) part.addEventListener("fail", ({ detail }) => this.fail(detail));
+    editor.addEventListener("change", () => this.#sayChange());
+    editor.addEventListener("waiting", () => this.#wait(editor.queue, "Waiting for the model…"));
     editor.addEventListener("preview", () => stage.redraw());
     heat.addEventListener("change", () => stage.redraw());
     tools.addEventListener("pointer", () => this.#pointed());
@@ -219,6 +258,7 @@ class Page {
     addEventListener("pageshow", (event) => event.persisted && this.startPrompting());
     addEventListener("resize", () => this.folder.list.draw());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => stage.redraw());
+    for (const id of ["single-keys", "always"]) rememberChoice(byId(id));
     const bindings = bindingsOf(this);
     listen(bindings, () => byId("single-keys").checked);
     byId("open-help").addEventListener("click", () => showHelp(bindings));
@@ -239,7 +279,7 @@ class Page {
   #pointed() {
     this.stage.redraw();
     const { pointer } = this.tools;
-    byId("hint").textContent = this.tools.hint;
+    this.#drawHint();
     if (!pointer || !this.editor.contains(...pointer)) {
       byId("place").textContent = "";
       return;
@@ -253,6 +293,16 @@ class Page {
     byId("place").textContent = parts.join(" · ");
     if (this.tools.isByKeys) this.say(parts.join(", "));
   }
+}
+
+const pixels = ({ rle }) => `${pictureOf(rle).area.toLocaleString("en-US")} pixels`;
+
+// Keep what a checkbox says for the next visit.
+function rememberChoice(box) {
+  const key = `toolkit.page.${box.id}`;
+  const kept = localStorage.getItem(key);
+  if (kept !== null) box.checked = kept === "true";
+  box.addEventListener("change", () => localStorage.setItem(key, String(box.checked)));
 }
 
 const page = new Page();

@@ -33,7 +33,8 @@ export class ObjectPanel {
     const name = visible(each.category);
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = css(this.categories.colorOf(each.category));
-    const area = `${pictureOf(each.rle).area.toLocaleString("en-US")} px`;
+    const pixels = pictureOf(each.rle).area;
+    const area = pixels ? `${pixels.toLocaleString("en-US")} px` : "empty, not saved";
     const select = element(
       "button",
       {

@@ -8,23 +8,46 @@ const MOST_PIXELS = 8e6;
 // Pieces of an outline that can be drawn at each movement.
 const MOST_EDGES = 60000;
 
-const made = new WeakMap();
+// Pixels of all pictures that are kept, and how long one that was not drawn is kept beyond that, in ms.
+const MOST_KEPT = 48e6;
+const GRACE = 2000;
+
+// In the order in which they were drawn last.
+const made = new Map();
+let kept = 0;
 
 /**
  * What is drawn of a mask: `{box, area, tinted(color), outline}`. `tinted` gives a canvas that covers the
  * box; `outline` is a Path2D in image pixels, or null if it has too many pieces. An empty mask has the box
  * null.
  */
-export function pictureOf(rle) {
-  if (!made.has(rle)) made.set(rle, make(rle));
-  return made.get(rle);
+export function pictureOf(rle, now = performance.now()) {
+  const entry = made.get(rle) ?? make(rle);
+  made.delete(rle);
+  made.set(rle, { ...entry, used: now });
+  forget(now);
+  return entry.picture;
 }
+
+/** How many pixels the pictures have that are kept. */
+export const keptPixels = () => kept;
 
 function make(rle) {
   const { area, box } = measure(rle);
-  if (!box) return { area, box, tinted: () => null, outline: null };
+  if (!box) return { pixels: 0, picture: { area, box, tinted: () => null, outline: null } };
   const mask = Mask.fromRle(rle);
-  return { area, box, tinted: tinter(mask, box), outline: pathOf(edges(mask, box)) };
+  const { tinted, pixels } = tinter(mask, box);
+  kept += pixels;
+  return { pixels, picture: { area, box, tinted, outline: pathOf(edges(mask, box)) } };
+}
+
+// Undo keeps many masks, of which few are seen.
+function forget(now) {
+  for (const [rle, { pixels, used }] of made) {
+    if (kept <= MOST_KEPT || now - used < GRACE) return;
+    made.delete(rle);
+    kept -= pixels;
+  }
 }
 
 function pathOf(pieces) {
@@ -53,7 +76,7 @@ function tinter(mask, [x0, y0, x1, y1]) {
   }
   context.putImageData(image, 0, 0);
   let shown = "";
-  return (color) => {
+  const tinted = (color) => {
     if (color !== shown) {
       context.globalCompositeOperation = "source-in";
       context.fillStyle = color;
@@ -62,6 +85,7 @@ function tinter(mask, [x0, y0, x1, y1]) {
     }
     return canvas;
   };
+  return { tinted, pixels: width * height };
 }
 
 /** A label map in the colors of its classes, as a canvas; hidden classes and void stay clear. */

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 
 // Between two looks ahead, in ms; one that takes longer than `PATIENCE` is given up for a newer one.
-const INTERVAL = 50;
+const INTERVAL = 33;
 const PATIENCE = 300;
 
 export class Prompting {

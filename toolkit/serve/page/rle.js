@@ -36,7 +36,7 @@ export function decodeCounts(text) {
 }
 
 /** The compressed code of runs, as pycocotools writes it. */
-export function encodeCounts(runs) {
+function encodeCounts(runs) {
   const codes = [];
   for (let i = 0; i < runs.length; i += 1) {
     let value = i > 2 ? runs[i] - runs[i - 2] : runs[i];
@@ -98,10 +98,6 @@ export class Mask {
 
   at(x, y) {
     return x >= 0 && y >= 0 && x < this.width && y < this.height ? this.data[x * this.height + y] : 0;
-  }
-
-  copy() {
-    return new Mask(this.width, this.height, this.data.slice());
   }
 
   /** Add (1) or take away (0) the pixels of another mask. */

@@ -206,7 +206,6 @@ export class Tools extends EventTarget {
     byId("diameter").value = toSlider(this.diameter);
     byId("diameter").setAttribute("aria-valuetext", `${this.diameter} pixels`);
     byId("diameter-shown").textContent = `${this.diameter} px`;
-    byId("hint").textContent = this.hint;
   }
 
   #changed() {

@@ -6,6 +6,7 @@ import { byId, element, keepShowing, visible } from "./dom.js";
 
 const OFTEN = 1000;
 const SELDOM = 5000;
+const MOST_CHARTS = 6;
 const RUNNING = new Set(["running", "stopping"]);
 
 export class Training extends EventTarget {
@@ -34,6 +35,8 @@ export class Training extends EventTarget {
     const runs = models.filter((each) => each.run);
     byId("open-training").disabled = !runs.length;
     byId("open-training").title = runs.length ? "" : "No run is served: exported models cannot be trained";
+    const names = models.map((each) => each.name);
+    while (names.includes(byId("new-run").value)) byId("new-run").value = nextName(byId("new-run").value);
     keepShowing(byId("start-run"), JSON.stringify(runs.map((each) => each.name)), () =>
       runs.map(({ name, plugin }) => new Option(`${visible(name)} (${plugin})`, name)),
     );
@@ -67,7 +70,6 @@ export class Training extends EventTarget {
     this.draw();
     const now = this.state?.state;
     if (RUNNING.has(before) && !RUNNING.has(now)) {
-      byId("new-run").value = nextName(byId("new-run").value);
       this.dispatchEvent(new CustomEvent("ended", { detail: this.state }));
     }
     const isWatched = byId("training").open;
@@ -94,6 +96,7 @@ export class Training extends EventTarget {
     byId("use-new").hidden = now !== "done";
     byId("training-now").hidden = now === "idle";
     byId("training-said").textContent = sentence(state);
+    byId("training-note").textContent = validationNote(state);
     byId("open-training").firstChild.textContent = this.isRunning ? `Training ${percent(state)}` : "Train…";
     const bar = byId("training-bar");
     bar.hidden = !this.isRunning;
@@ -109,7 +112,7 @@ export class Training extends EventTarget {
 }
 
 /** What a state of the training is, in words. */
-export function sentence(state) {
+function sentence(state) {
   const now = state?.state ?? "idle";
   if (now === "idle") return "";
   const name = visible(state.run ?? "");
@@ -122,7 +125,7 @@ export function sentence(state) {
 }
 
 /** `run-2` after `run`, `run-3` after `run-2`. */
-export function nextName(name) {
+function nextName(name) {
   const [, stem, number] = /^(.*?)(?:-(\d+))?$/.exec(name);
   return `${stem}-${number ? Number(number) + 1 : 2}`;
 }
@@ -132,21 +135,39 @@ function percent(state) {
 }
 
 function charts(state) {
-  const pairs = Object.entries(series(state));
-  return pairs.map(([name, points]) => {
+  return series(state).map(([name, points]) => {
     const [, last] = points.at(-1) ?? [0, null];
     const caption = element("figcaption", { text: `${visible(name)}: ${short(last)}` });
     return element("figure", {}, caption, lineChart(points, visible(name)));
   });
 }
 
-/** `{name: [[step, value], …]}`: the loss, and what validation measured. */
-export function series(state) {
-  const found = { loss: (state?.losses ?? []).map(([step, value]) => [step, value]) };
+/**
+ * `[name, [[step, value], …]]` for each chart: the loss, that of validation, and what validation measured, as
+ * far as it is known. Terms of the loss are left out.
+ */
+function series(state) {
+  const measured = new Map([["loss", []]]);
   for (const { step, ...values } of state?.validation ?? []) {
     for (const [name, value] of Object.entries(values)) {
-      (found[`validation ${name}`] ??= []).push([step, value]);
+      if (!measured.has(name)) measured.set(name, []);
+      measured.get(name).push([step, value]);
     }
   }
-  return found;
+  const isKnown = ([name, points]) =>
+    !name.startsWith("loss/") && points.some(([, value]) => Number.isFinite(value));
+  const known = [...measured].filter(isKnown).map(([name, points]) => [`validation ${name}`, points]);
+  return [["loss", state?.losses ?? []], ...known].slice(0, MOST_CHARTS);
+}
+
+/** What is to be said about the validation, or nothing. */
+function validationNote(state) {
+  const entries = state?.validation ?? [];
+  const numbers = entries.flatMap(({ step, ...values }) =>
+    Object.entries(values).filter(([name, value]) => !name.startsWith("loss") && Number.isFinite(value)),
+  );
+  if (numbers.length) return "";
+  if (entries.length) return "Validation measures nothing yet: its images have no objects.";
+  const isOver = Boolean(state) && !RUNNING.has(state.state) && state.state !== "idle";
+  return isOver ? "There was no validation: it takes every fifth image that is done." : "";
 }

@@ -93,7 +93,7 @@ export class Unsaved {
 }
 
 /** A history as plain data in which equal objects and equal masks stand once. */
-export function packed(history) {
+function packed(history) {
   const objects = table();
   const codes = table();
   const pack = (state) => ({
@@ -111,7 +111,7 @@ export function packed(history) {
   return { states, past: past.length, objects: objects.all, codes: codes.all };
 }
 
-export function unpacked({ states, past, objects, codes }) {
+function unpacked({ states, past, objects, codes }) {
   const masks = codes.map((code) => JSON.parse(code));
   const read = objects.map((text) => {
     const object = JSON.parse(text);

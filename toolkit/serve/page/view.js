@@ -1,7 +1,7 @@
 // Where the image is on the screen: a scale and an offset. A point of the image at (x, y), in image pixels
 // with (0, 0) at the corner of the first one, is shown at (x * scale + left, y * scale + top), in CSS pixels.
 
-export const LARGEST_SCALE = 64;
+const LARGEST_SCALE = 64;
 const MARGIN = 0.04;
 
 /** The whole image in the middle of the stage. */
