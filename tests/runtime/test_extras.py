@@ -18,6 +18,7 @@ from toolkit.runtime.extras import (
     import_openvino,
     import_pandas,
     import_supervision,
+    import_tifffile,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("onnx", "onnxruntime", import_onnxruntime),
         ("openvino", "openvino", import_openvino),
         ("int8", "nncf", import_nncf),
+        ("tiff", "tifffile", import_tifffile),
+        ("tiff", "imagecodecs", import_tifffile),
     ],
 )
 def test_a_missing_library_names_the_extra_and_how_to_install_it(

@@ -20,6 +20,7 @@ from toolkit.types.pixel_runs import (
     overlap_of,
     runs_of_box,
     runs_of_code,
+    shrunk,
     united,
     without,
 )
@@ -173,3 +174,15 @@ def test_rectangles_meet(one: Rectangle, other: Rectangle, shared: Rectangle) ->
     assert one.intersection(other) == shared
     assert other.intersection(one) == shared
     assert shared.is_empty == (shared.width <= 0 or shared.height <= 0)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize("size", [(20, 31), (1, 9), (40, 3)])
+def test_runs_of_an_image_that_was_made_smaller(step: int, size: tuple[int, int]) -> None:
+    dense = np.random.default_rng(step).random(size) < 0.6
+    runs = runs_of_code(Masks.from_dense(dense[None]).counts[0], size)
+    rows, columns = (np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in size)
+    small = dense[rows][:, columns]
+    expected = runs_of_code(Masks.from_dense(small[None]).counts[0], small.shape)
+    assert np.array_equal(shrunk(runs, step, size), expected)
+    assert len(shrunk(runs[:0], step, size)) == 0

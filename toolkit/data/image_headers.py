@@ -40,6 +40,9 @@ color, or a label map of 120.
 PIXELS_PER_BYTE = 100
 """Pixels per byte of the file that larger images may claim; photos claim 2 to 20."""
 
+MAX_WINDOWED_PIXELS, MOST_PER_BYTE = 100_000 * 100_000, 2_000
+"""The same limits for images that are read window by window: tiles of one color compress to a thousandth."""
+
 PIXELS_VARIABLE = "TOOLKIT_MAX_PIXELS"
 """The environment variable that allows images of up to this many pixels, however small their files are."""
 
@@ -228,6 +231,25 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
     raise ImageError(
         f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels per byte,"
         f" which no photo has. Hint: check where it comes from; if you trust it, {way_out}"
+    )
+
+
+def check_windows_budget(header: Header) -> None:
+    """Refuse an image to be read window by window that claims more pixels than are allowed, or far more than
+    compression can account for. Memory does not depend on them, but time does.
+
+    Raises:
+        ImageError: says what is claimed, and the variable that allows it.
+    """
+    is_accounted_for = header.pixels <= MOST_PER_BYTE * header.file_size
+    if (header.pixels <= MAX_WINDOWED_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
+        return
+    width, height = header.image.size
+    limit = f"{MAX_WINDOWED_PIXELS:,} pixels, or {MOST_PER_BYTE:,} per byte"
+    raise ImageError(
+        f"{header.path} says that it has {width} x {height} pixels in {header.file_size:,} bytes; expected"
+        f" at most {limit}. Hint: check where it comes from; if you trust it, set the environment variable"
+        f" {PIXELS_VARIABLE}={header.pixels} to read it anyway"
     )
 
 

@@ -43,11 +43,13 @@ __all__ = [
     "image_palette",
     "image_size",
     "pixel_count",
+    "range_note",
     "read_channels",
     "read_id_map",
     "read_image",
     "read_label_map",
     "read_picture",
+    "stated_size",
     "write_id_map",
     "write_label_map",
 ]
@@ -125,14 +127,19 @@ def _decoded(header: Header) -> Picture:
     notes = header.notes()
     array = decode_colors(header)
     if array.dtype == np.uint16:
-        most = int(array.max())
-        if 0 < most < _LITTLE_OF_16_BITS:
-            notes["range"] = (
-                f"uses the values up to {most} of 65535, so it becomes almost black: 16 bits are divided by"
-                " 257. Hint: scale such images to the full range first"
-            )
+        notes |= range_note(int(array.max()))
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
     return Picture(torch.from_numpy(array).permute(2, 0, 1), notes)
+
+
+def range_note(most: int) -> dict[str, str]:
+    """The note on a 16-bit image whose largest value is ``most``, if it is small."""
+    if not 0 < most < _LITTLE_OF_16_BITS:
+        return {}
+    return {
+        "range": f"uses the values up to {most} of 65535, so it becomes almost black: 16 bits are divided by"
+        " 257. Hint: scale such images to the full range first"
+    }
 
 
 class _Said:
@@ -168,6 +175,17 @@ def image_size(path: FilePath) -> Size:
     with _opened(path) as header:
         check_budget(header, 1)
         return header.size()
+
+
+def stated_size(path: FilePath) -> tuple[str, Size]:
+    """The format of an image (``"TIFF"``, …), and the height and width in pixels that it claims to have,
+    however many.
+
+    Raises:
+        ImageError: when the file cannot be read or is not an image.
+    """
+    with _opened(path) as header:
+        return header.format, header.size()
 
 
 def pixel_count(path: FilePath) -> int:

@@ -21,8 +21,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from toolkit.checkpoints import RunLike
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import InvalidDataError, UsageError
+from toolkit.data.window_reading import WholeImage
+from toolkit.errors import ImageError, InvalidDataError, ToolkitError, UsageError
 from toolkit.inference.findings import Tally
+from toolkit.inference.giants import is_giant, open_giant, predict_giant
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.reading import ReadImage, pixels_of, read_input
@@ -33,7 +35,7 @@ from toolkit.inference.summary import NoteCounts, Summary
 from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count, shown_log
 from toolkit.runtime.text import printable
-from toolkit.types import Prediction, Sample
+from toolkit.types import Prediction, Sample, Size
 
 AHEAD_PIXELS = 1 << 26
 """Number of pixels of decoded images that may wait for the network, and of results that may wait to be
@@ -159,7 +161,9 @@ def predict_folder(
             on_start(queue.total, queue.resumed)
         tally, counts, notes = Tally(), Counter[str](), NoteCounts()
         with (
-            contextlib.closing(predict_images(predictor, queue, results, work or Work())) as records,
+            contextlib.closing(
+                predict_images(predictor, queue, results, work or Work(), show=progress)
+            ) as records,
             _ending(inputs),
         ):
             for record in records:
@@ -241,7 +245,12 @@ class _Queue:
 
 
 def predict_images(
-    predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work
+    predictor: Predictor,
+    images: Iterable[InputImage],
+    results: ResultFolder,
+    work: Work,
+    *,
+    show: bool = False,
 ) -> Generator[Record, None, None]:
     """Predict images and write their files; yields their records in order, each when its files are
     written.
@@ -251,10 +260,14 @@ def predict_images(
         ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer") if work.workers else _InPlace()
     )
     try:
-        reads = ((pool.submit(read_input, image), pixels_of(image)) for image in images)
+        opens = partial(open_giant, predictor=predictor)
+        reads = ((pool.submit(read_input, image, opens), pixels_of(image)) for image in images)
         decoded = _in_order(reads, depth)
+        giants = _Giants(predictor, results, show)
         outcomes = (
-            outcome for batch in _batches(decoded, work.batch_size) for outcome in _predict(predictor, batch)
+            outcome
+            for batch in _batches(decoded, work.batch_size, giants)
+            for outcome in _predict(predictor, batch, giants)
         )
         writes = (_submit_write(pool, results, predictor, *outcome) for outcome in outcomes)
         yield from _in_order(writes, depth, eager=True)
@@ -289,12 +302,14 @@ def _submit_write(
     results: ResultFolder,
     predictor: Predictor,
     read: ReadImage,
-    outcome: Prediction | str,
+    outcome: Prediction | Record | str,
 ) -> tuple[Future[Record], int]:
     sample = read.sample
-    if sample is None or isinstance(outcome, str):
+    if sample is None or not isinstance(outcome, Prediction):
         future: Future[Record] = Future()
-        future.set_result(results.failed(read.image, str(outcome)))
+        future.set_result(
+            outcome if isinstance(outcome, Record) else results.failed(read.image, str(outcome))
+        )
         return future, 0
     write = partial(results.write, state=read.state, notes=read.notes)
     return (
@@ -303,29 +318,69 @@ def _submit_write(
     )
 
 
-def _batches(decoded: Iterable[ReadImage], size: int) -> Iterator[list[ReadImage]]:
+class _Giants:
+    """Predicts images that do not fit into memory, one by one."""
+
+    def __init__(self, predictor: Predictor, results: ResultFolder, show: bool) -> None:
+        self._predictor, self._results, self._show = predictor, results, show
+
+    def includes(self, read: ReadImage) -> bool:
+        """Whether an image is one of them."""
+        return read.reader is not None or (
+            read.sample is not None and is_giant(read.sample.size, self._predictor)
+        )
+
+    def outcome(self, read: ReadImage) -> Record | str:
+        """The record of an image, or why there is none."""
+        whole = None if read.sample is None else WholeImage(read.sample.image)
+        reader = read.reader or whole
+        assert reader is not None  # one of them is there
+        with reader:
+            try:
+                return predict_giant(
+                    self._predictor,
+                    read.image,
+                    reader,
+                    self._results,
+                    state=read.state,
+                    notes=read.notes,
+                    show=self._show,
+                )
+            except ImageError as error:
+                return str(error)
+            except (InvalidDataError, MemoryError, RuntimeError) as error:
+                return _cannot(read.image.where, reader.size, _reason(error))
+
+
+def _batches(decoded: Iterable[ReadImage], size: int, giants: _Giants) -> Iterator[list[ReadImage]]:
     """Groups of ``size`` readable images; unreadable ones keep their position and do not count (but do not
-    accumulate either).
+    accumulate either), and one that does not fit into memory ends its group.
     """
     batch: list[ReadImage] = []
     readable = 0
     for item in decoded:
         batch.append(item)
         readable += item.sample is not None
-        if readable in (0, size) or len(batch) >= 8 * size:
+        if readable in (0, size) or len(batch) >= 8 * size or giants.includes(item):
             yield batch
             batch, readable = [], 0
     if batch:
         yield batch
 
 
-def _predict(predictor: Predictor, batch: list[ReadImage]) -> Iterator[tuple[ReadImage, Prediction | str]]:
-    """Predict a batch; yields each image that was read and its prediction, in order, or the reason why there
-    is no prediction.
+def _predict(
+    predictor: Predictor, batch: list[ReadImage], giants: _Giants
+) -> Iterator[tuple[ReadImage, Prediction | Record | str]]:
+    """Predict a batch; yields each image that was read and its prediction, in order, or its record, or the
+    reason why there is none.
     """
-    outcomes = iter(_outcomes(predictor, [read.sample for read in batch if read.sample is not None]))
+    usual = [read.sample for read in batch if read.sample is not None and not giants.includes(read)]
+    outcomes = iter(_outcomes(predictor, usual))
     for read in batch:
-        yield read, read.error if read.sample is None else next(outcomes)
+        if giants.includes(read):
+            yield read, giants.outcome(read)
+        else:
+            yield read, read.error if read.sample is None else next(outcomes)
 
 
 def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Prediction | str]:
@@ -335,15 +390,20 @@ def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Predictio
     try:
         return predictor.predict_samples(samples) if samples else []
     except (InvalidDataError, MemoryError, RuntimeError) as error:
-        out_of_memory = ran_out_of_memory(error)
-        if not out_of_memory and not isinstance(error, InvalidDataError):
-            raise
-        reason = (
-            "memory ran out. Hint: --window 1024 or smaller, or another device"
-            if out_of_memory
-            else str(error)
-        )
+        reason = _reason(error)
     if len(samples) > 1:  # outside the handler, so that the memory of the failed batch is released
         return [outcome for sample in samples for outcome in _outcomes(predictor, [sample])]
-    height, width = samples[0].size
-    return [f"{samples[0].path} ({width} x {height} pixels) cannot be predicted: {reason}"]
+    return [_cannot(samples[0].path, samples[0].size, reason)]
+
+
+def _reason(error: Exception) -> str:
+    """Why an image cannot be predicted; other errors are raised."""
+    if ran_out_of_memory(error):
+        return "memory ran out. Hint: --window 1024 or smaller, or another device"
+    if not isinstance(error, ToolkitError):
+        raise error
+    return str(error)
+
+
+def _cannot(where: str | None, size: Size, reason: str) -> str:
+    return f"{where} ({size[1]} x {size[0]} pixels) cannot be predicted: {reason}"

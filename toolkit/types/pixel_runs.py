@@ -168,6 +168,24 @@ def united(parts: list[Runs]) -> Runs:
     return np.stack([column, start - column * height, stop - column * height], axis=1).astype(np.int32)
 
 
+def shrunk(runs: Runs, step: int, size: Size) -> Runs:
+    """The runs in an image that is made smaller by a whole number: each of its pixels is that in the middle
+    of a block of ``step x step``, or the last one of the image.
+
+    Args:
+        runs: in the whole image.
+        step: side of the blocks, in pixels.
+        size: height and width of the whole image.
+    """
+    places = np.minimum(np.arange(0, size[1], step) + step // 2, size[1] - 1)
+    index = np.minimum(np.searchsorted(places, runs[:, 0]), len(places) - 1)
+    kept = places[index] == runs[:, 0]
+    rows = np.minimum(np.arange(0, size[0], step) + step // 2, size[0] - 1)
+    starts, stops = (np.searchsorted(rows, runs[kept, i]) for i in (1, 2))
+    small = np.stack([index[kept], starts, stops], axis=1).astype(np.int32)
+    return united([small[stops > starts], _NONE])
+
+
 def along_column(runs: Runs, column: int) -> NDArray[np.int64]:
     """The stretches of rows that a mask covers in a column, int64 ``[K, 2]``."""
     first, last = np.searchsorted(runs[:, 0], [column, column + 1])
