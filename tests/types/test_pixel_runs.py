@@ -16,10 +16,12 @@ from toolkit.types.pixel_runs import (
     area_of,
     bounds_of,
     code_of_runs,
+    codes_of_runs,
     cropped,
     overlap_of,
     runs_of_box,
     runs_of_code,
+    runs_of_codes,
     shrunk,
     united,
     without,
@@ -186,3 +188,16 @@ def test_runs_of_an_image_that_was_made_smaller(step: int, size: tuple[int, int]
     expected = runs_of_code(Masks.from_dense(small[None]).counts[0], small.shape)
     assert np.array_equal(shrunk(runs, step, size), expected)
     assert len(shrunk(runs[:0], step, size)) == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_many_masks_at_once(size: tuple[int, int]) -> None:
+    codes = [Masks.from_dense(mask[None]).counts[0] for mask in dense_masks(size)]
+    one_by_one = [runs_of_code(code, size, 3, 7) for code in codes]
+    together = runs_of_codes(codes, size, 3, 7)
+    assert len(together) == len(one_by_one)
+    assert all(np.array_equal(one, other) for one, other in zip(together, one_by_one, strict=True))
+    assert codes_of_runs(runs_of_codes(codes, size), size) == codes
+    assert [code_of_runs(runs, size) for runs in runs_of_codes(codes, size)] == codes
+    assert runs_of_codes([], size) == []
+    assert codes_of_runs([], size) == []

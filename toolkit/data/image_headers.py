@@ -202,12 +202,14 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     return Header(path, file, file_size, name, image)
 
 
-def check_budget(header: Header, bytes_per_pixel: int) -> None:
+def check_budget(header: Header, bytes_per_pixel: int, *, expected: Size | None = None) -> None:
     """Refuse an image that claims more pixels than are allowed, or more than are plausible for its file.
 
     Args:
         header: the header of the image.
         bytes_per_pixel: memory per pixel.
+        expected: height and width that the image must have; one of this size may have a file of any size,
+            such as a label map of one class.
 
     Raises:
         ImageError: says what is claimed, and the variable that allows it.
@@ -221,7 +223,8 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
             " Hint: save the image again"
         )
     is_free = header.pixels * bytes_per_pixel * _WORKSPACE.get(header.format, 1) <= FREE_BYTES
-    is_accounted_for = is_free or header.pixels <= PIXELS_PER_BYTE * header.file_size
+    is_plausible = header.pixels <= PIXELS_PER_BYTE * header.file_size
+    is_accounted_for = is_free or is_plausible or (expected is not None and header.size() == expected)
     if (header.pixels <= MAX_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
         return
     if header.pixels > MAX_PIXELS:

@@ -233,8 +233,13 @@ def decode_numbers(data: bytes, path: FilePath) -> NDArray[Any]:
     return _numbers(read_header(path, BytesIO(data), len(data)))
 
 
-def read_label_map(path: FilePath) -> Tensor:
+def read_label_map(path: FilePath, expected: Size | None = None) -> Tensor:
     """Read a label image: the raw index of every pixel, not the color that a palette gives it.
+
+    Args:
+        path: of the file.
+        expected: height and width of the image that it belongs to, if known: a label map of this size may
+            have very few bytes. Another size is not an error.
 
     Returns:
         uint8 ``[H, W]``.
@@ -242,7 +247,7 @@ def read_label_map(path: FilePath) -> Tensor:
     Raises:
         ImageError: when the file cannot be read, is a color image or a JPEG, or has values above 255.
     """
-    values = _read_values(path)
+    values = _read_values(path, expected)
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > 255:
         raise ImageError(
@@ -288,15 +293,15 @@ def read_channels(path: FilePath) -> Tensor:
         return torch.from_numpy(decode_colors(header).astype(np.int32)).permute(2, 0, 1)
 
 
-def _read_values(path: FilePath) -> NDArray[Any]:
+def _read_values(path: FilePath, expected: Size | None = None) -> NDArray[Any]:
     """The numbers of an image with one channel, as integers ``[H, W]``."""
     with _opened(path) as header:
-        return _numbers(header)
+        return _numbers(header, expected)
 
 
-def _numbers(header: Header) -> NDArray[Any]:
+def _numbers(header: Header, expected: Size | None = None) -> NDArray[Any]:
     _require_exact(header)
-    check_budget(header, 1)
+    check_budget(header, 1, expected=expected)
     return decode_values(header)
 
 

@@ -156,7 +156,9 @@ class _Cropped:
 
     def _get(self, index: int) -> tuple[Runs, int]:
         if index not in self._known:
-            runs = cropped(self._parts[index].runs, self._strip)
+            part = self._parts[index]
+            is_inside = part.bounds.intersection(self._strip) == part.bounds
+            runs = part.runs if is_inside else cropped(part.runs, self._strip)
             self._known[index] = runs, area_of(runs)
         return self._known[index]
 
