@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from toolkit.models.capabilities import Windowable
 from toolkit.models.contract import Model
 from toolkit.types import Instances, Masks, Prediction, Sample, Size
-from toolkit.types.pixel_runs import Rectangle, Runs, bounds_of, code_of_runs, runs_of_code
+from toolkit.types.pixel_runs import Rectangle, Runs, bounds_of, codes_of_runs, runs_of_code
 
 TILE = 512
 BRIGHT = 100
@@ -136,18 +136,18 @@ class Components(Model, Windowable):
     def _found(self, sample: Sample) -> Instances:
         bright = np.ascontiguousarray(sample.image[0].numpy() > BRIGHT).view(np.uint8)
         count, numbers, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
-        codes, boxes = [], []
+        runs, boxes = [], []
         for number in range(1, count):
             x, y, width, height, _ = (int(value) for value in stats[number])
             mask = numbers[y : y + height, x : x + width] == number
-            codes.append(code_of_runs(runs_of_mask(mask, y, x), sample.size))
+            runs.append(runs_of_mask(mask, y, x))
             boxes.append([x, y, x + width, y + height])
         areas = torch.from_numpy(stats[1:, cv2.CC_STAT_AREA].astype(np.float32))
         return Instances(
             sample.size,
             torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-            torch.zeros(len(codes), dtype=torch.int64),
-            Masks.encoded(sample.size, codes),
+            torch.zeros(len(runs), dtype=torch.int64),
+            Masks.encoded(sample.size, codes_of_runs(runs, sample.size)),
             0.5 + areas / (2 * sample.size[0] * sample.size[1]),
         )
 

@@ -291,6 +291,29 @@ def test_an_image_beyond_memory_needs_a_window(tmp_path: Path, monkeypatch: pyte
     assert "needs the extra tiff, which is not installed" in record["error"]
 
 
+def test_images_that_may_be_read_whole_need_no_window(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shrinking(Objects):
+        shrinks_large_images = True
+
+    monkeypatch.setattr("toolkit.data.image_headers.MAX_PIXELS", 1000)
+    predict(Shrinking(), photo, tmp_path / "out", tiling=Tiling())
+    assert manifest(tmp_path / "out")[0]["status"] == "failed"
+    monkeypatch.setenv("TOOLKIT_MAX_PIXELS", "1e6")
+    predict(Shrinking(), photo, tmp_path / "out", tiling=Tiling(), resume=True)
+    assert manifest(tmp_path / "out")[0]["status"] == "ok"
+
+
+def test_a_link_that_leads_elsewhere_fails_one_image(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "unfinished").symlink_to(tmp_path / "elsewhere")
+    predict(Objects(), photo, tmp_path / "out")
+    assert "leads out of" in manifest(tmp_path / "out")[0]["error"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_model_that_only_predicts_whole_images_gets_them_whole(photo: Path, tmp_path: Path) -> None:
     predict_folder(predictor(Bright()), [photo], tmp_path / "out", progress=False)
     assert manifest(tmp_path / "out")[0]["outputs"]["label_map"] == "labels/a.png"

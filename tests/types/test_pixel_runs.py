@@ -15,6 +15,7 @@ from toolkit.types.pixel_runs import (
     along_row,
     area_of,
     bounds_of,
+    dense_in,
     code_of_runs,
     codes_of_runs,
     cropped,
@@ -201,3 +202,15 @@ def test_many_masks_at_once(size: tuple[int, int]) -> None:
     assert [code_of_runs(runs, size) for runs in runs_of_codes(codes, size)] == codes
     assert runs_of_codes([], size) == []
     assert codes_of_runs([], size) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_dense_part(size: tuple[int, int]) -> None:
+    for mask in dense_masks(size):
+        runs = runs_of_code(Masks.from_dense(mask[None]).counts[0], size)
+        bounds = bounds_of(runs)
+        if len(runs):
+            part = mask[bounds.top : bounds.bottom, bounds.left : bounds.right]
+            assert np.array_equal(dense_in(runs, bounds), part)
+            assert dense_in(runs, bounds).dtype == np.uint8
+        assert np.array_equal(dense_in(runs, Rectangle(0, 0, *size)), mask)

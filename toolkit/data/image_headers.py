@@ -256,6 +256,11 @@ def check_windows_budget(header: Header) -> None:
     )
 
 
+def most_pixels() -> int:
+    """The number of pixels up to which images are read whole."""
+    return max(MAX_PIXELS, _allowed_pixels())
+
+
 def _allowed_pixels() -> int:
     value = os.environ.get(PIXELS_VARIABLE, "").strip()
     try:

@@ -32,6 +32,9 @@ MOST_SEGMENT_PIXELS = 1 << 26
 """The largest tile or strip, in pixels; files with larger ones cannot be read in parts."""
 
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+MOST_SEGMENTS = 1 << 22
+"""The largest number of tiles or strips: their places are kept in memory."""
+
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation, keys
 _JPEGS = (6, 7)
 _SEPARATE = 2
@@ -45,7 +48,7 @@ def open_tiff(path: FilePath) -> TiffWindows | None:
 
     Returns:
         None if this is no TIFF, or one of a kind that can only be read whole: with tiles or strips above
-        ``MOST_SEGMENT_PIXELS``, rotated, with CMYK colors, or not of 8 or 16 bits.
+        ``MOST_SEGMENT_PIXELS`` or more than ``MOST_SEGMENTS``, rotated, with CMYK colors, or not of 8 or 16 bits.
 
     Raises:
         ImageError: when the file cannot be opened or is damaged, or claims more pixels than are allowed.
@@ -83,7 +86,9 @@ def _is_usable(page: Any, header: Header) -> bool:
     if page.photometric == _YCBCR and page.compression not in _JPEGS:
         return False
     height, width = _segment_size(page)
-    return height * width <= MOST_SEGMENT_PIXELS and (page.imagelength, page.imagewidth) == header.size()
+    count = -(-page.imagelength // height) * -(-page.imagewidth // width)
+    is_usual = height * width <= MOST_SEGMENT_PIXELS and count <= MOST_SEGMENTS
+    return is_usual and (page.imagelength, page.imagewidth) == header.size()
 
 
 def _segment_size(page: Any) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from toolkit.data.image_headers import MAX_PIXELS
+from toolkit.data.image_headers import most_pixels
 from toolkit.data.images import stated_size
 from toolkit.data.tiff_windows import open_tiff
 from toolkit.data.window_reading import WindowReader
@@ -35,7 +35,7 @@ from toolkit.models.sliding_window import WINDOWS_AT_ONCE, window_objects
 from toolkit.models.window_grid import Window, grid
 from toolkit.runtime.progress import Count
 from toolkit.types import Instances, Masks, Prediction, Size
-from toolkit.types.pixel_runs import code_of_runs, runs_of_code, shrunk
+from toolkit.types.pixel_runs import codes_of_runs, runs_of_codes, shrunk
 
 GIANT_PIXELS = 1 << 26
 """Images with more pixels are predicted as giants, if the model predicts them window by window."""
@@ -64,7 +64,7 @@ def open_giant(image: InputImage, predictor: Predictor) -> WindowReader | None:
     if image.file is None or predictor.windows is None:
         return None
     kind, size = stated_size(image.file)
-    fits = size[0] * size[1] <= MAX_PIXELS
+    fits = size[0] * size[1] <= most_pixels()
     if kind != "TIFF" or (fits and not _can_use_tiff()):
         return None
     if predictor.window_for_size(size) is None and not fits:
@@ -248,8 +248,9 @@ def shrunk_objects(objects: Instances, step: int) -> Instances:
     size = -(-objects.size[0] // step), -(-objects.size[1] // step)
     masks = None
     if objects.masks is not None:
-        runs = [shrunk(runs_of_code(code, objects.size), step, objects.size) for code in objects.masks.counts]
-        masks = Masks.encoded(size, [code_of_runs(each, size) for each in runs])
+        runs = runs_of_codes(objects.masks.counts, objects.size)
+        small = [shrunk(each, step, objects.size) for each in runs]
+        masks = Masks.encoded(size, codes_of_runs(small, size))
     limits = torch.tensor([size[1], size[0]] * 2, dtype=torch.float32)
     return Instances(
         size, torch.minimum(objects.boxes_xyxy / step, limits), objects.labels, masks, objects.scores

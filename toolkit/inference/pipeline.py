@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from toolkit.checkpoints import RunLike
 from toolkit.data.label_values import LabelValues
 from toolkit.data.window_reading import WholeImage
-from toolkit.errors import ImageError, InvalidDataError, ToolkitError, UsageError
+from toolkit.errors import DataError, InvalidDataError, ToolkitError, UsageError
 from toolkit.inference.findings import Tally
 from toolkit.inference.giants import is_giant, open_giant, predict_giant
 from toolkit.inference.inputs import InputImage
@@ -346,7 +346,7 @@ class _Giants:
                     notes=read.notes,
                     show=self._show,
                 )
-            except ImageError as error:
+            except DataError as error:
                 return str(error)
             except (InvalidDataError, MemoryError, RuntimeError) as error:
                 return _cannot(read.image.where, reader.size, _reason(error))

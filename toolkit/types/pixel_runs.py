@@ -166,6 +166,15 @@ def without(runs: Runs, box: Rectangle) -> Runs:
     return np.concatenate([runs[:first], left[np.lexsort((left[:, 1], left[:, 0]))], runs[last:]])
 
 
+def dense_in(runs: Runs, box: Rectangle) -> NDArray[np.uint8]:
+    """The part of a mask in a rectangle that contains all of it, 0 or 1, ``[h, w]``."""
+    steps = np.zeros((box.height + 1, box.width), np.int8)
+    column = runs[:, 0] - box.left
+    steps[runs[:, 1] - box.top, column] = 1
+    steps[runs[:, 2] - box.top, column] = -1  # no run begins where another of its column ends
+    return np.cumsum(steps[:-1], axis=0, dtype=np.int8).view(np.uint8)
+
+
 def overlap_of(first: Runs, second: Runs) -> int:
     """Number of pixels that two masks share."""
     if len(first) > len(second):
