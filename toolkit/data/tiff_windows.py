@@ -48,7 +48,8 @@ def open_tiff(path: FilePath) -> TiffWindows | None:
 
     Returns:
         None if this is no TIFF, or one of a kind that can only be read whole: with tiles or strips above
-        ``MOST_SEGMENT_PIXELS`` or more than ``MOST_SEGMENTS``, rotated, with CMYK colors, or not of 8 or 16 bits.
+        ``MOST_SEGMENT_PIXELS`` or more than ``MOST_SEGMENTS``, rotated, with CMYK colors, or not
+        of 8 or 16 bits.
 
     Raises:
         ImageError: when the file cannot be opened or is damaged, or claims more pixels than are allowed.
