@@ -86,6 +86,8 @@ CASES = {
     "help": Case([], []),
 }
 """By the name of the option. For other models, the prompts are part of the model's name in the manifest."""
+OF_A_CLUSTER = {"ray", "actors", "gpus_per_actor"}
+"""These start processes of Ray, in ``tests/cluster``."""
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def command(tmp_path: Path) -> Callable[..., int]:
 def test_every_option_of_the_command_is_here() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    assert {action.dest for action in parser._actions} == set(CASES)
+    assert {action.dest for action in parser._actions} == set(CASES) | OF_A_CLUSTER
 
 
 @pytest.mark.parametrize("option", CASES)

@@ -17,6 +17,7 @@ from toolkit.runtime.extras import (
     import_onnxruntime,
     import_openvino,
     import_pandas,
+    import_ray,
     import_supervision,
     import_tifffile,
 )
@@ -36,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("int8", "nncf", import_nncf),
         ("tiff", "tifffile", import_tifffile),
         ("tiff", "imagecodecs", import_tifffile),
+        ("ray", "ray", import_ray),
     ],
 )
 def test_a_missing_library_names_the_extra_and_how_to_install_it(

@@ -105,8 +105,8 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
     from toolkit.cli.next_steps import FOLDER, next_lines
     from toolkit.config.keys import for_sections
     from toolkit.config.tree import parse_words
+    from toolkit.inference.image_batches import Work
     from toolkit.inference.panoptic import load_panoptic
-    from toolkit.inference.pipeline import Work
     from toolkit.models.panoptic import PanopticSettings
 
     sections = for_sections(parse_words(words), [("model", PanopticSettings)])

@@ -18,13 +18,14 @@ import torch
 from toolkit.data.image_headers import most_pixels
 from toolkit.data.images import stated_size
 from toolkit.data.tiff_windows import open_tiff
-from toolkit.data.window_reading import WindowReader
-from toolkit.errors import DataError, ImageError
+from toolkit.data.window_reading import WholeImage, WindowReader
+from toolkit.errors import DataError, ImageError, InvalidDataError
 from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.label_tiles import LabelTiles, write_tiff
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.read_ahead import ReadAhead
+from toolkit.inference.reading import ReadImage
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.window_journal import WindowJournal, header_of
@@ -33,6 +34,7 @@ from toolkit.models.capabilities import Tileable
 from toolkit.models.label_bands import label_bands
 from toolkit.models.sliding_window import WINDOWS_AT_ONCE, window_objects
 from toolkit.models.window_grid import Window, grid
+from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count
 from toolkit.types import Instances, Masks, Prediction, Size
 from toolkit.types.pixel_runs import codes_of_runs, runs_of_codes, shrunk
@@ -42,6 +44,63 @@ GIANT_PIXELS = 1 << 26
 
 OVERVIEW_SIDE = 4096
 """The longest side of the picture of a giant image, in pixels, at most."""
+
+
+class Giants:
+    """Predicts the images that do not fit into memory, one by one.
+
+    Args:
+        predictor: of any model; only one that predicts windows has such images.
+        results: where their files are written.
+        show: whether to show progress on standard error.
+    """
+
+    def __init__(self, predictor: Predictor, results: ResultFolder, *, show: bool = False) -> None:
+        self._predictor, self._results, self._show = predictor, results, show
+
+    def open(self, image: InputImage) -> WindowReader | None:
+        """As ``open_giant``; may be called from any thread."""
+        return open_giant(image, self._predictor)
+
+    def includes(self, read: ReadImage) -> bool:
+        """Whether an image is one of them."""
+        return read.reader is not None or (
+            read.sample is not None and is_giant(read.sample.size, self._predictor)
+        )
+
+    def outcome(self, read: ReadImage) -> Record | str:
+        """The record of an image, or why there is none."""
+        reader = read.reader or (None if read.sample is None else WholeImage(read.sample.image))
+        assert reader is not None  # one of them is there
+        with reader:
+            try:
+                return predict_giant(
+                    self._predictor,
+                    read.image,
+                    reader,
+                    self._results,
+                    state=read.state,
+                    notes=read.notes,
+                    show=self._show,
+                )
+            except DataError as error:
+                return str(error)
+            except (InvalidDataError, MemoryError, RuntimeError) as error:
+                return cannot_predict(read.image.where, reader.size, reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """Why an image cannot be predicted; errors that do not concern a single image are raised."""
+    if ran_out_of_memory(error):
+        return "memory ran out. Hint: --window 1024 or smaller, or another device"
+    if not isinstance(error, InvalidDataError):
+        raise error
+    return str(error)
+
+
+def cannot_predict(where: str | None, size: Size, reason: str) -> str:
+    """The message for an image that cannot be predicted, for this reason."""
+    return f"{where} ({size[1]} x {size[0]} pixels) cannot be predicted: {reason}"
 
 
 def is_giant(size: Size, predictor: Predictor) -> bool:

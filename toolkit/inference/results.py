@@ -5,6 +5,7 @@ done.
 
     DIR/about.json               the model, its version and the toolkit's, the classes
     DIR/manifest.jsonl           one line per image, written as it finishes, in the order of the images
+    DIR/manifests/<actor>.jsonl  those of several processes at work, which end up in manifest.jsonl
     DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models); .tif for
                                  images that do not fit into memory
     DIR/labels/classes.csv       what the values in them stand for
@@ -38,7 +39,7 @@ from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
-from toolkit.inference.records import Record, latest_records, write_records
+from toolkit.inference.records import Record, latest_records, parts_of, remove_parts, write_records
 from toolkit.inference.result_options import check_about
 from toolkit.inference.results_document import results_document
 from toolkit.inference.window_journal import remove_finished
@@ -110,14 +111,21 @@ class ResultFolder:
         self._stems: dict[str, str] = {}  # the image whose outputs are called so
         self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
         with ExitStack() as stack:
-            stack.enter_context(locked(folder))
-            self._take_up(resume)
+            self._begin(stack, resume)
             self._records = stack.enter_context(RecordWriter(self._manifest))
             self._open = stack.pop_all()
 
+    def _begin(self, stack: ExitStack, resume: bool) -> None:
+        """Make the folder ours."""
+        stack.enter_context(locked(self.folder))
+        self._take_up(resume)
+
+    def _all_records(self) -> list[dict[str, Any]]:
+        return latest_records(self._manifest, *parts_of(self.folder))
+
     def _take_up(self, resume: bool) -> None:
         """Look at the results that are there, and go on with them."""
-        folder, records = self.folder, latest_records(self._manifest)
+        folder, records = self.folder, self._all_records()
         for record in filter(self._is_complete, records):
             if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
@@ -137,6 +145,12 @@ class ResultFolder:
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
         write_records(self._manifest, records)
+        remove_parts(folder)
+
+    @property
+    def has_indexes(self) -> bool:
+        """Whether label images have the indexes of the classes."""
+        return self._values.are_indexes
 
     @property
     def _manifest(self) -> Path:
@@ -259,7 +273,11 @@ class ResultFolder:
         )
 
     def claim(self, image: InputImage) -> None:
-        """Make sure that the outputs of an image lie in the folder, and replace those of no other image."""
+        """Make sure that the outputs of an image lie in the folder, and replace those of no other image.
+
+        Raises:
+            DataError: when they do not, or would.
+        """
         check_name(self.folder, image.stem)
         other = self._stems.setdefault(image.stem, image.name)
         if other != image.name:
@@ -326,10 +344,17 @@ class ResultFolder:
         """The record of an image that could not be predicted. What was written for an image that it was
         before is removed.
         """
-        before = self._done.pop(image.name, None)
+        record = Record(image.name, image.source, "failed", self.model, error)
+        self.settle(record)
+        return record
+
+    def settle(self, record: Record) -> None:
+        """Remove what was written for the image that a failed one was before; for records of images that
+        other processes predicted.
+        """
+        before = self._done.pop(record.image, None) if record.status == "failed" else None
         if before is not None:
             remove_outputs(self.folder, before["outputs"])
-        return Record(image.name, image.source, "failed", self.model, error)
 
     def append(self, record: Record) -> None:
         """Enter an image in the manifest, soon, when its files are on the disk. From then on it is done, even
@@ -353,12 +378,11 @@ class ResultFolder:
         self._records.close()
         order = {name: i for i, name in enumerate(names)}
         kept = (
-            record
-            for record in latest_records(self._manifest)
-            if record["status"] != "ok" or self._is_complete(record)
+            record for record in self._all_records() if record["status"] != "ok" or self._is_complete(record)
         )
         ordered = sorted(kept, key=lambda record: order.get(record["image"], -1))  # stable
         write_records(self._manifest, ordered)
+        remove_parts(self.folder)
         done = [record for record in ordered if record["status"] == "ok"]
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             file.writelines(results_document(self.folder, done, self.classes, self._values, self._about))
