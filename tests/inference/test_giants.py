@@ -363,3 +363,31 @@ def test_windows_smaller_than_a_stride_of_a_pixel_still_go_on(
     tifffile.imwrite(path, discs()[:9, :50], photometric="rgb", metadata=None, rowsperstrip=2)
     summary = predict(MODELS[kind](), path, tmp_path / "out", tiling=Tiling(window, overlap))
     assert (summary.done, summary.failed) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("stop", [0, WINDOWS - 3])
+def test_progress_counts_every_window(
+    kind: str, stop: int, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_tiles, "TILE", 32)
+    counts: dict[Any, list[int]] = {}
+    start, advance = giants.Count.start, giants.Count.advance
+
+    def started(self: Any, total: int, done: int = 0) -> None:
+        counts[self] = [total, done]
+        start(self, total, done)
+
+    def advanced(self: Any, *given: Any) -> None:
+        counts[self][1] += 1
+        advance(self, *given)
+
+    monkeypatch.setattr(giants.Count, "start", started)
+    monkeypatch.setattr(giants.Count, "advance", advanced)
+    if stop:
+        model = MODELS[kind]()
+        model.stopping.stop_at = stop
+        with pytest.raises(KeyboardInterrupt):
+            predict(model, photo, tmp_path / "out")
+    predict(MODELS[kind](), photo, tmp_path / "out", resume=bool(stop))
+    assert list(counts.values())[-2:] == [[1, 1], [WINDOWS, WINDOWS]], "of images, and of windows"

@@ -7,13 +7,14 @@ smaller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from toolkit.data.image_headers import most_pixels
 from toolkit.data.images import stated_size
@@ -37,7 +38,7 @@ from toolkit.models.window_grid import Window, grid
 from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count
 from toolkit.types import Instances, Masks, Prediction, Size
-from toolkit.types.pixel_runs import codes_of_runs, runs_of_codes, shrunk
+from toolkit.types.pixel_runs import Rectangle, codes_of_runs, runs_of_codes, shrunk
 
 GIANT_PIXELS = 1 << 26
 """Images with more pixels are predicted as giants, if the model predicts them window by window."""
@@ -181,8 +182,7 @@ def predict_giant(
         work = kind(predictor, image, reader, window, journal, stack)
         with predictor.computing(), Count("windows", show=show) as windows:
             windows.start(work.total, work.done)
-            for count in work.steps():
-                windows.advance(count)
+            work.predict(windows.advance)
         return results.write_with(
             image,
             lambda outputs: work.write(results, outputs),
@@ -238,20 +238,23 @@ class _LabelMap(_Giant):
         self._left = [each for each in self.windows if each.place.bottom > self._tiles.top]
         self.done = self.total - len(self._left)
 
-    def steps(self) -> Iterator[int]:
-        """Predict the rows of windows that are not done; yields the number of windows of each."""
+    def predict(self, advance: Callable[[], object]) -> None:
+        """Predict the rows of windows that are not done; calls ``advance`` for each window."""
         model, size = self.predictor.windows, self.reader.size
         assert isinstance(model, Tileable)  # the caller saw to it
         if self._tiles.top == size[0]:
             return
         with ExitStack() as stack:
-            read = self.read_ahead(self._left, 1, stack)
-            bands = label_bands(model, read, size, self.window, self.overlap, top=self._tiles.top)
-            seen = 0
-            for band in bands:
+            ahead = self.read_ahead(self._left, 1, stack)
+
+            def read(place: Rectangle) -> Tensor:
+                if ahead.count:  # the one before is done
+                    advance()
+                return ahead(place)
+
+            for band in label_bands(model, read, size, self.window, self.overlap, top=self._tiles.top):
                 self._tiles.add(band)
-                yield read.count - seen
-                seen = read.count
+            advance()
 
     def write(self, results: ResultFolder, outputs: dict[str, str]) -> Findings:
         """Write the label map and its picture."""
@@ -274,14 +277,14 @@ class _Objects(_Giant):
         self._journal = ObjectJournal(given[-2], self.windows)
         self.done = self._journal.done
 
-    def steps(self) -> Iterator[int]:
-        """Predict the windows that are not done, and yield 1 for each."""
+    def predict(self, advance: Callable[[], object]) -> None:
+        """Predict the windows that are not done; calls ``advance`` for each."""
         left = self.windows[self._journal.done :]
         with ExitStack() as stack:
             read = self.read_ahead(left, WINDOWS_AT_ONCE, stack)
             for window, objects in window_objects(self.predictor.model, self.image.name, read, left):
                 self._journal.add(window, objects)
-                yield 1
+                advance()
 
     def write(self, results: ResultFolder, outputs: dict[str, str]) -> Findings:
         """Write the objects and their picture."""
