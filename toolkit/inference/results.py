@@ -42,7 +42,7 @@ from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, parts_of, remove_parts, write_records
 from toolkit.inference.result_options import check_about
 from toolkit.inference.results_document import results_document
-from toolkit.inference.window_journal import remove_finished
+from toolkit.inference.window_journal import has_journals, remove_finished
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
@@ -331,7 +331,7 @@ class ResultFolder:
         """Write ``about.json``; results that are there already must have the same options."""
         path = self.folder / ABOUT
         values = None if self._values.are_indexes else self._values.to_dict()
-        if self._done:
+        if self._done or has_journals(self.folder):
             options = self._options | {"draw_above": self.draw_above}
             check_about(path, label_values=values, options=options)
         about = {"classes": list(self.classes), "draw_above": self.draw_above, "options": self._options}

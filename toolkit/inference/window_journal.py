@@ -152,6 +152,12 @@ def _parsed(line: bytes, schema: type[S]) -> S | None:
     return None if faults else found
 
 
+def has_journals(folder: Path) -> bool:
+    """Whether something is done of images that are not finished."""
+    root = folder / UNFINISHED
+    return root.is_dir() and any(root.rglob("*.jsonl"))
+
+
 def remove_finished(folder: Path, done: Mapping[str, Any]) -> None:
     """Remove the journals of images that are done.
 
