@@ -40,6 +40,7 @@ from toolkit.types.pixel_runs import area_of, overlap_of
 
 KINDS = ("objects", "labels")
 TILING = Tiling(1024, 0.25)
+MOST_UNTILED = 5_000  # side of an image that the network gets as a whole
 MOST_MB, LEAST_IOU, MOST_WRONG, LEAST_FASTER, MOST_UNEVEN = 1500, 0.99, 0.005, 5.0, 1.3
 
 
@@ -54,13 +55,15 @@ def small_unet() -> SemanticModel:
     image = torch.from_numpy(np.repeat(pixels[None], 3, axis=0))
     labels = torch.from_numpy(inside.astype(np.uint8))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for step in range(120):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=500)
+    for step in range(500):
         top, left = torch.randint(0, 1024 - 256, (2,)).tolist()
         place = slice(top, top + 256), slice(left, left + 256)
         sample = Sample(str(step), image[:, *place], labels[place])
         optimizer.zero_grad()
         sum(model.loss([sample]).values()).backward()
         optimizer.step()
+        schedule.step()
     return model.eval()
 
 
@@ -114,7 +117,9 @@ def compared_objects(scene: Scene, out: Path) -> dict[str, float]:
 
 
 def compared_labels(scene: Scene, out: Path) -> dict[str, float]:
-    """IoU of the pixels of objects with the truth."""
+    """IoU of the pixels of objects with the truth, and with what the network finds in the whole image, if
+    it fits into memory.
+    """
     (path,) = (out / "labels").glob("*.tif")
     labels = tifffile.imread(path)
     both = either = 0
@@ -122,7 +127,18 @@ def compared_labels(scene: Scene, out: Path) -> dict[str, float]:
         found = labels[top : top + TILE] > 0
         _, inside = scene.rows(top, top + len(found))
         both, either = both + int((found & inside).sum()), either + int((found | inside).sum())
-    return {"iou": both / either}
+    figures = {"iou": both / either}
+    if scene.side <= MOST_UNTILED:
+        tops = range(0, scene.side, TILE)
+        gray = np.concatenate([scene.rows(top, min(scene.side, top + TILE))[0] for top in tops])
+        model = small_unet()
+        with torch.no_grad():
+            sample = Sample("a", torch.from_numpy(np.repeat(gray[None], 3, axis=0)))
+            whole = model.predict([sample])[0].label_map
+        assert whole is not None
+        untiled = whole.numpy() > 0
+        figures["iou_untiled"] = float((untiled & (labels > 0)).sum() / (untiled | (labels > 0)).sum())
+    return figures
 
 
 def measured(kind: str, sides: Sequence[int], objects: int, folder: Path) -> list[dict[str, float]]:
@@ -250,6 +266,7 @@ def main() -> int:
     for kind, rows in figures.items():
         table = Table(*rows[0], title=kind, title_justify="left")
         for row in rows:
+            row = dict.fromkeys(rows[0], float("nan")) | row
             table.add_row(*(f"{value:,.4f}".rstrip("0").rstrip(".") for value in row.values()))
         Console().print(table)
     print(f"missed: {'; '.join(faults) or 'nothing'}")
