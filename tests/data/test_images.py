@@ -23,6 +23,7 @@ from toolkit.data.images import (
     image_size,
     read_image,
     read_label_map,
+    write_label_map,
 )
 from toolkit.errors import ImageError
 
@@ -317,3 +318,18 @@ def test_what_is_left_out_of_an_image_is_logged_once(
     assert line.startswith(
         f"{tmp_path / 'a.gif'} has several pages or frames, of which only the first is read"
     )
+
+
+def test_a_label_map_of_the_expected_size_may_have_few_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.data.image_headers.FREE_BYTES", 1000)
+    write_label_map(tmp_path / "a.png", np.ones((600, 700), np.uint8), [])
+    with pytest.raises(ImageError, match="more than 100 pixels per byte"):
+        read_label_map(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="more than 100 pixels per byte"):
+        read_label_map(tmp_path / "a.png", (700, 600))
+    assert int(read_label_map(tmp_path / "a.png", (600, 700)).min()) == 1
+    monkeypatch.setattr("toolkit.data.image_headers.MAX_PIXELS", 600 * 700 - 1)
+    with pytest.raises(ImageError, match="more than the 419999 that are allowed"):
+        read_label_map(tmp_path / "a.png", (600, 700))

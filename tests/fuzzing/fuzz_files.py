@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from pycocotools import mask as coco_mask
 
 from toolkit.checkpoints import CheckpointManifest
+from toolkit.inference.window_journal import header_of
 
 SIZE = (24, 32)
 CLASSES = ("cup", "flask")
+JOURNAL = header_of("a.tif", "/photos/a.tif", None, SIZE)
 
 
 def as_json(value: Any) -> bytes:
@@ -22,6 +26,21 @@ def as_json(value: Any) -> bytes:
 
 def picture() -> bytes:
     return bytes(cv2.imencode(".png", np.full((*SIZE, 3), 90, np.uint8))[1])
+
+
+def tiled() -> bytes:
+    """A TIFF with compressed tiles."""
+    file = io.BytesIO()
+    pixels = np.arange(60 * 80 * 3, dtype=np.uint32).reshape(60, 80, 3).astype(np.uint8)
+    how = {"compression": "zlib", "predictor": True, "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(file, pixels, tile=(32, 32), **how)
+    return file.getvalue()
+
+
+def journal() -> bytes:
+    """What is done of an image that does not fit into memory."""
+    found = {"boxes": [[1.0, 2, 9, 7]], "labels": [1], "scores": [0.5], "counts": [code()["counts"]]}
+    return "".join(json.dumps(line) + "\n" for line in (JOURNAL, {"window": 0, **found})).encode()
 
 
 def labels() -> bytes:

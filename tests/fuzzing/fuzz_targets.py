@@ -16,6 +16,7 @@ from fuzz_files import (
     CIFAR_META,
     CLASSES,
     CSV,
+    JOURNAL,
     LABELME,
     METRICS,
     RCNN,
@@ -28,6 +29,7 @@ from fuzz_files import (
     as_json,
     code,
     document,
+    journal,
     labels,
     manifest,
     objects,
@@ -36,6 +38,7 @@ from fuzz_files import (
     picture,
     poses,
     results,
+    tiled,
 )
 from safetensors.torch import save
 from toolkit.plugins.maskrcnn.interop.config import read_config, to_recipe
@@ -47,15 +50,20 @@ from toolkit.config import resolve
 from toolkit.data.checks import check_split
 from toolkit.data.dataset import open_dataset
 from toolkit.data.preview import parse_augment
+from toolkit.data.tiff_windows import open_tiff
 from toolkit.errors import DataError
 from toolkit.evaluation.runs import evaluate_predictions
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.formats.prompts import PromptFile
 from toolkit.inference.results import ResultFolder
+from toolkit.inference.window_journal import WindowJournal
+from toolkit.inference.window_objects import ObjectJournal
 from toolkit.models.building import load_model
+from toolkit.models.window_grid import grid
 from toolkit.reading.json_text import parse_json
 from toolkit.training.log import RunLog, last_step, read_metrics
 from toolkit.types import Masks
+from toolkit.types.pixel_runs import Rectangle
 
 Reader = Callable[[Path], object]
 
@@ -194,6 +202,19 @@ def figures(folder: Path) -> None:
         done.finish(["a.png"])
 
 
+def tiled_tiff(folder: Path) -> None:
+    reader = open_tiff(folder / "a.tif")
+    if reader is not None:
+        with reader:
+            height, width = (min(length, 100) for length in reader.size)
+            reader.read(Rectangle(0, 0, height, width))
+
+
+def window_journal(folder: Path) -> None:
+    with WindowJournal(folder, "a", JOURNAL) as lines:
+        ObjectJournal(lines, grid(SIZE, max(SIZE), 0.25)[0])
+
+
 def class_table(folder: Path) -> None:
     PredictionFiles(folder, CLASSES).read("a", SIZE)
 
@@ -303,6 +324,8 @@ def targets() -> dict[str, Target]:
             {"w.safetensors": save({"a.b": torch.zeros(2, 3)}, {"toolkit": json.dumps(manifest())})},
         ),
         "run lengths": Target(run_lengths, {"codes.json": as_json(codes)}),
+        "tiled tiff": Target(tiled_tiff, {"a.tif": tiled()}),
+        "journal of windows": Target(window_journal, {"unfinished/a.jsonl": journal()}),
         "records of runs": Target(
             figures,
             {

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from giant_cases import LabelMaps, Objects, predictor_of, write_giant
 from pipeline_cases import Bright, files, predictor, write_image
 from support.kills import THOROUGH, changes_of, killed_at, points
 
@@ -20,6 +21,7 @@ from toolkit.data.dataset import open_dataset
 from toolkit.errors import DataError
 from toolkit.export.weights import export_model
 from toolkit.formats.convert import WRITERS
+from toolkit.inference import giants, label_tiles
 from toolkit.inference.pipeline import Work, predict_folder
 from toolkit.runtime.locks import LOCK_FILE
 
@@ -131,4 +133,28 @@ def test_export(tmp_path: Path, tiny: str, record_property: Record) -> None:
             name: data for name, data in files(out).items() if name not in new
         }
     assert seen == {1, 2}
+    record_property("kills", kills)
+
+
+@pytest.mark.parametrize("kind", ["objects", "labels"])
+def test_a_giant_image(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
+    monkeypatch.setattr(giants, "GIANT_PIXELS", 1)
+    monkeypatch.setattr(label_tiles, "TILE", 32)
+    photo, straight, out = write_giant(tmp_path / "a.tif"), tmp_path / "straight", tmp_path / "killed"
+
+    def infer(folder: Path, *, resume: bool = False) -> None:
+        model = Objects() if kind == "objects" else LabelMaps()
+        options = {"work": Work(1, 0), "resume": resume, "progress": False}
+        assert predict_folder(predictor_of(model), [photo], folder, **options).failed == 0
+
+    count = changes_of(straight, lambda: infer(straight))
+    expected, kills, chosen = files(straight), 0, points(count, few=6)
+    for point in chosen:
+        shutil.rmtree(out, ignore_errors=True)
+        kills += killed_at(point, out, lambda: infer(out))
+        infer(out, resume=True)
+        assert files(out) == expected, point
+    assert kills >= len(chosen) * 3 // 4
     record_property("kills", kills)

@@ -19,6 +19,7 @@ from toolkit.runtime.extras import (
     import_pandas,
     import_ray,
     import_supervision,
+    import_tifffile,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("onnx", "onnxruntime", import_onnxruntime),
         ("openvino", "openvino", import_openvino),
         ("int8", "nncf", import_nncf),
+        ("tiff", "tifffile", import_tifffile),
+        ("tiff", "imagecodecs", import_tifffile),
         ("ray", "ray", import_ray),
     ],
 )

@@ -16,10 +16,14 @@ from toolkit.types.pixel_runs import (
     area_of,
     bounds_of,
     code_of_runs,
+    codes_of_runs,
     cropped,
+    dense_in,
     overlap_of,
     runs_of_box,
     runs_of_code,
+    runs_of_codes,
+    shrunk,
     united,
     without,
 )
@@ -173,3 +177,40 @@ def test_rectangles_meet(one: Rectangle, other: Rectangle, shared: Rectangle) ->
     assert one.intersection(other) == shared
     assert other.intersection(one) == shared
     assert shared.is_empty == (shared.width <= 0 or shared.height <= 0)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize("size", [(20, 31), (1, 9), (40, 3)])
+def test_runs_of_an_image_that_was_made_smaller(step: int, size: tuple[int, int]) -> None:
+    dense = np.random.default_rng(step).random(size) < 0.6
+    runs = runs_of_code(Masks.from_dense(dense[None]).counts[0], size)
+    rows, columns = (np.minimum(np.arange(0, n, step) + step // 2, n - 1) for n in size)
+    small = dense[rows][:, columns]
+    expected = runs_of_code(Masks.from_dense(small[None]).counts[0], small.shape)
+    assert np.array_equal(shrunk(runs, step, size), expected)
+    assert len(shrunk(runs[:0], step, size)) == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_many_masks_at_once(size: tuple[int, int]) -> None:
+    codes = [Masks.from_dense(mask[None]).counts[0] for mask in dense_masks(size)]
+    one_by_one = [runs_of_code(code, size, 3, 7) for code in codes]
+    together = runs_of_codes(codes, size, 3, 7)
+    assert len(together) == len(one_by_one)
+    assert all(np.array_equal(one, other) for one, other in zip(together, one_by_one, strict=True))
+    assert codes_of_runs(runs_of_codes(codes, size), size) == codes
+    assert [code_of_runs(runs, size) for runs in runs_of_codes(codes, size)] == codes
+    assert runs_of_codes([], size) == []
+    assert codes_of_runs([], size) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_dense_part(size: tuple[int, int]) -> None:
+    for mask in dense_masks(size):
+        runs = runs_of_code(Masks.from_dense(mask[None]).counts[0], size)
+        bounds = bounds_of(runs)
+        if len(runs):
+            part = mask[bounds.top : bounds.bottom, bounds.left : bounds.right]
+            assert np.array_equal(dense_in(runs, bounds), part)
+            assert dense_in(runs, bounds).dtype == np.uint8
+        assert np.array_equal(dense_in(runs, Rectangle(0, 0, *size)), mask)

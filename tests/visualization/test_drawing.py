@@ -12,6 +12,7 @@ from drawing_cases import CLASSES, PALETTE, gray, objects
 from toolkit.data.images import read_image
 from toolkit.errors import OutputError, UsageError
 from toolkit.types import VOID, Instances, Prediction, Sample
+from toolkit.visualization import drawing
 from toolkit.visualization.drawing import BLEND, confident, fit_jpeg, overlay, write_picture
 from toolkit.visualization.palettes import default_palette
 from toolkit.visualization.sheets import contact_sheet
@@ -112,6 +113,19 @@ def test_many_objects_in_a_large_image_need_little_memory(monkeypatch: pytest.Mo
     overlay(gray(*size), objects(size, *masks, labels=[1] * 40), CLASSES, PALETTE)
     assert len(decoded) == 40
     assert all(isinstance(code, dict) for code in decoded)  # one by one
+
+
+def test_a_large_picture_is_drawn_from_runs_to_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (90, 130)
+    random = np.random.default_rng(0)
+    masks = [np.zeros(size, bool) for _ in range(6)]
+    for i, mask in enumerate(masks[:5]):
+        mask[i * 9 : i * 9 + 40, i * 20 : i * 20 + 30] = random.random((40, 30)) < 0.7
+    masks[0][-1, -1] = masks[0][0, 0] = True
+    found = objects(size, *masks, labels=[1, 2, 1, 2, 1, 1])
+    usual = overlay(gray(*size), found, CLASSES, PALETTE)
+    monkeypatch.setattr(drawing, "_LARGE", 0)
+    assert np.array_equal(overlay(gray(*size), found, CLASSES, PALETTE), usual)
 
 
 def test_more_classes_than_a_label_map_could_have() -> None:

@@ -40,6 +40,9 @@ color, or a label map of 120.
 PIXELS_PER_BYTE = 100
 """Pixels per byte of the file that larger images may claim; photos claim 2 to 20."""
 
+MAX_WINDOWED_PIXELS, MOST_PER_BYTE = 100_000 * 100_000, 2_000
+"""The same limits for images that are read window by window: tiles of one color compress to a thousandth."""
+
 PIXELS_VARIABLE = "TOOLKIT_MAX_PIXELS"
 """The environment variable that allows images of up to this many pixels, however small their files are."""
 
@@ -199,12 +202,14 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     return Header(path, file, file_size, name, image)
 
 
-def check_budget(header: Header, bytes_per_pixel: int) -> None:
+def check_budget(header: Header, bytes_per_pixel: int, *, expected: Size | None = None) -> None:
     """Refuse an image that claims more pixels than are allowed, or more than are plausible for its file.
 
     Args:
         header: the header of the image.
         bytes_per_pixel: memory per pixel.
+        expected: height and width that the image must have; one of this size may have a file of any size,
+            such as a label map of one class.
 
     Raises:
         ImageError: says what is claimed, and the variable that allows it.
@@ -218,7 +223,8 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
             " Hint: save the image again"
         )
     is_free = header.pixels * bytes_per_pixel * _WORKSPACE.get(header.format, 1) <= FREE_BYTES
-    is_accounted_for = is_free or header.pixels <= PIXELS_PER_BYTE * header.file_size
+    is_plausible = header.pixels <= PIXELS_PER_BYTE * header.file_size
+    is_accounted_for = is_free or is_plausible or (expected is not None and header.size() == expected)
     if (header.pixels <= MAX_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
         return
     if header.pixels > MAX_PIXELS:
@@ -229,6 +235,30 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
         f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels per byte,"
         f" which no photo has. Hint: check where it comes from; if you trust it, {way_out}"
     )
+
+
+def check_windows_budget(header: Header) -> None:
+    """Refuse an image to be read window by window that claims more pixels than are allowed, or far more than
+    compression can account for. Memory does not depend on them, but time does.
+
+    Raises:
+        ImageError: says what is claimed, and the variable that allows it.
+    """
+    is_accounted_for = header.pixels <= MOST_PER_BYTE * header.file_size
+    if (header.pixels <= MAX_WINDOWED_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
+        return
+    width, height = header.image.size
+    limit = f"{MAX_WINDOWED_PIXELS:,} pixels, or {MOST_PER_BYTE:,} per byte"
+    raise ImageError(
+        f"{header.path} says that it has {width} x {height} pixels in {header.file_size:,} bytes; expected"
+        f" at most {limit}. Hint: check where it comes from; if you trust it, set the environment variable"
+        f" {PIXELS_VARIABLE}={header.pixels} to read it anyway"
+    )
+
+
+def most_pixels() -> int:
+    """The number of pixels up to which images are read whole."""
+    return max(MAX_PIXELS, _allowed_pixels())
 
 
 def _allowed_pixels() -> int:

@@ -43,11 +43,13 @@ __all__ = [
     "image_palette",
     "image_size",
     "pixel_count",
+    "range_note",
     "read_channels",
     "read_id_map",
     "read_image",
     "read_label_map",
     "read_picture",
+    "stated_size",
     "write_id_map",
     "write_label_map",
 ]
@@ -125,14 +127,19 @@ def _decoded(header: Header) -> Picture:
     notes = header.notes()
     array = decode_colors(header)
     if array.dtype == np.uint16:
-        most = int(array.max())
-        if 0 < most < _LITTLE_OF_16_BITS:
-            notes["range"] = (
-                f"uses the values up to {most} of 65535, so it becomes almost black: 16 bits are divided by"
-                " 257. Hint: scale such images to the full range first"
-            )
+        notes |= range_note(int(array.max()))
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
     return Picture(torch.from_numpy(array).permute(2, 0, 1), notes)
+
+
+def range_note(most: int) -> dict[str, str]:
+    """The note on a 16-bit image whose largest value is ``most``, if it is small."""
+    if not 0 < most < _LITTLE_OF_16_BITS:
+        return {}
+    return {
+        "range": f"uses the values up to {most} of 65535, so it becomes almost black: 16 bits are divided by"
+        " 257. Hint: scale such images to the full range first"
+    }
 
 
 class _Said:
@@ -168,6 +175,17 @@ def image_size(path: FilePath) -> Size:
     with _opened(path) as header:
         check_budget(header, 1)
         return header.size()
+
+
+def stated_size(path: FilePath) -> tuple[str, Size]:
+    """The format of an image (``"TIFF"``, …), and the height and width in pixels that it claims to have,
+    however many.
+
+    Raises:
+        ImageError: when the file cannot be read or is not an image.
+    """
+    with _opened(path) as header:
+        return header.format, header.size()
 
 
 def pixel_count(path: FilePath) -> int:
@@ -215,8 +233,13 @@ def decode_numbers(data: bytes, path: FilePath) -> NDArray[Any]:
     return _numbers(read_header(path, BytesIO(data), len(data)))
 
 
-def read_label_map(path: FilePath) -> Tensor:
+def read_label_map(path: FilePath, expected: Size | None = None) -> Tensor:
     """Read a label image: the raw index of every pixel, not the color that a palette gives it.
+
+    Args:
+        path: of the file.
+        expected: height and width of the image that it belongs to, if known: a label map of this size may
+            have very few bytes. Another size is not an error.
 
     Returns:
         uint8 ``[H, W]``.
@@ -224,7 +247,7 @@ def read_label_map(path: FilePath) -> Tensor:
     Raises:
         ImageError: when the file cannot be read, is a color image or a JPEG, or has values above 255.
     """
-    values = _read_values(path)
+    values = _read_values(path, expected)
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > 255:
         raise ImageError(
@@ -270,15 +293,15 @@ def read_channels(path: FilePath) -> Tensor:
         return torch.from_numpy(decode_colors(header).astype(np.int32)).permute(2, 0, 1)
 
 
-def _read_values(path: FilePath) -> NDArray[Any]:
+def _read_values(path: FilePath, expected: Size | None = None) -> NDArray[Any]:
     """The numbers of an image with one channel, as integers ``[H, W]``."""
     with _opened(path) as header:
-        return _numbers(header)
+        return _numbers(header, expected)
 
 
-def _numbers(header: Header) -> NDArray[Any]:
+def _numbers(header: Header, expected: Size | None = None) -> NDArray[Any]:
     _require_exact(header)
-    check_budget(header, 1)
+    check_budget(header, 1, expected=expected)
     return decode_values(header)
 
 

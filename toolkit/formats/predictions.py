@@ -152,7 +152,7 @@ class PredictionFiles:
             raise DataError(f"{sample_id} has no prediction in {self.path}")
         label_map = None
         if key in self.label_files:
-            label_map = read_label_map(self.label_files[key])
+            label_map = read_label_map(self.label_files[key], size)
             if self.values is not None:
                 label_map = self._translate(label_map, key)
             if tuple(label_map.shape) != size:

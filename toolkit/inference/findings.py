@@ -33,6 +33,17 @@ class Findings:
     pixels: Mapping[str, int] = field(default_factory=dict)
     has_label_map: bool = False
 
+    @classmethod
+    def of_label_counts(cls, counts: Sequence[int], classes: Sequence[str]) -> Findings:
+        """What is in a label map.
+
+        Args:
+            counts: number of pixels of each value.
+            classes: the names that labels stand for.
+        """
+        pixels = {_name(i, classes): count for i, count in enumerate(counts[:VOID]) if count}
+        return cls(pixels=_sorted(pixels), has_label_map=True)
+
     @property
     def below(self) -> int:
         """Number of objects whose score is too low to be shown."""

@@ -17,12 +17,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from toolkit.errors import InvalidDataError, UsageError
+from toolkit.inference.giants import Giants, cannot_predict, reason_of
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.reading import ReadImage, pixels_of, read_input
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
-from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
@@ -68,20 +68,28 @@ class _InPlace(Executor):
 
 
 def predict_images(
-    predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work
+    predictor: Predictor,
+    images: Iterable[InputImage],
+    results: ResultFolder,
+    work: Work,
+    *,
+    show: bool = False,
 ) -> Generator[Record, None, None]:
     """Predict images and write their files; yields their records in order, each when its files are
-    written.
+    written. With ``show``, the progress of images that do not fit into memory is shown on standard error.
     """
     depth = work.batch_size + work.workers
     pool: Executor = (
         ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer") if work.workers else _InPlace()
     )
     try:
-        reads = ((pool.submit(read_input, image), pixels_of(image)) for image in images)
+        giants = Giants(predictor, results, show=show)
+        reads = ((pool.submit(read_input, image, giants.open), pixels_of(image)) for image in images)
         decoded = _in_order(reads, depth)
         outcomes = (
-            outcome for batch in _batches(decoded, work.batch_size) for outcome in _predict(predictor, batch)
+            outcome
+            for batch in _batches(decoded, work.batch_size, giants)
+            for outcome in _predict(predictor, batch, giants)
         )
         writes = (_submit_write(pool, results, predictor, *outcome) for outcome in outcomes)
         yield from _in_order(writes, depth, eager=True)
@@ -116,12 +124,13 @@ def _submit_write(
     results: ResultFolder,
     predictor: Predictor,
     read: ReadImage,
-    outcome: Prediction | str,
+    outcome: Prediction | Record | str,
 ) -> tuple[Future[Record], int]:
     sample = read.sample
-    if sample is None or isinstance(outcome, str):
+    if sample is None or not isinstance(outcome, Prediction):
         future: Future[Record] = Future()
-        future.set_result(results.failed(read.image, str(outcome)))
+        record = outcome if isinstance(outcome, Record) else results.failed(read.image, str(outcome))
+        future.set_result(record)
         return future, 0
     write = partial(results.write, state=read.state, notes=read.notes)
     return (
@@ -130,29 +139,35 @@ def _submit_write(
     )
 
 
-def _batches(decoded: Iterable[ReadImage], size: int) -> Iterator[list[ReadImage]]:
+def _batches(decoded: Iterable[ReadImage], size: int, giants: Giants) -> Iterator[list[ReadImage]]:
     """Groups of ``size`` readable images; unreadable ones keep their position and do not count (but do not
-    accumulate either).
+    accumulate either), and one that does not fit into memory ends its group.
     """
     batch: list[ReadImage] = []
     readable = 0
     for item in decoded:
         batch.append(item)
         readable += item.sample is not None
-        if readable in (0, size) or len(batch) >= 8 * size:
+        if readable in (0, size) or len(batch) >= 8 * size or giants.includes(item):
             yield batch
             batch, readable = [], 0
     if batch:
         yield batch
 
 
-def _predict(predictor: Predictor, batch: list[ReadImage]) -> Iterator[tuple[ReadImage, Prediction | str]]:
-    """Predict a batch; yields each image that was read and its prediction, in order, or the reason why there
-    is no prediction.
+def _predict(
+    predictor: Predictor, batch: list[ReadImage], giants: Giants
+) -> Iterator[tuple[ReadImage, Prediction | Record | str]]:
+    """Predict a batch; yields each image that was read and its prediction, in order, or its record, or the
+    reason why there is none.
     """
-    outcomes = iter(_outcomes(predictor, [read.sample for read in batch if read.sample is not None]))
+    usual = [read.sample for read in batch if read.sample is not None and not giants.includes(read)]
+    outcomes = iter(_outcomes(predictor, usual))
     for read in batch:
-        yield read, read.error if read.sample is None else next(outcomes)
+        if giants.includes(read):
+            yield read, giants.outcome(read)
+        else:
+            yield read, read.error if read.sample is None else next(outcomes)
 
 
 def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Prediction | str]:
@@ -162,15 +177,7 @@ def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Predictio
     try:
         return predictor.predict_samples(samples) if samples else []
     except (InvalidDataError, MemoryError, RuntimeError) as error:
-        out_of_memory = ran_out_of_memory(error)
-        if not out_of_memory and not isinstance(error, InvalidDataError):
-            raise
-        reason = (
-            "memory ran out. Hint: --window 1024 or smaller, or another device"
-            if out_of_memory
-            else str(error)
-        )
+        reason = reason_of(error)
     if len(samples) > 1:  # outside the handler, so that the memory of the failed batch is released
         return [outcome for sample in samples for outcome in _outcomes(predictor, [sample])]
-    height, width = samples[0].size
-    return [f"{samples[0].path} ({width} x {height} pixels) cannot be predicted: {reason}"]
+    return [cannot_predict(samples[0].path, samples[0].size, reason)]

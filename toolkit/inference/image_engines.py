@@ -27,13 +27,20 @@ class Engine(ABC):
 
 
 class InThisProcess(Engine):
-    """By the network of the predictor, one batch after another."""
+    """By the network of the predictor, one batch after another.
+
+    Args:
+        show: whether to show the progress of images that do not fit into memory.
+    """
+
+    def __init__(self, *, show: bool = False) -> None:
+        self._show = show
 
     def records(
         self, predictor: Predictor, images: PendingImages, results: ResultFolder, work: Work
     ) -> Generator[Record, None, None]:
         """In the order of the images."""
-        for record in predict_images(predictor, images, results, work):
+        for record in predict_images(predictor, images, results, work, show=self._show):
             results.append(record)
             yield record
 

@@ -67,6 +67,11 @@ class InputImage:
         """Its path as given, for messages."""
         return str(self.path)
 
+    @property
+    def file(self) -> Path | None:
+        """The file that holds it alone; None if there is none, as for a frame of a video."""
+        return self.path
+
     def state(self) -> FileState | None:
         """The state by which changes are detected; None if that is not possible."""
         return FileState.of(self.path)

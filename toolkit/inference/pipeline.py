@@ -85,7 +85,7 @@ def predict_folder(
     inputs = find_inputs(words, exclude=out, choice=frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
         raise UsageError("a camera cannot be resumed. Hint: leave out --resume, and choose another --out")
-    engine = engine or InThisProcess()
+    engine = engine or InThisProcess(show=progress)
     engine.check(predictor, inputs)
     predictor.model.expect_images(image.name for image in inputs.images)
     if on_inputs:

@@ -27,14 +27,14 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.models.building import load_model
-from toolkit.models.capabilities import Promptable
+from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.models.sliding_window import Tiling, windowed
 from toolkit.runtime.devices import autocast, find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
-from toolkit.types import Prediction, Sample
+from toolkit.types import Prediction, Sample, Size
 from toolkit.visualization.palettes import Palette, default_palette
 from toolkit.wording import counted
 
@@ -156,7 +156,16 @@ class Predictor:
 
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""
-        return self._windowed.window_for(sample.size)
+        return self.window_for_size(sample.size)
+
+    def window_for_size(self, size: Size) -> int | None:
+        """The window with which an image of this height and width will be tiled, or None."""
+        return self._windowed.window_for(size)
+
+    @property
+    def windows(self) -> Tileable | Windowable | None:
+        """What of the model is used for windows; None if it only predicts whole images."""
+        return self._windowed.windows
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from toolkit.data.image_files import FilePath
 from toolkit.data.images import read_image
+from toolkit.data.window_reading import WindowReader
 from toolkit.errors import DataError, ToolkitError
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.types import Sample, Size
@@ -24,6 +25,7 @@ class ReadImage:
         error: the reason why it could not be read.
         state: the state of its file when it was read.
         notes: what in the file is not in the sample.
+        reader: reads its parts, if it is not read as a whole.
     """
 
     image: InputImage
@@ -31,15 +33,26 @@ class ReadImage:
     error: str = ""
     state: FileState | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    reader: WindowReader | None = None
 
 
-def read_input(image: InputImage) -> ReadImage:
-    """Read an image; may be called from any thread."""
+def read_input(
+    image: InputImage, open_parts: Callable[[InputImage], WindowReader | None] | None = None
+) -> ReadImage:
+    """Read an image; may be called from any thread.
+
+    Args:
+        image: the image.
+        open_parts: opens images that are not to be read as a whole; None for those that are.
+    """
     if image.error:
         return ReadImage(image, error=image.error)
     try:
         # Before reading, so that a change in between is noticed the next time.
         state = image.state()
+        reader = None if open_parts is None else open_parts(image)
+        if reader is not None:
+            return ReadImage(image, state=state, reader=reader)
         pixels, notes = image.read()
         return ReadImage(image, Sample(image.name, pixels, path=image.where), state=state, notes=notes)
     except ToolkitError as error:

@@ -6,24 +6,28 @@ done.
     DIR/about.json               the model, its version and the toolkit's, the classes
     DIR/manifest.jsonl           one line per image, written as it finishes, in the order of the images
     DIR/manifests/<actor>.jsonl  those of several processes at work, which end up in manifest.jsonl
-    DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models)
+    DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models); .tif for
+                                 images that do not fit into memory
     DIR/labels/classes.csv       what the values in them stand for
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
     DIR/<kind>/…                 what the task of a plugin writes
     DIR/panoptic/<name>.png      segments as COCO writes them (panoptic segmentation); panoptic.json for all
     DIR/overlays/<name>.jpg      the prediction drawn over the photo
+    DIR/unfinished/…             what is done of such images; removed when they are finished
     DIR/predictions.json         everything in COCO's form, made when all images are done
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from torch import Tensor
 
 import toolkit
 from toolkit import registry
@@ -31,17 +35,18 @@ from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, OutputError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
-from toolkit.inference.findings import findings_of
+from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, parts_of, remove_parts, write_records
 from toolkit.inference.result_options import check_about
 from toolkit.inference.results_document import results_document
+from toolkit.inference.window_journal import has_journals, remove_finished
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
-from toolkit.types import VOID, Prediction, Sample
+from toolkit.types import VOID, Prediction, Sample, Size
 from toolkit.visualization.drawing import confident, fit_jpeg, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
@@ -206,10 +211,41 @@ class ResultFolder:
         Raises:
             OutputError: when no file can be written, such as on a full disk.
         """
+
+        def fill(outputs: dict[str, str]) -> Findings:
+            self._write_files(image, sample, prediction, outputs)
+            return findings_of(prediction, self.classes, self.draw_above)
+
+        return self.write_with(image, fill, sample.size, window, state=state, notes=notes)
+
+    def write_with(
+        self,
+        image: InputImage,
+        fill: Callable[[dict[str, str]], Findings],
+        size: Size,
+        window: int | None,
+        *,
+        state: FileState | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Record:
+        """Like ``write``, with a function that writes the files of the image.
+
+        Args:
+            image, window, state, notes: as for ``write``.
+            fill: writes files in the folder, enters each in its argument, by kind, when it is there, and
+                returns what was found.
+            size: height and width of the image, in pixels.
+
+        Raises:
+            OutputError: as ``write``.
+        """
         outputs: dict[str, str] = {}
         try:
             self.claim(image)
-            self._write_files(image, sample, prediction, outputs)
+            with into(self.folder, sync=False) as written:
+                found = fill(outputs)
+            # the writers of plugins may have written by other means
+            self._files[image.name] = [*written, *(self.folder / path for path in outputs.values())]
             sizes = sizes_of(self.folder, outputs)
         except DataError as error:
             return self.failed(image, str(error))
@@ -218,13 +254,12 @@ class ResultFolder:
                 raise
             remove_outputs(self.folder, outputs)
             return self.failed(image, f"the results of {image.where} cannot be written: {error}")
-        found = findings_of(prediction, self.classes, self.draw_above)
         return Record(
             image.name,
             image.source,
             "ok",
             self.model,
-            size=sample.size,
+            size=size,
             window=window,
             objects=found.objects,
             found=found.found,
@@ -255,36 +290,48 @@ class ResultFolder:
         self, image: InputImage, sample: Sample, prediction: Prediction, outputs: dict[str, str]
     ) -> None:
         """Write the files of an image, and enter each in ``outputs`` when it is there."""
-        with into(self.folder, sync=False) as written:
-            stored, palette = self._as_stored(prediction)
-            for write in registry.functions_for("write", prediction.fields()):
-                outputs |= write(stored, self.folder, image.stem, palette)
-            if self.overlays:
-                shown = confident(prediction, self.draw_above)
-                drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
-                path = f"overlays/{image.stem}.jpg"
-                write_picture(self.folder / path, fit_jpeg(drawn))
-                outputs["overlay"] = path
-        # the writers of plugins may have written by other means
-        self._files[image.name] = [*written, *(self.folder / path for path in outputs.values())]
+        self.write_prediction(image, prediction, outputs)
+        if self.overlays:
+            self.draw(image, sample.image, prediction, outputs)
+
+    def write_prediction(self, image: InputImage, prediction: Prediction, outputs: dict[str, str]) -> None:
+        """Write the files of a prediction as its task does, and enter each in ``outputs``."""
+        stored, palette = self._as_stored(prediction)
+        for write in registry.functions_for("write", prediction.fields()):
+            outputs |= write(stored, self.folder, image.stem, palette)
+
+    def draw(
+        self, image: InputImage, pixels: Tensor, prediction: Prediction, outputs: dict[str, str]
+    ) -> None:
+        """Draw a prediction over the pixels of its image, and enter the picture in ``outputs``."""
+        shown = confident(prediction, self.draw_above)
+        drawn = overlay(pixels, shown, self.classes, self.palette, legend=True)
+        path = f"overlays/{image.stem}.jpg"
+        write_picture(self.folder / path, fit_jpeg(drawn))
+        outputs["overlay"] = path
 
     def _as_stored(self, prediction: Prediction) -> tuple[Prediction, Palette]:
         """A prediction with the values that its label image gets, and the colors by those values."""
         if prediction.label_map is None:
             return prediction, self.palette
+        values, palette = self.label_values()
+        if values.are_indexes:
+            return prediction, palette
+        return replace(prediction, label_map=values.encode(prediction.label_map)), palette
+
+    def label_values(self) -> tuple[LabelValues, Palette]:
+        """The values of label images and the colors by value; writes the table that says so beside them."""
         if not self._has_class_table:  # by every thread that comes before the first is done, all the same
             write_class_table(self.folder / "labels" / CLASS_TABLE, self.classes, self._values, self.palette)
             self._has_class_table = True
-        if self._values.are_indexes:
-            return prediction, self.palette
-        encoded = self._values.encode(prediction.label_map)
-        return replace(prediction, label_map=encoded), self._values.palette(self.palette)
+        values = self._values
+        return values, self.palette if values.are_indexes else values.palette(self.palette)
 
     def _write_about(self) -> None:
         """Write ``about.json``; results that are there already must have the same options."""
         path = self.folder / ABOUT
         values = None if self._values.are_indexes else self._values.to_dict()
-        if self._done:
+        if self._done or has_journals(self.folder):
             options = self._options | {"draw_above": self.draw_above}
             check_about(path, label_values=values, options=options)
         about = {"classes": list(self.classes), "draw_above": self.draw_above, "options": self._options}
@@ -340,6 +387,7 @@ class ResultFolder:
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             file.writelines(results_document(self.folder, done, self.classes, self._values, self._about))
         self._collect(done)
+        remove_finished(self.folder, {record["image"]: record for record in done})
 
     def _collect(self, done: list[dict[str, Any]]) -> None:
         """Have tasks write what they write once for all images."""

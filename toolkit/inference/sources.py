@@ -71,6 +71,10 @@ class RemoteImage(InputImage):
         """The address."""
         return self.url
 
+    @property
+    def file(self) -> None:
+        """None."""
+
     def state(self) -> None:
         """None, since only downloading it would show whether it has changed."""
 
@@ -95,6 +99,10 @@ class Frame(InputImage):
     def source(self) -> str:
         """The video or camera."""
         return self.origin
+
+    @property
+    def file(self) -> None:
+        """None."""
 
     def state(self) -> FileState | None:
         """The state of the video when it was opened."""

@@ -33,10 +33,10 @@ from toolkit.types.pixel_runs import (
     Rectangle,
     Runs,
     area_of,
-    code_of_runs,
+    codes_of_runs,
     cropped,
     runs_of_box,
-    runs_of_code,
+    runs_of_codes,
     united,
     without,
 )
@@ -193,7 +193,7 @@ def _parts(number: int, window: Window, objects: Instances) -> list[Part]:
     labels = objects.labels.tolist()
     top, left = window.place[:2]
     if objects.masks is not None:
-        runs = [runs_of_code(code, window.size, top, left) for code in objects.masks.counts]
+        runs = runs_of_codes(objects.masks.counts, window.size, top, left)
     else:
         runs = [runs_of_box(_pixels_of(box, window)) for box in objects.boxes_xyxy.tolist()]
     return [Part.of(number, window, label, each) for label, each in zip(labels, runs, strict=True)]
@@ -255,7 +255,7 @@ def _as_instances(size: Size, found: Sequence[Instances], objects: list[_Object]
         objects = sorted(objects, key=lambda each: -(each.score or 0.0))
     boxes = torch.stack([each.box for each in objects])
     labels = [int(found[each.row.window].labels[each.row.index]) for each in objects]
-    codes = [code_of_runs(each.runs, size) for each in objects] if with_masks else []
+    codes = codes_of_runs([each.runs for each in objects], size) if with_masks else []
     return Instances(
         size,
         boxes,

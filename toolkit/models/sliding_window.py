@@ -12,10 +12,10 @@ from torch import Tensor
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.models.capabilities import Probabilistic, Tileable, Windowable
 from toolkit.models.contract import Model
-from toolkit.models.label_maps import logits_to_label_map
+from toolkit.models.label_bands import ReadPixels, label_bands
 from toolkit.models.merging import ObjectMerger
 from toolkit.models.returned import checked_predictions, owner_of
-from toolkit.models.window_grid import Window, grid, starts
+from toolkit.models.window_grid import Window, grid
 from toolkit.types import Instances, Prediction, Sample, Size
 
 C = TypeVar("C")
@@ -159,18 +159,33 @@ def predict_objects(model: Model, sample: Sample, window: int, overlap: float) -
     """
     merger = ObjectMerger(sample.size)
     windows = [each for row in grid(sample.size, window, overlap) for each in row]
-    for first in range(0, len(windows), WINDOWS_AT_ONCE):
-        batch = windows[first : first + WINDOWS_AT_ONCE]
-        images = [cut(sample.image, each) for each in batch]
-        for each, objects in zip(batch, objects_in(model, sample.id, images), strict=True):
-            merger.add(each, objects)
+    for each, objects in window_objects(model, sample.id, reader_of(sample.image), windows):
+        merger.add(each, objects)
     return merger.merged()
 
 
-def cut(image: Tensor, window: Window) -> Tensor:
-    """The pixels of a window, ``[3, h, w]``."""
-    top, left, bottom, right = window.place
-    return image[:, top:bottom, left:right]
+def window_objects(
+    model: Model, name: str, read: ReadPixels, windows: Sequence[Window]
+) -> Iterator[tuple[Window, Instances]]:
+    """The objects in each window, in the window's own pixels.
+
+    Args:
+        model: a model in eval mode that predicts instances.
+        name: of the image.
+        read: reads the pixels of a window.
+        windows: of the image.
+
+    Raises:
+        InvalidDataError: when the model predicts something else.
+    """
+    for first in range(0, len(windows), WINDOWS_AT_ONCE):
+        batch = windows[first : first + WINDOWS_AT_ONCE]
+        yield from zip(batch, objects_in(model, name, [read(each.place) for each in batch]), strict=True)
+
+
+def reader_of(image: Tensor) -> ReadPixels:
+    """Reads parts of an image in memory, ``[3, H, W]``."""
+    return lambda place: image[:, place.top : place.bottom, place.left : place.right]
 
 
 def objects_in(model: Model, name: str, images: Sequence[Tensor]) -> list[Instances]:
@@ -197,13 +212,7 @@ def objects_in(model: Model, name: str, images: Sequence[Tensor]) -> list[Instan
 
 
 def predict_tiled(model: Tileable, image: Tensor, window: int, overlap: float) -> Tensor:
-    """The label map of one image from the logits of overlapping windows.
-
-    Where windows overlap, their logits are added with the weight ``sin²(π (t + ½) / n)`` along both axes (a
-    Hann window, which is above 0 everywhere), so that each window counts least at its edges, where the
-    network saw least around a pixel. The sums are not divided by the weights, since that would not change the
-    arg-max. The image is processed in bands of a window's height: the memory needed is that of the logits of
-    one band, ``C x window x W``, however high the image is.
+    """The label map of one image from the logits of overlapping windows; see ``label_bands``.
 
     Args:
         model: a model in eval mode.
@@ -214,31 +223,5 @@ def predict_tiled(model: Tileable, image: Tensor, window: int, overlap: float) -
     Returns:
         uint8 ``[H, W]``, on the CPU; equal to that of ``model.predict`` when the window covers the image.
     """
-    _, height, width = image.shape
-    window_height, window_width = min(window, height), min(window, width)
-    tops, lefts = starts(height, window_height, overlap), starts(width, window_width, overlap)
-    weight = _hann(window_height)[:, None] * _hann(window_width)
-    band: Tensor | None = None  # float32 [C, window_height, width]
-    rows = []
-    for top, finished in zip(tops, _steps(tops, height), strict=True):
-        for left in lefts:
-            part = image[None, :, top : top + window_height, left : left + window_width]
-            logits = model.logits(part)[0]
-            if band is None:
-                weight = weight.to(logits.device)
-                band = torch.zeros(len(logits), window_height, width, device=logits.device)
-            band[:, :, left : left + window_width] += logits * weight
-        assert band is not None  # there is at least one window
-        rows.append(logits_to_label_map(band[:, :finished], (finished, width)).cpu())
-        band = torch.cat([band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1)
-    return torch.cat(rows)
-
-
-def _steps(tops: list[int], height: int) -> Iterator[int]:
-    """Number of finished rows after the windows at each top row are done."""
-    for here, there in zip(tops, [*tops[1:], height], strict=True):
-        yield there - here
-
-
-def _hann(n: int) -> Tensor:
-    return torch.sin(torch.pi * (torch.arange(n) + 0.5) / n) ** 2
+    size = int(image.shape[1]), int(image.shape[2])
+    return torch.cat([band.labels for band in label_bands(model, reader_of(image), size, window, overlap)])

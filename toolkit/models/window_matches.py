@@ -123,7 +123,12 @@ def _in_strip(
     seen = _Cropped(parts, strip), _Cropped(others, strip)
     near = Rectangle(*(edge + (MARGIN if i > 1 else -MARGIN) for i, edge in enumerate(strip)))
     overlaps = {
-        (i, j): overlap_of(seen[0].runs(i), seen[1].runs(j)) for i, j in _candidates(parts, others, near)
+        (i, j): (
+            0
+            if parts[i].bounds.intersection(others[j].bounds).is_empty
+            else overlap_of(seen[0].runs(i), seen[1].runs(j))
+        )
+        for i, j in _candidates(parts, others, near)
     }
     ious = {
         (i, j): shared / (seen[0].area(i) + seen[1].area(j) - shared)
@@ -156,7 +161,9 @@ class _Cropped:
 
     def _get(self, index: int) -> tuple[Runs, int]:
         if index not in self._known:
-            runs = cropped(self._parts[index].runs, self._strip)
+            part = self._parts[index]
+            is_inside = part.bounds.intersection(self._strip) == part.bounds
+            runs = part.runs if is_inside else cropped(part.runs, self._strip)
             self._known[index] = runs, area_of(runs)
         return self._known[index]
 

@@ -77,6 +77,21 @@ def import_nncf(purpose: str) -> Any:
     return nncf
 
 
+def import_tifffile(purpose: str) -> Any:
+    """The module ``tifffile``, together with the decoders of ``imagecodecs``; otherwise as
+    ``import_pandas``.
+    """
+    try:
+        import tifffile
+    except ImportError as error:
+        raise _missing("tiff", "tifffile>=2024.2", purpose, error) from error
+    try:
+        import imagecodecs  # noqa: F401 - tifffile decodes with it
+    except ImportError as error:
+        raise _missing("tiff", "imagecodecs>=2024.1", purpose, error) from error
+    return tifffile
+
+
 def import_ray(purpose: str) -> Any:
     """The module ``ray``; otherwise as ``import_pandas``."""
     try:

@@ -7,13 +7,15 @@ image of any size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.types.basics import Size
-from toolkit.types.run_lengths import decode_counts, encode_counts
+from toolkit.types.run_lengths import decode_all, encode_all, positions_in
 
 Runs: TypeAlias = NDArray[np.int32]
 _NONE = np.zeros((0, 3), np.int32)
@@ -58,34 +60,64 @@ def runs_of_code(code: bytes, size: Size, top: int = 0, left: int = 0) -> Runs:
     """The runs of compressed run lengths of an image of ``size``, moved down by ``top`` and right by
     ``left``.
     """
+    (runs,) = runs_of_codes([code], size, top, left)
+    return runs
+
+
+def runs_of_codes(codes: Sequence[bytes], size: Size, top: int = 0, left: int = 0) -> list[Runs]:
+    """The runs of many masks at once, as ``runs_of_code`` gives them."""
     height = size[0]
-    ends = np.cumsum(decode_counts(code))
-    count = len(ends) // 2
-    starts, stops = ends[: 2 * count : 2], ends[1 : 2 * count : 2]
-    has_pixels = stops > starts
-    starts, stops = starts[has_pixels], stops[has_pixels]
+    lengths, counts = decode_all(codes)
+    owner, position = np.repeat(np.arange(len(codes)), counts), positions_in(counts)
+    ends = np.cumsum(lengths)
+    ends -= np.repeat(np.concatenate([[0], ends])[np.cumsum(counts) - counts], counts)
+    inside = np.flatnonzero((position % 2 == 1) & (lengths > 0))  # every second run is one of the object
+    starts, stops, owner = ends[inside - 1], ends[inside], owner[inside]
     first = starts // height
     columns = (stops - 1) // height - first + 1  # that a run goes through
     which = np.repeat(np.arange(len(starts)), columns)
-    column = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(columns) - columns, columns)
+    column = first[which] + positions_in(columns)
     start = np.maximum(starts[which] - column * height, 0)
     stop = np.minimum(stops[which] - column * height, height)
-    return np.stack([column + left, start + top, stop + top], axis=1).astype(np.int32)
+    runs = np.stack([column + left, start + top, stop + top], axis=1).astype(np.int32)
+    bounds = np.searchsorted(owner[which], np.arange(len(codes) + 1)).tolist()
+    return [runs[low:high] for low, high in pairwise(bounds)]
 
 
 def code_of_runs(runs: Runs, size: Size) -> bytes:
     """Compressed run lengths of runs that lie within an image of ``size``."""
+    (code,) = codes_of_runs([runs], size)
+    return code
+
+
+def codes_of_runs(many: Sequence[Runs], size: Size) -> list[bytes]:
+    """The compressed run lengths of many masks at once, as ``code_of_runs`` gives them."""
+    pixels, count = size[0] * size[1], len(many)
+    runs = np.concatenate([_NONE, *many])
+    owner = np.repeat(np.arange(count), [len(each) for each in many])
     starts, stops = _flat(runs, size[0])
-    edges = np.stack([starts, stops], axis=1).reshape(-1)
-    if len(starts):  # a run that reaches the bottom goes on at the top of the next column
-        apart = np.concatenate([[True], starts[1:] != stops[:-1]])
-        kept = np.stack([apart, np.concatenate([apart[1:], [True]])], axis=1).reshape(-1)
-        edges = edges[kept]
-    pixels = size[0] * size[1]
-    lengths = np.diff(np.concatenate([[0], edges, [pixels]]))
-    if len(lengths) > 1 and lengths[-1] == 0:
-        lengths = lengths[:-1]
-    return encode_counts(lengths)
+    # Masks one after another, as in one column; a run that reaches the bottom of a column goes on at the top
+    # of the next.
+    starts, stops = starts + owner * pixels, stops + owner * pixels
+    follows = np.zeros(len(runs) + 1, bool)
+    follows[1:-1] = (starts[1:] == stops[:-1]) & (owner[1:] == owner[:-1])
+    begins, finishes = np.flatnonzero(~follows[:-1]), np.flatnonzero(~follows[1:])
+    edges = np.stack([starts[begins], stops[finishes]], axis=1).reshape(-1)
+    each = np.bincount(owner[begins], minlength=count) * 2
+    # The first run is background, and so is the last one, unless it is empty.
+    bounds = np.arange(count, dtype=np.int64) * pixels
+    ends = np.cumsum(each)
+    lasts = np.concatenate([[-1], edges])[np.where(each > 0, ends, 0)]
+    is_full = (each > 0) & (lasts == bounds + pixels)
+    places = np.concatenate([ends - each, ends])
+    values = np.concatenate([bounds, bounds + pixels])
+    kept = np.concatenate([np.ones(count, bool), ~is_full])
+    order = np.argsort(np.concatenate([2 * np.arange(count), 2 * np.arange(count) + 1])[kept], kind="stable")
+    whole = np.insert(edges, places[kept][order], values[kept][order])
+    numbers = each + 2 - is_full
+    lengths = np.diff(whole)
+    firsts = np.cumsum(numbers)[:-1] - 1  # differences between masks
+    return encode_all(np.delete(lengths, firsts), numbers - 1)
 
 
 def runs_of_box(box: Rectangle) -> Runs:
@@ -114,7 +146,9 @@ def cropped(runs: Runs, box: Rectangle) -> Runs:
     """The pixels inside a rectangle."""
     first, last = np.searchsorted(runs[:, 0], [box.left, box.right])
     inside = runs[first:last].copy()
-    np.clip(inside[:, 1:], box.top, max(box.top, box.bottom), out=inside[:, 1:])
+    # np.clip takes several times as long for short arrays
+    np.maximum(inside[:, 1:], box.top, out=inside[:, 1:])
+    np.minimum(inside[:, 1:], max(box.top, box.bottom), out=inside[:, 1:])
     return inside[inside[:, 2] > inside[:, 1]]
 
 
@@ -130,6 +164,15 @@ def without(runs: Runs, box: Rectangle) -> Runs:
     left = np.concatenate([above, below])
     left = left[left[:, 2] > left[:, 1]]
     return np.concatenate([runs[:first], left[np.lexsort((left[:, 1], left[:, 0]))], runs[last:]])
+
+
+def dense_in(runs: Runs, box: Rectangle) -> NDArray[np.uint8]:
+    """The part of a mask in a rectangle that contains all of it, 0 or 1, ``[h, w]``."""
+    steps = np.zeros((box.height + 1, box.width), np.int8)
+    column = runs[:, 0] - box.left
+    steps[runs[:, 1] - box.top, column] = 1
+    steps[runs[:, 2] - box.top, column] = -1  # no run begins where another of its column ends
+    return np.cumsum(steps[:-1], axis=0, dtype=np.int8).view(np.uint8)
 
 
 def overlap_of(first: Runs, second: Runs) -> int:
@@ -166,6 +209,24 @@ def united(parts: list[Runs]) -> Runs:
     start, stop = starts[first], reach[np.concatenate([first[1:] - 1, [len(starts) - 1]])]
     column = start // height
     return np.stack([column, start - column * height, stop - column * height], axis=1).astype(np.int32)
+
+
+def shrunk(runs: Runs, step: int, size: Size) -> Runs:
+    """The runs in an image that is made smaller by a whole number: each of its pixels is that in the middle
+    of a block of ``step x step``, or the last one of the image.
+
+    Args:
+        runs: in the whole image.
+        step: side of the blocks, in pixels.
+        size: height and width of the whole image.
+    """
+    places = np.minimum(np.arange(0, size[1], step) + step // 2, size[1] - 1)
+    index = np.minimum(np.searchsorted(places, runs[:, 0]), len(places) - 1)
+    kept = places[index] == runs[:, 0]
+    rows = np.minimum(np.arange(0, size[0], step) + step // 2, size[0] - 1)
+    starts, stops = (np.searchsorted(rows, runs[kept, i]) for i in (1, 2))
+    small = np.stack([index[kept], starts, stops], axis=1).astype(np.int32)
+    return united([small[stops > starts], _NONE])
 
 
 def along_column(runs: Runs, column: int) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ or asks for gigabytes, when run lengths or polygons are wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,62 @@ def decode_counts(counts: bytes) -> NDArray[np.int64]:
     return values
 
 
+def decode_all(codes: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The lengths of the runs of many valid codes at once, one code after another, and how many each has;
+    many times as fast as ``decode_counts`` for each.
+    """
+    digits = np.frombuffer(b"".join(codes), np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero((digits & 32) == 0)
+    counts = np.diff(np.searchsorted(last, np.cumsum([0, *map(len, codes)])))
+    if not len(last):
+        return np.zeros(0, np.int64), counts
+    first = np.concatenate([[0], last[:-1] + 1])
+    length = last - first + 1
+    place = np.arange(len(digits)) - np.repeat(first, length)
+    values = np.add.reduceat((digits & 31) << (5 * place), first)
+    values -= np.where(digits[last] & 16, np.int64(1) << (5 * length), 0)
+    position = positions_in(counts)
+    for parity in (1, 0):  # each length from the fourth on is the difference from that two before
+        chosen = np.flatnonzero((position % 2 == parity) & (position > 0))
+        values[chosen] = _cumsum_from(values[chosen], position[chosen] <= 2)
+    return values, counts
+
+
+def positions_in(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, 2 … for each of these counts."""
+    ends = np.cumsum(counts)
+    return np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - counts, counts)
+
+
+def _cumsum_from(values: NDArray[np.int64], begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Sums that begin anew at some positions, the first among them."""
+    sums = np.cumsum(values)
+    starts = np.flatnonzero(begins)
+    before = sums[starts] - values[starts]
+    return sums - np.repeat(before, np.diff([*starts, len(values)]))
+
+
 def encode_counts(lengths: NDArray[np.int64]) -> bytes:
     """Compressed COCO run lengths of runs with these lengths, background first; what ``decode_counts``
     reads.
     """
     rest = lengths.astype(np.int64)
     rest[3:] -= lengths[1:-2]
+    return _digits(rest)[0]
+
+
+def encode_all(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> list[bytes]:
+    """Many codes at once; the inverse of ``decode_all``."""
+    rest, position = lengths.astype(np.int64), positions_in(counts)
+    later = np.flatnonzero(position >= 3)
+    rest[later] -= lengths[later - 2]
+    data, ends = _digits(rest)
+    bounds = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(counts)])].tolist()
+    return [data[start:stop] for start, stop in pairwise(bounds)]
+
+
+def _digits(rest: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+    """Numbers in the digits of COCO's run lengths, and where each ends."""
     digits, which = np.ones(len(rest), np.int64), np.arange(len(rest))
     places = []
     while len(which):  # one digit of every number that has another
@@ -54,11 +105,11 @@ def encode_counts(lengths: NDArray[np.int64]) -> bytes:
         places.append((which, digit | more << 5))
         which, rest = which[more], rest[more]
         digits[which] += 1
-    first = np.cumsum(digits) - digits
+    ends = np.cumsum(digits)
     code = np.empty(int(digits.sum()), np.uint8)
     for place, (numbers, digit) in enumerate(places):
-        code[first[numbers] + place] = digit + 48
-    return code.tobytes()
+        code[ends[numbers] - digits[numbers] + place] = digit + 48
+    return code.tobytes(), ends
 
 
 def counts_fault(counts: bytes, size: Size) -> str:

@@ -20,6 +20,7 @@ from toolkit import registry
 from toolkit.errors import OutputError, UsageError
 from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Instances, Prediction, Sample
+from toolkit.types.pixel_runs import Rectangle, dense_in, runs_of_code
 from toolkit.visualization.labels import Box, Caption, Color, Picture, fitting_letters, place_labels
 from toolkit.visualization.legend import draw_legend, legend_entries
 from toolkit.visualization.palettes import Palette, default_palette, full_palette
@@ -33,6 +34,9 @@ DRAW_ABOVE = 0.5
 """The score that a detection needs to be drawn; detectors return many with lower scores, which only a
 precision-recall curve needs.
 """
+
+# Pixels of a picture from which on decoding a small mask in all of it takes longer than its runs.
+_LARGE = 1 << 20
 
 JPEG_SIDE = 65_500
 """The longest side that a JPEG can have."""
@@ -173,7 +177,11 @@ def _blend_mask(picture: Picture, code: dict[str, Any], color: Color, line: int)
     if width == 0 or height == 0:
         return
     inside = (slice(y, y + height), slice(x, x + width))
-    mask = np.ascontiguousarray(coco_mask.decode(code)[inside])
+    if picture.shape[0] * picture.shape[1] > _LARGE:
+        runs = runs_of_code(code["counts"], code["size"])
+        mask = dense_in(runs, Rectangle(y, x, y + height, x + width))
+    else:
+        mask = np.ascontiguousarray(coco_mask.decode(code)[inside])
     crop = picture[inside]
     tinted = cv2.addWeighted(crop, 1 - BLEND, np.full_like(crop, color), BLEND, 0)
     cv2.copyTo(tinted, mask, crop)
