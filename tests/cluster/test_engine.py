@@ -15,7 +15,6 @@ from PIL import Image
 
 from toolkit.cluster import RayEngine
 from toolkit.cluster import engine as engines
-from toolkit.cluster.engine import absolute_prompts
 from toolkit.cluster.job import Job
 from toolkit.cluster.ray_pool import Share
 from toolkit.errors import ToolkitError, UsageError
@@ -46,7 +45,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Noting:
 
 def use(pool: Noting, monkeypatch: pytest.MonkeyPatch) -> Noting:
     @contextlib.contextmanager
-    def connected(address: str, actors: int | None, gpus: float | None) -> Iterator[Noting]:
+    def connected(address: str, actors: int | None, gpus: float | None, worker: type) -> Iterator[Noting]:
         yield pool
 
     monkeypatch.setattr(engines, "connected", connected)
@@ -103,17 +102,6 @@ def test_paths_are_absolute_and_the_device_is_that_of_the_processes(
     assert told.out == str(tmp_path / "out")
     assert told.loading["device"] == "cuda"
     assert (told.work, told.overlays, told.draw_above) == (Work(3, 2), False, 0.25)
-
-
-@pytest.mark.parametrize(
-    ("given", "want"),
-    [(None, None), ("auto", "auto"), ("from:runs/a", "from:{}/runs/a"), ("points.csv", "{}/points.csv")],
-)
-def test_prompts_are_found_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, want: str | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert absolute_prompts(given) == (want.format(tmp_path) if want else None)
 
 
 def test_two_images_of_one_name_are_told_apart(tmp_path: Path, pool: Noting) -> None:

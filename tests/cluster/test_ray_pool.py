@@ -22,6 +22,7 @@ from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cluster import RayEngine, ray_pool
 from toolkit.cluster.job import Problem
 from toolkit.cluster.ray_pool import Share, connected, death_of, no_cluster, share_of
+from toolkit.cluster.worker import Worker
 from toolkit.errors import UsageError
 from toolkit.inference.image_batches import Work
 from toolkit.inference.inputs import find_images
@@ -121,7 +122,7 @@ def test_an_error_of_ray_is_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ray_pool, "import_ray", lambda purpose: ray)
     before = dict(os.environ)
     message = r"no Ray cluster at auto: Could not find .* Hint: "
-    with pytest.raises(UsageError, match=message), connected("auto", None, None):
+    with pytest.raises(UsageError, match=message), connected("auto", None, None, Worker):
         raise AssertionError
     assert left == [True]
     assert dict(os.environ) == before
@@ -169,7 +170,7 @@ def test_a_real_pool_keeps_the_promises_of_a_pool(run: Path, photos: Path, tmp_p
     out.mkdir()
     (out / TOKEN).write_text("token")
     images = find_images([photos])[:3]
-    with connected("local", 2, None) as pool:
+    with connected("local", 2, None, Worker) as pool:
         assert pool.share == Share(2, pool.share.cpus, 0.0)
         process = pool.start("broken")
         loading = {**LOADING, "run": str(run / "nowhere")}

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.cluster_options import add_cluster_arguments, check_cluster_options
 from toolkit.cli.measure import add_measure_arguments, check_sizes, print_measured, requested_size
 from toolkit.cli.options import (
     add_device_argument,
@@ -113,26 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
     add_measure_arguments(parser)
-    parser.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help=(
-            "predict on the Ray cluster at this address, such as head:6379, or local: with several processes"
-            " on this machine; all machines must see RUN, the images and DIR under the same paths"
-        ),
-    )
-    parser.add_argument(
-        "--actors",
-        type=positive,
-        metavar="N",
-        help="with --ray: number of processes; default: one per GPU, or else one per core",
-    )
-    parser.add_argument(
-        "--gpus-per-actor",
-        type=float,
-        metavar="F",
-        help="with --ray: GPUs of each process, such as 0.5 for two per GPU; default: 1 where there are GPUs",
-    )
+    add_cluster_arguments(parser, what="predict", needs="RUN, the images and DIR")
     add_plugin_files_argument(parser)
 
 
@@ -191,12 +173,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _engine(args: argparse.Namespace) -> RayEngine | None:
     """The cluster, if one is asked for."""
-    from toolkit.errors import UsageError
-
+    check_cluster_options(args)
     if args.ray is None:
-        for option, value in (("--actors", args.actors), ("--gpus-per-actor", args.gpus_per_actor)):
-            if value is not None:
-                raise UsageError(f"{option} has no effect without --ray. Hint: add --ray local")
         return None
     from toolkit.cluster import RayEngine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class Introduction:
 def versions() -> dict[str, str]:
     """What must be the same everywhere, so that all predict and write the same."""
     return {"toolkit": toolkit.__version__, "Python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def introduction() -> Introduction:
+    """That of this process."""
+    return Introduction(platform.node() or "a machine without a name", os.getpid(), versions())
 
 
 @dataclass(frozen=True)

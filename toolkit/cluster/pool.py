@@ -16,7 +16,7 @@ class Pool(ABC):
 
     @abstractmethod
     def start(self, name: str) -> Any:
-        """Ask for a process with a ``Worker`` of this name; it may begin much later."""
+        """Ask for a process whose worker has this name; it may begin much later."""
 
     @abstractmethod
     def submit(self, process: Any, method: str, *arguments: Any) -> Hashable:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.cluster.pool import Died, Pool
-from toolkit.cluster.worker import Worker
+from toolkit.cluster.reaching import check_cluster
 from toolkit.errors import UsageError
 from toolkit.runtime.extras import import_ray
 
@@ -44,12 +44,13 @@ class RayPool(Pool):
 
     Args:
         share: how many there are, and what each gets.
+        worker: the class of their workers, which gets the name of each.
     """
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, worker: type) -> None:
         self._ray, self.share = import_ray("--ray"), share
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": 0}
-        self._worker = self._ray.remote(**options)(Worker)
+        self._worker = self._ray.remote(**options)(worker)
 
     def start(self, name: str) -> Any:
         """An actor."""
@@ -99,14 +100,33 @@ class RayPool(Pool):
         )
 
 
+def check_share(address: str, actors: int | None, gpus_per_actor: float | None) -> None:
+    """Check what ``connected`` takes, and that something like a cluster is there, within seconds.
+
+    Raises:
+        UnavailableError: when Ray is not installed.
+        UsageError: when a number makes no sense, or there is no cluster at the address.
+    """
+    if actors is not None and actors < 1:
+        raise UsageError(f"actors must be at least 1, not {actors}")
+    if gpus_per_actor is not None and gpus_per_actor < 0:
+        raise UsageError(f"gpus_per_actor must be at least 0, not {gpus_per_actor:g}")
+    import_ray("--ray")
+    if address != LOCAL:
+        check_cluster(address)
+
+
 @contextlib.contextmanager
-def connected(address: str, actors: int | None, gpus_per_actor: float | None) -> Iterator[RayPool]:
+def connected(
+    address: str, actors: int | None, gpus_per_actor: float | None, worker: type
+) -> Iterator[RayPool]:
     """Connect to a cluster, or begin one here, and leave it at the end.
 
     Args:
         address: that of a cluster, such as ``head:6379``, or ``"local"``.
         actors: number of processes; when None, one per GPU, or else one per core.
         gpus_per_actor: of each; when None, one where there are GPUs.
+        worker: as for ``RayPool``.
 
     Raises:
         UnavailableError: when Ray is not installed.
@@ -121,7 +141,7 @@ def connected(address: str, actors: int | None, gpus_per_actor: float | None) ->
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise UsageError(no_cluster(address, error)) from None
-        yield RayPool(share_of(ray, actors, gpus_per_actor))
+        yield RayPool(share_of(ray, actors, gpus_per_actor), worker)
     finally:
         ray.shutdown()
         for name in quiet:

@@ -4,14 +4,12 @@ code as one machine.
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit import registry
-from toolkit.cluster.job import Introduction, Job, Problem, versions
+from toolkit.cluster.job import Introduction, Job, Problem, introduction
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.inference.image_batches import predict_images
 from toolkit.inference.inputs import InputImage
@@ -30,14 +28,14 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._host = platform.node() or "a machine without a name"
+        self._host = introduction().host
         self._job: Job | None = None
         self._predictor: Predictor | None = None
         self._results: ResultPart | None = None
 
     def introduce(self) -> Introduction:
         """Where it runs, and what is installed there."""
-        return Introduction(self._host, os.getpid(), versions())
+        return introduction()
 
     def open(self, job: Job) -> Problem | None:
         """Load the model, and open the folder of the results."""
