@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from toolkit.cluster import RayEngine
 from toolkit.cluster import engine as engines
 from toolkit.cluster.job import Job
 from toolkit.cluster.ray_pool import Share
+from toolkit.data.images import read_label_map
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.inference import Predictor
 from toolkit.inference.image_batches import Work
@@ -116,6 +117,40 @@ def test_two_images_of_one_name_are_told_apart(tmp_path: Path, pool: Noting) -> 
         predictor(), photos, tmp_path / "out", engine=RayEngine(), resume=True, progress=False
     )
     assert (again.done, again.failed) == (0, 1)
+
+
+class Knowing(Bright):
+    """Finds bright only what it was told of, as models with prompts from a file do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: tuple[str, ...] = ()
+
+    def expect_images(self, names: Iterable[str]) -> None:
+        self.known = tuple(name for name in names if name.startswith("deep/"))
+
+    def expected_images(self) -> tuple[str, ...]:
+        return self.known
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        predictions = super().predict(samples)
+        for prediction in predictions:
+            if prediction.sample_id not in self.known:
+                prediction.label_map.zero_()
+        return predictions
+
+
+def test_all_processes_know_what_the_model_knows_about_images(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = use(Noting(Knowing), monkeypatch)
+    knowing = Predictor(Knowing(), device="cpu", name="bright 1", loading=LOADING)
+    predict_folder(knowing, photos, tmp_path / "alone", progress=False)
+    predict_folder(knowing, photos, tmp_path / "out", engine=RayEngine(), progress=False)
+    assert pool.job.expected == ("deep/c.png",)
+    assert files(tmp_path / "out") == files(tmp_path / "alone")
+    assert read_label_map(tmp_path / "out/labels/deep/c.png").all()
+    assert not read_label_map(tmp_path / "out/labels/a.png").any()
 
 
 def test_a_camera_or_video_stays_here(tmp_path: Path, pool: Noting) -> None:

@@ -92,6 +92,7 @@ class RayEngine(Engine):
             draw_above=results.draw_above,
             dataset_values=not results.has_indexes,
             work=work,
+            expected=predictor.model.expected_images(),
         )
         refused: list[Record] = []
         with atomic_write(results.folder / TOKEN, "w") as file:

@@ -26,6 +26,7 @@ class Job:
         overlays, draw_above: as in ``predict_folder``.
         dataset_values: whether label images have the values of the training data.
         work: batch size and threads of each process.
+        expected: the images that the model has information about, see ``Model.expected_images``.
     """
 
     loading: Mapping[str, Any]
@@ -36,6 +37,7 @@ class Job:
     draw_above: float
     dataset_values: bool
     work: Work
+    expected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Worker:
             for path in job.plugins:
                 registry.add_path(path)
             self._predictor = self._load(job)
+            self._predictor.model.expect_images(job.expected)
             self._results = ResultPart(
                 Path(job.out),
                 self._predictor.classes,
