@@ -60,7 +60,7 @@ def predict(photos: Path, out: Path, pool: FakePool, size: int = 2, resume: bool
         hand_out = HandOut(images, step=2, total=images.total, workers=size)
         for record in Crew(pool, job(out), hand_out, results, size, f"label{len(pool.processes)}").results():
             found.append(record)
-        results.finish(images.names)
+        results.finish(images.names())
         (out / TOKEN).unlink()
     return found
 
