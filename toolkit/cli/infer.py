@@ -26,6 +26,7 @@ from toolkit.cli.options import (
     natural,
     positive,
     refuse_swapped,
+    tiling_of,
 )
 from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
@@ -132,7 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict, and print a summary."""
     load_plugin_files(args)
-    from toolkit.inference import Tiling, load
+    from toolkit.inference import load
     from toolkit.inference.image_batches import Work
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
@@ -140,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     engine = _engine(args)
     given = requested_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
-    tiling = Tiling(args.window, args.overlap)
+    tiling = tiling_of(args)
     frames = FrameChoice(args.every, args.max_frames)
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)

@@ -22,6 +22,7 @@ from toolkit.cluster.team import Member, Team
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.shares import MeasuredRun, ShareEngine
+from toolkit.models.sliding_window import Tiling
 from toolkit.registry.discovery import loaded_paths
 
 SHARES_PER_ACTOR = 4
@@ -35,7 +36,7 @@ class MeasuringJob:
     """What each process is told; paths are absolute.
 
     Attributes:
-        run, choice, computing, prompting: as for ``MeasuredRun``.
+        run, choice, computing, prompting, tiling: as for ``MeasuredRun``.
         plugins: files and folders of plugins that were named as code.
     """
 
@@ -44,6 +45,7 @@ class MeasuringJob:
     computing: Computing
     prompting: Prompting
     plugins: tuple[str, ...]
+    tiling: Tiling | None = None
 
 
 class MeasuringWorker:
@@ -71,7 +73,7 @@ class MeasuringWorker:
                     f"{job.run} does not exist there. Hint: put the run into a folder that all machines"
                     " share, or copy it to the same path on each"
                 )
-            self._run = MeasuredRun(job.run, job.choice, job.computing, job.prompting)
+            self._run = MeasuredRun(job.run, job.choice, job.computing, job.prompting, job.tiling)
         except Exception as error:
             return Problem.of(error, introduction().host)
         return None
@@ -173,6 +175,7 @@ class RayMeasuring(ShareEngine):
         choice: DataChoice,
         computing: Computing,
         prompting: Prompting,
+        tiling: Tiling | None,
         images: int,
         on_images: Callable[[int], None],
     ) -> list[list[Any]]:
@@ -187,6 +190,7 @@ class RayMeasuring(ShareEngine):
             replace(computing, devices=1, show_progress=False),
             replace(prompting, prompts=absolute_prompts(prompting.prompts)),
             tuple(os.path.abspath(path) for path in loaded_paths()),
+            tiling,
         )
         found: dict[int, list[Any]] = {}
         with connected(self.address, self.actors, self.gpus_per_actor, MeasuringWorker) as pool:

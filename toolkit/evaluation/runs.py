@@ -28,6 +28,7 @@ from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.models.recorded import RecordedModel
+from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.progress import counting
 from toolkit.wording import counted
@@ -40,6 +41,7 @@ def evaluate_run(
     choice: DataChoice | None = None,
     computing: Computing | None = None,
     prompting: Prompting | None = None,
+    tiling: Tiling | None = None,
     engine: ShareEngine | None = None,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
@@ -49,6 +51,7 @@ def evaluate_run(
         choice: what to measure on; all as it was trained on when None.
         computing: how to go about it.
         prompting: for a promptable model; by its prompt protocols when None.
+        tiling: when images are predicted window by window; as for ``toolkit.load``.
         engine: other processes that measure; this one, or those of ``computing``, when None.
 
     Returns:
@@ -57,17 +60,17 @@ def evaluate_run(
         first.
 
     Raises:
-        UsageError: when an evaluator cannot measure the model.
+        UsageError: when an evaluator cannot measure the model, or it cannot use the window.
         DataError: when the classes of model and dataset differ in more than their order or a background.
     """
     choice, computing, prompting = choice or DataChoice(), computing or Computing(), prompting or Prompting()
     # With other processes, this one only puts together what they have found.
     here = computing if engine is None else Computing(accelerator="cpu")
-    measured_run = MeasuredRun(run, choice, here, prompting)
+    measured_run = MeasuredRun(run, choice, here, prompting, tiling)
     path, dataset = measured_run.opened.path, measured_run.dataset
     data, split = measured_run.opened.opened.data, measured_run.opened.opened.split
     if engine is not None:
-        reports = _by_others(engine, measured_run, choice, computing, prompting)
+        reports = _by_others(engine, measured_run, choice, computing, prompting, tiling)
     else:
         with measuring(dataset, show=computing.show_progress) as watch:
             evaluation = evaluate(
@@ -84,6 +87,7 @@ def evaluate_run(
     measured = f"Evaluated {counted(len(dataset), 'image')}"
     if path.is_dir() and not isinstance(data, Dataset):
         how = "" if prompting.prompts is None else "-prompted"
+        how += f"-window{tiling.window}" if tiling is not None and tiling.window is not None else ""
         file_path = path / f"eval-{Path(data).stem}-{split}{how}.json"
         with atomic_write(file_path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
@@ -96,7 +100,12 @@ def evaluate_run(
 
 
 def _by_others(
-    engine: ShareEngine, run: MeasuredRun, choice: DataChoice, computing: Computing, prompting: Prompting
+    engine: ShareEngine,
+    run: MeasuredRun,
+    choice: DataChoice,
+    computing: Computing,
+    prompting: Prompting,
+    tiling: Tiling | None,
 ) -> list[Report]:
     if isinstance(choice.data, Dataset):
         raise UsageError(
@@ -104,7 +113,7 @@ def _by_others(
         )
     images = len(run.dataset)
     with counting("measuring", images, show=computing.show_progress) as advance:
-        states = engine.states(run.opened.path, choice, computing, prompting, images, advance)
+        states = engine.states(run.opened.path, choice, computing, prompting, tiling, images, advance)
     return run.merged(states)
 
 

@@ -11,11 +11,12 @@ from toolkit.checkpoints import RunLike
 from toolkit.data.loader import EvaluationLoader
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, predict_batches
-from toolkit.evaluation.opening import open_run
+from toolkit.evaluation.opening import open_run, tiled
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.selection import build_evaluators
+from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.fabric import make_fabric
 
 
@@ -29,6 +30,7 @@ class ShareEngine(ABC):
         choice: DataChoice,
         computing: Computing,
         prompting: Prompting,
+        tiling: Tiling | None,
         images: int,
         on_images: Callable[[int], None],
     ) -> list[list[Any]]:
@@ -36,7 +38,7 @@ class ShareEngine(ABC):
 
         Args:
             run: a run's folder, or a checkpoint file.
-            choice, computing, prompting: as for ``MeasuredRun``.
+            choice, computing, prompting, tiling: as for ``MeasuredRun``.
             images: number of images of the split.
             on_images: called with the number of images that have been measured since.
         """
@@ -46,7 +48,7 @@ class MeasuredRun:
     """A run, the split to measure it on, and its evaluators.
 
     Args:
-        run, choice, computing, prompting: as for ``toolkit.evaluation.runs.evaluate_run``.
+        run, choice, computing, prompting, tiling: as for ``toolkit.evaluation.runs.evaluate_run``.
 
     Attributes:
         fabric: device and precision, launched.
@@ -57,7 +59,14 @@ class MeasuredRun:
         UsageError, DataError: as ``evaluate_run``.
     """
 
-    def __init__(self, run: RunLike, choice: DataChoice, computing: Computing, prompting: Prompting) -> None:
+    def __init__(
+        self,
+        run: RunLike,
+        choice: DataChoice,
+        computing: Computing,
+        prompting: Prompting,
+        tiling: Tiling | None = None,
+    ) -> None:
         self.fabric = make_fabric(
             accelerator=computing.accelerator, devices=computing.devices, precision=computing.precision
         )
@@ -70,7 +79,7 @@ class MeasuredRun:
             self.opened.evaluators, self.dataset.classes, task=self.opened.task, owner=str(path)
         )
         self.measurements = plan_measurements(model, evaluators, self.opened.manifest.start_weights)
-        self.subject = Subject(model.to(self.fabric.device), alignment, self.fabric.autocast())
+        self.subject = Subject(tiled(model, tiling).to(self.fabric.device), alignment, self.fabric.autocast())
 
     def states(
         self, share: int, shares: int, on_batch: Callable[[PredictedBatch], None] | None = None

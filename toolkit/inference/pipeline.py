@@ -75,8 +75,8 @@ def predict_folder(
         on_record: called after each image.
 
     Raises:
-        UsageError: when there is no image, or ``out`` holds other results, or the values of the
-            training data are unknown.
+        UsageError: when there is no image, or ``out`` holds results of another model or of other options,
+            or the values of the training data are unknown.
         DataError: when a file of prompts names an image that is not among these.
         OutputError: when a result cannot be written (full disk, …); the images in the manifest are kept, and
             ``resume`` continues from there.
@@ -100,6 +100,7 @@ def predict_folder(
         model=predictor.name,
         about=predictor.about,
         label_values=values,
+        options=predictor.options,
         overlays=overlays,
         draw_above=draw_above,
         resume=resume,

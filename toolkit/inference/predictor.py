@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
@@ -143,6 +144,14 @@ class Predictor:
         """
         with self.computing():
             return self._windowed.predict(samples)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What else than the model, its settings and the image determines a prediction, for the result
+        files: the precision, and how images are tiled. The device does not count, since results are the same
+        on all of them up to rounding.
+        """
+        return {"precision": self.precision, **asdict(self.tiling)}
 
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""

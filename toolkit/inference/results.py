@@ -38,11 +38,9 @@ from toolkit.inference.name_digests import digests_of
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, parts_of, remove_parts, write_records
+from toolkit.inference.result_options import check_about
 from toolkit.inference.results_document import results_document
 from toolkit.inference.stored_records import StoredRecords
-from toolkit.reading.fields import shown
-from toolkit.reading.files import is_there
-from toolkit.reading.json_text import load_json
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
@@ -65,6 +63,7 @@ class ResultFolder:
         model: identifies the weights, so that results of two models do not mix.
         about: what else is known about the model, for ``about.json`` and ``predictions.json``.
         label_values: which value stands for each class in the label images; its index when None.
+        options: other options that change what is written, see ``toolkit.inference.result_options``.
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn.
         resume: go on with the results that are there, rather than refuse to touch them.
@@ -74,7 +73,7 @@ class ResultFolder:
 
     Raises:
         UsageError: when there are results already and ``resume`` is not asked for, or they are of another
-            model or have other label values, or another process is writing there.
+            model or other options, or another process is writing there.
         OutputError: when the folder cannot be written to.
     """
 
@@ -87,6 +86,7 @@ class ResultFolder:
         model: str = "",
         about: Mapping[str, Any] | None = None,
         label_values: LabelValues | None = None,
+        options: Mapping[str, Any] | None = None,
         overlays: bool = True,
         draw_above: float = 0.0,
         resume: bool = False,
@@ -101,6 +101,7 @@ class ResultFolder:
         )
         # A model of more classes than a label map can have gives none.
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
+        self._options = dict(options or {})
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
         self._has_class_table = False
         self._done = StoredRecords()  # of the images that are done
@@ -286,16 +287,13 @@ class ResultFolder:
         return replace(prediction, label_map=encoded), self._values.palette(self.palette)
 
     def _write_about(self) -> None:
-        """Write ``about.json``; results that are there already must have the same label values."""
+        """Write ``about.json``; results that are there already must have the same options."""
         path = self.folder / ABOUT
         values = None if self._values.are_indexes else self._values.to_dict()
-        before = _read_about(path).get("label_values") if self._done else values
-        if before != values:
-            raise UsageError(
-                f"{self.folder} contains label images with other values ({before or 'indexes'}, not"
-                f" {values or 'indexes'}). Hint: give --label-values as before, or choose another --out"
-            )
-        about = {"classes": list(self.classes), "draw_above": self.draw_above}
+        if self._done:
+            options = self._options | {"draw_above": self.draw_above}
+            check_about(path, label_values=values, options=options)
+        about = {"classes": list(self.classes), "draw_above": self.draw_above, "options": self._options}
         about |= {} if values is None else {"label_values": values}
         with atomic_write(path, "w") as file:
             json.dump(self._about | about, file, indent=2)
@@ -366,21 +364,3 @@ class ResultFolder:
         outputs = record["outputs"] if record["status"] == "ok" else {}
         missing_overlay = self.overlays and "overlay" not in outputs
         return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
-
-
-def _read_about(path: Path) -> dict[str, Any]:
-    """What ``about.json`` has, or nothing where there is none.
-
-    Raises:
-        UsageError: when it is damaged, so that nobody knows what the results there are.
-    """
-    if not is_there(path):
-        return {}
-    hint = "Hint: choose another --out, or remove the results that are there"
-    try:
-        content = load_json(path, "what is known of results", DataError)
-    except DataError as error:
-        raise UsageError(f"{str(error).partition('. Hint: ')[0]}. {hint}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} contains {shown(content)}; expected what is known of results. {hint}")
-    return content
