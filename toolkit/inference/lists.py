@@ -12,8 +12,10 @@ from toolkit.errors import UsageError
 from toolkit.inference.inputs import InputImage, LaterImages
 from toolkit.inference.name_digests import NameSet
 from toolkit.inference.sources import RemoteImage, file_name
+from toolkit.inference.store_images import store_image
 from toolkit.reading.line_stream import count_lines, text_lines
 from toolkit.runtime.remote import is_url
+from toolkit.runtime.stores import host_and_path, is_store
 
 _WHAT = "names of images"
 
@@ -65,6 +67,9 @@ class ImageList(LaterImages):
 
 
 def _image(line: str) -> InputImage:
+    if is_store(line):
+        name = file_name(host_and_path(line).replace(":", "_"))
+        return store_image(line, name)
     if is_url(line):
         parts = urlsplit(line)
         query = f"_{parts.query}" if parts.query else ""
