@@ -139,7 +139,7 @@ def connected(
         own = _of_local(actors) if address == LOCAL else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             raise UsageError(no_cluster(address, error)) from None
         yield RayPool(share_of(ray, actors, gpus_per_actor), worker)
     finally:
@@ -173,6 +173,11 @@ def no_cluster(address: str, error: Exception) -> str:
         return (
             f"the cluster at {address} has other versions: {_without_breaks(str(error))}. Hint: install the"
             " same versions of Ray and Python on all machines"
+        )
+    if "ailed to connect" in reason or "uth" in reason:
+        return (
+            f"the cluster at {address} does not let this machine in: {reason}. Hint: if it asks for a token,"
+            " set RAY_AUTH_MODE=token here, and give this machine the token of its head"
         )
     return (
         f"there is no Ray cluster at {address}: {reason}. Hint: begin one with `ray start --head`, or write"

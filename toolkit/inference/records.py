@@ -168,15 +168,15 @@ def completed(value: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": "", "outputs": {}, "source": "", **given}
 
 
-def write_records(manifest: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Rewrite a manifest, with all known fields.
+def write_records(manifest: Path, lines: Iterable[bytes]) -> None:
+    """Rewrite a manifest.
+
+    Args:
+        manifest: the file.
+        lines: one for each record.
 
     Raises:
         OutputError: when the file cannot be written.
     """
-    known = Record.__dataclass_fields__
-    with atomic_write(manifest, "w") as file:
-        file.writelines(
-            Record(**{key: value for key, value in record.items() if key in known}).to_line()
-            for record in records
-        )
+    with atomic_write(manifest) as file:
+        file.writelines(lines)

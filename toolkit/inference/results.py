@@ -143,7 +143,7 @@ class ResultFolder:
             remove_unfinished(folder)
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
-        write_records(self._manifest, records)
+        write_records(self._manifest, records.lines())
         remove_parts(folder)
 
     @property
@@ -346,7 +346,7 @@ class ResultFolder:
     def _put_together(self, records: StoredRecords, names: Iterable[str]) -> None:
         kept = records.where(lambda record: record["status"] != "ok" or self._is_complete(record))
         ordered = kept.in_order(digests_of(names))
-        write_records(self._manifest, ordered)
+        write_records(self._manifest, ordered.lines())
         remove_parts(self.folder)
         done = ordered.where(lambda record: record["status"] == "ok")
         with atomic_write(self.folder / PREDICTIONS, "w") as file:

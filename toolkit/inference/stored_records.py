@@ -114,10 +114,17 @@ class StoredRecords(Sequence[_Record]):
         """A record, or some, with the fields that every record has."""
         if isinstance(index, slice):
             return self._with(np.arange(len(self))[index])
+        return completed(json.loads(self._line(index)))
+
+    def _line(self, index: int) -> bytes:
         place = int(self._places[index])
         file = self._files[place >> _SHIFT]
         file.seek(place & (1 << _SHIFT) - 1)
-        return completed(json.loads(file.readline()))
+        return file.readline()
+
+    def lines(self) -> Iterator[bytes]:
+        """The records as lines of JSON, as they were written."""
+        return (self._line(index).rstrip(b"\r\n") + b"\n" for index in range(len(self)))
 
     def __iter__(self) -> Iterator[_Record]:
         return (self[index] for index in range(len(self)))
