@@ -41,6 +41,8 @@ def nodes(*resources: dict[str, float]) -> SimpleNamespace:
         (nodes({"CPU": 16.0, "GPU": 2.0}), None, 0.5, Share(4, 4, 0.5)),
         (nodes({"CPU": 16.0, "GPU": 2.0}), None, 0.0, Share(16, 1, 0.0)),
         (nodes({"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}), None, None, Share(2, 4, 1.0)),
+        (nodes({"CPU": 0.0}, {"CPU": 8.0, "GPU": 2.0}), None, None, Share(2, 4, 1.0)),
+        (nodes({"CPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}), None, None, Share(2, 4, 1.0)),
         (nodes(), None, None, Share(1, 1, 0.0)),
     ],
 )

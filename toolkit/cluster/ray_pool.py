@@ -155,12 +155,15 @@ def _of_local(actors: int | None) -> dict[str, Any]:
 
 def share_of(ray: Any, actors: int | None, gpus_per_actor: float | None) -> Share:
     """What each process gets of the nodes that are there, see ``connected``."""
+    # A head often has no cores for work.
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node for node in nodes if node.get("CPU", 0.0) >= 1]
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     each = (1.0 if gpus else 0.0) if gpus_per_actor is None else gpus_per_actor
     cores = int(sum(node.get("CPU", 0.0) for node in nodes))
     count = actors or max(1, int(gpus / each) if each else cores)
     # As many as fit on every machine, if they were spread evenly.
+    nodes = [node for node in nodes if node.get("GPU", 0.0) >= min(each, 1.0)] or nodes
     smallest = int(min((node.get("CPU", 0.0) for node in nodes), default=1.0))
     cpus = max(1, smallest // -(-count // max(1, len(nodes))))
     return Share(count, cpus, each)
