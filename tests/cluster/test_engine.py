@@ -85,6 +85,17 @@ def test_it_leaves_what_one_process_leaves(photos: Path, tmp_path: Path, pool: N
     assert sum(int(line.split(": ")[1].split()[0]) for line in engine.lines) == 3
 
 
+def test_messages_have_the_paths_that_were_given(
+    photos: Path, tmp_path: Path, pool: Noting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photos / "bad.png").write_bytes(b"")
+    predict_folder(predictor(), "photos", "alone", progress=False)
+    predict_folder(predictor(), "photos", "out", engine=RayEngine(), progress=False)
+    assert files(tmp_path / "out") == files(tmp_path / "alone")
+    assert "photos/bad.png" in (tmp_path / "out/manifest.jsonl").read_text()
+
+
 def test_paths_are_absolute_and_the_device_is_that_of_the_processes(
     photos: Path, tmp_path: Path, pool: Noting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from toolkit.cluster.crew import Crew
 from toolkit.cluster.handout import HandOut
@@ -93,6 +92,7 @@ class RayEngine(Engine):
             dataset_values=not results.has_indexes,
             work=work,
             expected=predictor.model.expected_images(),
+            current=os.getcwd(),
         )
         refused: list[Record] = []
         with atomic_write(results.folder / TOKEN, "w") as file:
@@ -123,8 +123,7 @@ class RayEngine(Engine):
             except DataError as error:
                 refused.append(results.failed(image, str(error)))
             else:
-                # An address has no path.
-                yield replace(image, path=Path(image.source)) if type(image) is InputImage else image
+                yield image
 
     def _told(self, refused: list[Record], results: ResultFolder) -> Generator[Record, None, None]:
         while refused:

@@ -27,6 +27,7 @@ class Job:
         dataset_values: whether label images have the values of the training data.
         work: batch size and threads of each process.
         expected: the images that the model has information about, see ``Model.expected_images``.
+        current: the folder in which the command was begun, to which paths of images are relative.
     """
 
     loading: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Job:
     dataset_values: bool
     work: Work
     expected: tuple[str, ...] = ()
+    current: str = ""
 
 
 @dataclass(frozen=True)
