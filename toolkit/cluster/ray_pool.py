@@ -193,7 +193,8 @@ def death_of(error: Exception) -> str:
     for line in str(error).splitlines():
         _, because, reason = line.partition("The actor is dead because ")
         if because:
-            return reason.strip().rstrip(".")
+            short, _, causes = reason.strip().partition(" Some common causes")
+            return short.rstrip(".") + (", perhaps for lack of memory" if "OOM" in causes else "")
     return _first_line(str(error))
 
 

@@ -59,6 +59,11 @@ class Member:
         """Images per second, when it is known."""
         return self.images / self.seconds if self.seconds else None
 
+    def line(self) -> str:
+        """What it has done, in words."""
+        pace = "" if self.pace is None else f", {self.pace:.1f} images/s"
+        return f"{self.name} on {self.host}: {counted(self.images, 'image')}{pace}"
+
 
 class Team(ABC, Generic[Piece, Result]):
     """Processes that do pieces of work together.
@@ -130,11 +135,7 @@ class Team(ABC, Generic[Piece, Result]):
 
     def lines(self) -> list[str]:
         """What each process has done, in words."""
-        return [
-            f"{member.name} on {member.host}: {counted(member.images, 'image')}, {member.pace:.1f} images/s"
-            for member in [*self._left, *self._members]
-            if member.pace is not None
-        ]
+        return [member.line() for member in [*self._left, *self._members] if member.images]
 
     def _start(self) -> None:
         name = f"{self.label}-{len(self._left) + len(self._members) + 1}"
