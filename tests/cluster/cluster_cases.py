@@ -93,6 +93,7 @@ class FakePool(Pool):
         self._random = random.Random(seed)
         self._answers: dict[Hashable, Any] = {}
         self.processes: list[Process] = []
+        self.room = begins
         self._count = 0
 
     def start(self, name: str) -> Process:
@@ -144,6 +145,9 @@ class FakePool(Pool):
         results = getattr(process.worker, "_results", None)
         if results is not None:
             results.flush()
+
+    def has_room(self) -> bool:
+        return self.room
 
     def shortage(self) -> str:
         return "each needs a core, and there is none"

@@ -17,7 +17,7 @@ from mortal_cases import check_same
 
 from toolkit.cluster import RayEngine, ray_pool
 from toolkit.cluster.job import Problem
-from toolkit.cluster.ray_pool import Share, connected, death_of, no_cluster, share_of
+from toolkit.cluster.ray_pool import RayPool, Share, connected, death_of, no_cluster, share_of
 from toolkit.cluster.worker import Worker
 from toolkit.errors import UsageError
 from toolkit.inference.image_batches import Work
@@ -81,6 +81,20 @@ def test_other_versions_of_a_cluster() -> None:
     assert message.startswith("the cluster at head:6379 has other versions: ")
     assert "Ray: 2.9.0 Python: 3.10.1" in message
     assert "Hint: install the same versions of Ray" in message
+
+
+@pytest.mark.parametrize(
+    ("free", "gpus", "want"),
+    [({"CPU": 2.0}, 0.0, True), ({"CPU": 1.0}, 0.0, False), ({}, 0.0, False), ({"CPU": 2.0}, 0.5, False)],
+)
+def test_whether_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, free: dict[str, float], gpus: float, want: bool
+) -> None:
+    ray = SimpleNamespace(remote=lambda **options: lambda worker: worker, available_resources=lambda: free)
+    monkeypatch.setattr(ray_pool, "import_ray", lambda purpose: ray)
+    pool = RayPool(Share(4, 2, gpus), Worker)
+    assert pool.has_room() == want
+    assert pool.shortage().startswith("each needs 2 CPU")
 
 
 def test_a_cluster_that_asks_for_a_token() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -116,6 +117,18 @@ def test_a_cluster_without_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(team, "START_SECONDS", 0.0)
     with pytest.raises(UsageError, match="no process of the cluster began within .*: each needs a core"):
         list(Doubling(pool(begins=False), 5).results())
+
+
+def test_processes_that_begin_slowly_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "START_SECONDS", 0.0)
+    monkeypatch.setattr(team, "SLOW_START_SECONDS", 0.3)
+    slow = Doubling(pool(begins=False), 5)
+    slow.pool.room = True
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="no process of the cluster began within 0 s"):
+        list(slow.results())
+    assert time.monotonic() - start >= 0.3
+    assert sorted(Doubling(pool(), 5).results()) == [0, 2, 4, 6, 8]
 
 
 def test_nothing_to_do_starts_no_process() -> None:

@@ -41,5 +41,9 @@ class Pool(ABC):
         """End a process."""
 
     @abstractmethod
+    def has_room(self) -> bool:
+        """Whether there was room for a process when the work began, as far as can be told."""
+
+    @abstractmethod
     def shortage(self) -> str:
         """What processes need, and what the cluster has, in words."""

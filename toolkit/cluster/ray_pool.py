@@ -51,6 +51,7 @@ class RayPool(Pool):
         self._ray, self.share = import_ray("--ray"), share
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": 0}
         self._worker = self._ray.remote(**options)(worker)
+        self._free = dict(self._ray.available_resources())
 
     def start(self, name: str) -> Any:
         """An actor."""
@@ -90,12 +91,17 @@ class RayPool(Pool):
         with contextlib.suppress(Exception):
             self._ray.kill(process)
 
+    def has_room(self) -> bool:
+        """Whether the cluster had as much free as an actor needs, on all machines together."""
+        cpus, gpus = float(self._free.get("CPU", 0)), float(self._free.get("GPU", 0))
+        return cpus >= self.share.cpus and gpus >= self.share.gpus
+
     def shortage(self) -> str:
         """What actors need, and what the cluster has free."""
-        free, share = self._ray.available_resources(), self.share
+        free, share = self._free, self.share
         gpus = f" and {share.gpus:g} of a GPU" if share.gpus else ""
         return (
-            f"each needs {share.cpus} CPU{gpus}, and the cluster has {free.get('CPU', 0):g} CPU and"
+            f"each needs {share.cpus} CPU{gpus}, and the cluster had {free.get('CPU', 0):g} CPU and"
             f" {free.get('GPU', 0):g} GPU free"
         )
 

@@ -19,7 +19,9 @@ from toolkit.wording import counted
 logger = logging.getLogger("toolkit")
 
 START_SECONDS = 25.0
-"""How long no process may be there before the work ends with an error."""
+"""How long no process may be there before the work ends with an error, if there is no room for one."""
+SLOW_START_SECONDS = 180.0
+"""The same if there is room: libraries may come over a slow network, or the machine may be busy."""
 AHEAD = 2
 """Number of pieces of work that a process has at a time, so that it never waits for the next one."""
 MOST_FALSE_STARTS = 2
@@ -211,9 +213,11 @@ class Team(ABC, Generic[Piece, Result]):
         now = time.monotonic()
         if any(member.host for member in self._members):
             self._seen = now
-        elif now - self._seen > START_SECONDS:
+            return
+        limit = SLOW_START_SECONDS if self.pool.has_room() else START_SECONDS
+        if now - self._seen > limit:
             raise UsageError(
-                f"no process of the cluster began within {START_SECONDS:.0f} s: {self.pool.shortage()}. Hint:"
+                f"no process of the cluster began within {limit:.0f} s: {self.pool.shortage()}. Hint:"
                 " wait until the cluster has room, or ask for less by --actors and --gpus-per-actor"
             )
 

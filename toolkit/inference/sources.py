@@ -23,10 +23,10 @@ from toolkit.data.image_files import ImageSearch
 from toolkit.data.images import Picture, decode_picture
 from toolkit.errors import DownloadError, UsageError
 from toolkit.inference.inputs import FileState, InputImage, LaterImages, find_images, search_of, with_stems
-from toolkit.inference.store_images import StoreFiles, StoreFolder
+from toolkit.inference.store_images import stores_of
 from toolkit.inference.videos import frame_tensor, no_video
 from toolkit.runtime.remote import check_address, fetch_bytes, is_url
-from toolkit.runtime.stores import is_store, shown_url
+from toolkit.runtime.stores import is_store
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 """Suffixes of video files that are given directly; folders are not searched for them."""
@@ -261,28 +261,13 @@ def find_inputs(
             devices += _videos(word)
         else:
             files.append(word)
-    lists = _stores(stores, len(files) + len(urls) + len(devices))
+    lists = stores_of(stores, len(files) + len(urls) + len(devices))
     search = search_of(files, exclude)
     images = find_images(files, search=search) if files else []
     images = with_stems([*images, *_remote(dict.fromkeys(urls), {image.name for image in images})])
     folders = {image.name.partition("/")[0] for image in images if not image.error}
     streams = _streams(dict.fromkeys(devices), choice or FrameChoice(), folders)
     return Inputs(tuple(images), streams, lists, search)
-
-
-def _stores(urls: list[str], others: int) -> tuple[LaterImages, ...]:
-    """A folder of a store, whose images are found later, or single images of stores."""
-    folders = [url for url in urls if url.endswith("/")]
-    if folders and (len(urls) > 1 or others):
-        raise UsageError(
-            f"{shown_url(folders[0])} is a folder of a store, which is predicted alone, since its images are"
-            " only known when they are found. Hint: give each folder a command with its own --out, or list"
-            " all images in a file for --list"
-        )
-    found: list[LaterImages] = [StoreFolder(url) for url in folders] or [StoreFiles(tuple(urls))]
-    for each in found if urls else ():
-        each.check()
-    return tuple(found) if urls else ()
 
 
 def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]) -> Iterator[str]:

@@ -140,3 +140,27 @@ class StoreFiles(LaterImages):
         for url in self.urls:
             open_store(url)
         return len(set(self.urls))
+
+
+def stores_of(urls: list[str], others: int) -> tuple[LaterImages, ...]:
+    """A folder of a store, whose images are found later, or single images of stores.
+
+    Args:
+        urls: addresses in stores; those of folders end with ``/``.
+        others: number of other inputs of the command.
+
+    Raises:
+        UnavailableError: when a library is missing.
+        UsageError: when an address is not valid, or a folder is not given alone, or has no image.
+    """
+    folders = [url for url in urls if url.endswith("/")]
+    if folders and (len(urls) > 1 or others):
+        raise UsageError(
+            f"{shown_url(folders[0])} is a folder of a store, which is predicted alone, since its images are"
+            " only known when they are found. Hint: give each folder a command with its own --out, or list"
+            " all images in a file for --list"
+        )
+    found: list[LaterImages] = [StoreFolder(url) for url in folders] or [StoreFiles(tuple(urls))]
+    for each in found if urls else ():
+        each.check()
+    return tuple(found) if urls else ()
