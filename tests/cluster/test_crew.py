@@ -152,6 +152,13 @@ def test_an_error_of_the_model_ends_the_work_at_once(photos: Path, tmp_path: Pat
         predict(photos, tmp_path / "out", FakePool(Faulty))
 
 
+def test_processes_that_all_die_leave_what_can_be_resumed(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ToolkitError, match=r"died one after another, .* Hint: what is done is kept; .*--resume"
+    ):
+        predict(photos, tmp_path / "out", FakePool(Bright, lambda process, images: 0))
+
+
 def test_a_machine_that_sees_another_folder_is_refused(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with ResultFolder(out, ("dark", "bright"), PALETTE) as results:

@@ -78,7 +78,9 @@ def test_whoever_dies(seed: int) -> None:
 
 def test_processes_that_all_die_end_the_work() -> None:
     doubling = Doubling(pool(dies=lambda process, numbers: 0), 5)
-    with pytest.raises(ToolkitError, match=r"died one after another, .* it was killed\. Hint: .* --resume"):
+    with pytest.raises(
+        ToolkitError, match=r"died one after another, .* it was killed\. Hint: mend this, and give"
+    ):
         list(doubling.results())
     assert len(doubling.pool.processes) == 3 + MOST_DEATHS * (3 + 1)
 

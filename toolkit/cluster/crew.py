@@ -25,6 +25,8 @@ class Crew(Team[list[InputImage], Record]):
         size, label: as in ``Team``.
     """
 
+    advice = "what is done is kept; mend this, then add --resume"
+
     def __init__(
         self, pool: Pool, job: Job, hand_out: HandOut, folder: ResultFolder, size: int, label: str
     ) -> None:

@@ -79,7 +79,12 @@ class Team(ABC, Generic[Piece, Result]):
         method: of a worker, which gets a piece of work.
         size: number of processes.
         label: begins the name of each, and is unique for each command.
+
+    Attributes:
+        advice: what to do when processes keep dying.
     """
+
+    advice = "mend this, and give the command again"
 
     def __init__(self, pool: Pool, job: Any, method: str, size: int, label: str) -> None:
         self.pool, self.job, self.method, self.size, self.label = pool, job, method, size, label
@@ -195,7 +200,7 @@ class Team(ABC, Generic[Piece, Result]):
         if self._deaths > MOST_DEATHS * (self.size + 1):
             raise ToolkitError(
                 f"{counted(self._deaths, 'process', 'processes')} of the cluster died one after another, the"
-                f" last one {where}: {reason}. Hint: what is done is kept; mend this, then add --resume"
+                f" last one {where}: {reason}. Hint: {self.advice}"
             )
         self._false_starts += not member.is_open
         if self._false_starts < MOST_FALSE_STARTS * self.size:
