@@ -387,3 +387,26 @@ def test_options_of_a_cluster_that_make_no_sense(
     assert infer(str(tmp_path / "photos"), *words) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_list(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("photos/a.jpg\nphotos/nowhere.jpg\nphotos/deep/b.png\n")
+    assert infer("--list", "names.txt") == 3
+    printed = capsys.readouterr()
+    assert printed.out.startswith("2 images done in ")
+    assert "--list names.txt" in printed.out
+    assert (tmp_path / "out/labels/photos/deep/b.png.png").is_file()
+    for words, message in (
+        (
+            ["photos", "--list", "names.txt"],
+            "both PATHs and --list were given. Hint: name images and folders",
+        ),
+        ([], "neither PATHs nor --list was given. Hint"),
+        (["--list", "nowhere.txt"], "nowhere.txt does not exist; it should contain names of images"),
+    ):
+        assert infer(*words, out="none") == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "none").exists()

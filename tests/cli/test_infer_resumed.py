@@ -88,6 +88,8 @@ CASES = {
 """By the name of the option. For other models, the prompts are part of the model's name in the manifest."""
 OF_A_CLUSTER = {"ray", "actors", "gpus_per_actor"}
 """These start processes of Ray, in ``tests/cluster``."""
+IN_PLACE_OF_PATHS = {"list"}
+"""Lists are resumed in ``tests/inference/test_lists.py``."""
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def command(tmp_path: Path) -> Callable[..., int]:
 def test_every_option_of_the_command_is_here() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    assert {action.dest for action in parser._actions} == set(CASES) | OF_A_CLUSTER
+    assert {action.dest for action in parser._actions} == set(CASES) | OF_A_CLUSTER | IN_PLACE_OF_PATHS
 
 
 @pytest.mark.parametrize("option", CASES)

@@ -57,7 +57,7 @@ class WorkerOf(Worker):
 @dataclass
 class Process:
     name: str
-    worker: Worker
+    worker: Any
     waiting: list[tuple[int, str, tuple[Any, ...]]] = field(default_factory=list)
     is_dead: bool = False
     done: int = 0
@@ -73,6 +73,7 @@ class FakePool(Pool):
         host: of all; ``versions`` replace what they say.
         begins: whether processes begin at all.
         opens: whether a process survives loading the model.
+        make: makes the worker of a name, in place of one that predicts with ``model``.
         seed: of the order in which answers come.
     """
 
@@ -84,17 +85,20 @@ class FakePool(Pool):
         versions: Mapping[str, str] | None = None,
         begins: bool = True,
         opens: Callable[[Process], bool] = lambda process: True,
+        make: Callable[[str], Any] | None = None,
         seed: int = 0,
     ) -> None:
         self._model, self._dies, self._versions, self._begins = model, dies, versions, begins
-        self._opens = opens
+        self._opens, self._make = opens, make
         self._random = random.Random(seed)
         self._answers: dict[Hashable, Any] = {}
         self.processes: list[Process] = []
+        self.room = begins
         self._count = 0
 
     def start(self, name: str) -> Process:
-        self.processes.append(Process(name, WorkerOf(name, self._model)))
+        worker = self._make(name) if self._make else WorkerOf(name, self._model)
+        self.processes.append(Process(name, worker))
         return self.processes[-1]
 
     def submit(self, process: Process, method: str, *arguments: Any) -> Hashable:
@@ -117,10 +121,10 @@ class FakePool(Pool):
             process.is_dead = True
             self._answers[answer] = Died("it ran out of memory")
             return
-        if method == "predict":
+        if method not in ("introduce", "open"):
             count = self._dies(process, arguments[0])
             if count is not None:
-                process.worker.predict(arguments[0][:count])
+                getattr(process.worker, method)(arguments[0][:count] if self._make is None else arguments[0])
                 process.is_dead = True
                 self._answers[answer] = Died("it was killed")
                 return
@@ -138,9 +142,12 @@ class FakePool(Pool):
 
     def stop(self, process: Process) -> None:
         process.is_dead = True
-        results = process.worker._results
+        results = getattr(process.worker, "_results", None)
         if results is not None:
             results.flush()
+
+    def has_room(self) -> bool:
+        return self.room
 
     def shortage(self) -> str:
         return "each needs a core, and there is none"

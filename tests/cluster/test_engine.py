@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,9 @@ from PIL import Image
 
 from toolkit.cluster import RayEngine
 from toolkit.cluster import engine as engines
-from toolkit.cluster.engine import absolute_prompts
 from toolkit.cluster.job import Job
 from toolkit.cluster.ray_pool import Share
+from toolkit.data.images import read_label_map
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.inference import Predictor
 from toolkit.inference.image_batches import Work
@@ -46,7 +46,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Noting:
 
 def use(pool: Noting, monkeypatch: pytest.MonkeyPatch) -> Noting:
     @contextlib.contextmanager
-    def connected(address: str, actors: int | None, gpus: float | None) -> Iterator[Noting]:
+    def connected(address: str, actors: int | None, gpus: float | None, worker: type) -> Iterator[Noting]:
         yield pool
 
     monkeypatch.setattr(engines, "connected", connected)
@@ -85,6 +85,17 @@ def test_it_leaves_what_one_process_leaves(photos: Path, tmp_path: Path, pool: N
     assert sum(int(line.split(": ")[1].split()[0]) for line in engine.lines) == 3
 
 
+def test_messages_have_the_paths_that_were_given(
+    photos: Path, tmp_path: Path, pool: Noting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photos / "bad.png").write_bytes(b"")
+    predict_folder(predictor(), "photos", "alone", progress=False)
+    predict_folder(predictor(), "photos", "out", engine=RayEngine(), progress=False)
+    assert files(tmp_path / "out") == files(tmp_path / "alone")
+    assert "photos/bad.png" in (tmp_path / "out/manifest.jsonl").read_text()
+
+
 def test_paths_are_absolute_and_the_device_is_that_of_the_processes(
     photos: Path, tmp_path: Path, pool: Noting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,17 +116,6 @@ def test_paths_are_absolute_and_the_device_is_that_of_the_processes(
     assert (told.work, told.overlays, told.draw_above) == (Work(3, 2), False, 0.25)
 
 
-@pytest.mark.parametrize(
-    ("given", "want"),
-    [(None, None), ("auto", "auto"), ("from:runs/a", "from:{}/runs/a"), ("points.csv", "{}/points.csv")],
-)
-def test_prompts_are_found_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, want: str | None
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert absolute_prompts(given) == (want.format(tmp_path) if want else None)
-
-
 def test_two_images_of_one_name_are_told_apart(tmp_path: Path, pool: Noting) -> None:
     """The outputs of each image of a resumed folder have a name already, perhaps that of another one."""
     photos = tmp_path / "photos"
@@ -128,6 +128,40 @@ def test_two_images_of_one_name_are_told_apart(tmp_path: Path, pool: Noting) -> 
         predictor(), photos, tmp_path / "out", engine=RayEngine(), resume=True, progress=False
     )
     assert (again.done, again.failed) == (0, 1)
+
+
+class Knowing(Bright):
+    """Finds bright only what it was told of, as models with prompts from a file do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: tuple[str, ...] = ()
+
+    def expect_images(self, names: Iterable[str]) -> None:
+        self.known = tuple(name for name in names if name.startswith("deep/"))
+
+    def expected_images(self) -> tuple[str, ...]:
+        return self.known
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        predictions = super().predict(samples)
+        for prediction in predictions:
+            if prediction.sample_id not in self.known:
+                prediction.label_map.zero_()
+        return predictions
+
+
+def test_all_processes_know_what_the_model_knows_about_images(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = use(Noting(Knowing), monkeypatch)
+    knowing = Predictor(Knowing(), device="cpu", name="bright 1", loading=LOADING)
+    predict_folder(knowing, photos, tmp_path / "alone", progress=False)
+    predict_folder(knowing, photos, tmp_path / "out", engine=RayEngine(), progress=False)
+    assert pool.job.expected == ("deep/c.png",)
+    assert files(tmp_path / "out") == files(tmp_path / "alone")
+    assert read_label_map(tmp_path / "out/labels/deep/c.png").all()
+    assert not read_label_map(tmp_path / "out/labels/a.png").any()
 
 
 def test_a_camera_or_video_stays_here(tmp_path: Path, pool: Noting) -> None:

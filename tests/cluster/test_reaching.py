@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -28,10 +29,12 @@ def serve() -> Iterator[Serve]:
         def work() -> None:
             connection, _ = server.accept()
             held.append(connection)
-            connection.recv(1024)
-            if answer is not None:
-                connection.sendall(answer)
-                connection.shutdown(socket.SHUT_WR)
+            # The other side may be gone by then.
+            with contextlib.suppress(OSError):
+                connection.recv(1024)
+                if answer is not None:
+                    connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
 
         threading.Thread(target=work, daemon=True).start()
         return f"127.0.0.1:{server.getsockname()[1]}"

@@ -89,6 +89,38 @@ def test_a_run_with_the_plugin_of_a_file(tmp_path: Path, images: Sequence[InputI
     assert (out / "labels/a.png").is_file()
 
 
+def test_paths_are_those_of_the_command(
+    out: Path, images: Sequence[InputImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in messages, as if the command had predicted them itself."""
+    monkeypatch.chdir(tmp_path)
+    relative = find_images(["photos"])
+    monkeypatch.chdir("/")
+    worker = WorkerOf("first", Bright)
+    assert worker.open(job(out, current=str(tmp_path))) is None
+    assert Path.cwd() == tmp_path
+    answer = worker.predict(relative)
+    assert not isinstance(answer, Problem)
+    assert [record.source for record in answer[0]] == [image.source for image in images]
+    assert answer[0][2].error is not None
+    assert answer[0][2].error.startswith("photos/c.png ")
+
+
+def test_a_folder_that_is_only_where_the_command_is(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then paths are made absolute, which may be those of a shared folder."""
+    monkeypatch.chdir(tmp_path)
+    worker = WorkerOf("first", Bright)
+    assert worker.open(job(out, current=str(tmp_path / "nowhere"))) is None
+    answer = worker.predict(
+        [InputImage(Path("a.png"), "a.png", "a"), InputImage(Path("/b.png"), "b.png", "b")]
+    )
+    assert not isinstance(answer, Problem)
+    assert str(answer[0][0].error).startswith(f"{tmp_path}/nowhere/a.png ")
+    assert str(answer[0][1].error).startswith("/b.png ")
+
+
 def test_a_run_that_is_not_there(out: Path) -> None:
     problem = Worker("first").open(job(out, loading={**LOADING, "run": str(out / "nowhere")}))
     assert problem is not None

@@ -101,6 +101,10 @@ def test_a_file_gives_each_image_its_own_prompts(tmp_path: Path) -> None:
     )
     model = PromptedModel(BoxAnswer(["whatever"]), FromFile(path))
     model.expect_images(["a", "b", "c"])
+    # Another process needs to know no more than this.
+    assert model.expected_images() == ("a", "b")
+    model = PromptedModel(BoxAnswer(["whatever"]), FromFile(path))
+    model.expect_images(("a", "b"))
     a, b, c = (prediction.instances for prediction in model.predict([sample("a"), sample("b"), sample("c")]))
     assert a is not None
     assert a.boxes_xyxy.tolist() == [[1, 1, 4, 4], [7, 8, 8, 9]]

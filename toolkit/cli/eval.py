@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.cluster_options import add_cluster_arguments, check_cluster_options
 from toolkit.cli.options import (
     add_data_arguments,
     add_measuring_arguments,
@@ -28,6 +29,7 @@ from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
+    from toolkit.evaluation.shares import ShareEngine
 
 SUMMARY = "evaluate a run, or predictions from any source, on a dataset"
 
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
     )
+    add_cluster_arguments(parser, what="with RUN: evaluate", needs="RUN and the data")
     add_window_arguments(parser, "with RUN: ")
     add_plugin_files_argument(parser)
     add_settings_argument(
@@ -57,13 +60,15 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and save the reports in the run's folder."""
     settle_run_or_predictions(args, "evaluate")
     load_plugin_files(args)
+    check_cluster_options(args)
 
     from toolkit.evaluation.opening import data_of_run
     from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 
     choice, prompting, tiling = data_choice(args), prompting_of(args), tiling_of(args)
     if args.run:
-        reports = evaluate_run(args.run, choice, computing_of(args, args.devices), prompting, tiling)
+        computing = computing_of(args, args.devices)
+        reports = evaluate_run(args.run, choice, computing, prompting, tiling, _engine(args))
         if reports is None:  # a process of a distributed run other than the first
             return 0
     else:
@@ -89,6 +94,19 @@ def run(args: argparse.Namespace) -> int:
             print(line)
     sys.stdout.flush()
     return 0
+
+
+def _engine(args: argparse.Namespace) -> ShareEngine | None:
+    """The cluster, if one is asked for."""
+    from toolkit.errors import UsageError
+
+    if args.ray is None:
+        return None
+    if args.devices > 1:
+        raise UsageError("--devices is for this machine. Hint: with --ray, give --actors instead")
+    from toolkit.cluster import RayMeasuring
+
+    return RayMeasuring(args.ray, args.actors, args.gpus_per_actor)
 
 
 def _closing(args: argparse.Namespace) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.cluster_options import add_cluster_arguments, check_cluster_options
 from toolkit.cli.measure import add_measure_arguments, check_sizes, print_measured, requested_size
 from toolkit.cli.options import (
     add_device_argument,
@@ -31,6 +33,7 @@ from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.cluster import RayEngine
+    from toolkit.inference.inputs import LaterImages
     from toolkit.inference.predictor import Predictor
     from toolkit.inference.sources import Inputs
     from toolkit.inference.summary import Summary
@@ -45,12 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
         help=(
             "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', URLs of"
             " images, videos, the number of a camera, or - to read a list of these from standard input;"
             " key=value changes a setting of the model, such as model.long_side=512"
+        ),
+    )
+    parser.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "instead of PATHs: a text file with one path or URL of an image per line, millions if need be;"
+            " it is read as images are needed, and results are named by the lines"
         ),
     )
     parser.add_argument(
@@ -114,26 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
     add_measure_arguments(parser)
-    parser.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help=(
-            "predict on the Ray cluster at this address, such as head:6379, or local: with several processes"
-            " on this machine; all machines must see RUN, the images and DIR under the same paths"
-        ),
-    )
-    parser.add_argument(
-        "--actors",
-        type=positive,
-        metavar="N",
-        help="with --ray: number of processes; default: one per GPU, or else one per core",
-    )
-    parser.add_argument(
-        "--gpus-per-actor",
-        type=float,
-        metavar="F",
-        help="with --ray: GPUs of each process, such as 0.5 for two per GPU; default: 1 where there are GPUs",
-    )
+    add_cluster_arguments(parser, what="predict", needs="RUN, the images and DIR")
     add_plugin_files_argument(parser)
 
 
@@ -166,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     )
     summary = predict_and_describe(
         predictor,
-        [path for path in args.paths if path not in words],
+        _images(args, [path for path in args.paths if path not in words]),
         out,
         work=work,
         overlays=not args.no_overlays,
@@ -190,14 +183,23 @@ def run(args: argparse.Namespace) -> int:
     return 3 if summary.failed else 0
 
 
+def _images(args: argparse.Namespace, paths: list[str]) -> list[str] | LaterImages:
+    """What to predict: paths, or a list."""
+    from toolkit.errors import UsageError
+    from toolkit.inference.lists import ImageList
+
+    if (args.list is None) == (not paths):
+        found = "both PATHs and --list were given" if paths else "neither PATHs nor --list was given"
+        raise UsageError(
+            f"{found}. Hint: name images and folders, or give a file that lists them with --list FILE"
+        )
+    return paths if args.list is None else ImageList(args.list)
+
+
 def _engine(args: argparse.Namespace) -> RayEngine | None:
     """The cluster, if one is asked for."""
-    from toolkit.errors import UsageError
-
+    check_cluster_options(args)
     if args.ray is None:
-        for option, value in (("--actors", args.actors), ("--gpus-per-actor", args.gpus_per_actor)):
-            if value is not None:
-                raise UsageError(f"{option} has no effect without --ray. Hint: add --ray local")
         return None
     from toolkit.cluster import RayEngine
 
@@ -214,7 +216,8 @@ def _check_sizes(given: PixelSize | SizeTable | None, inputs: Inputs) -> None:
             f"{given.path} has pixel sizes of images, and there are videos. Hint: give one size for all"
             " frames, such as --pixel-size 0.02mm"
         )
-    check_sizes(given, (image.name for image in inputs.images if not image.error))
+    names = (image.name for image in inputs.images if not image.error)
+    check_sizes(given, itertools.chain(names, *(each.names() for each in inputs.lists)))
 
 
 def _in_files(predictor: Predictor) -> bool:
@@ -235,8 +238,8 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurabl
 
     if summary.failed:
         again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
-        if args.ray is not None:
-            again += ["--ray", args.ray]
+        for option, value in (("--list", args.list), ("--ray", args.ray)):
+            again += [] if value is None else [option, str(value)]
         yield from next_lines(again, title="To try the skipped images again:")
     if summary.done and measurable:
         data = "masks" if summary.found.pixels else "coco"
@@ -244,7 +247,9 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurabl
         yield from next_lines(measure, title="To evaluate the results, if you have labels:")
 
 
-def predict_and_describe(predictor: Predictor, paths: Sequence[str], out: Path, **how: Any) -> Summary:
+def predict_and_describe(
+    predictor: Predictor, paths: Sequence[str] | LaterImages, out: Path, **how: Any
+) -> Summary:
     """Predict, and print a summary; ``how`` has further arguments of ``predict_folder``."""
     from toolkit.inference.pipeline import predict_folder
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from toolkit.cluster.crew import Crew
 from toolkit.cluster.handout import HandOut
 from toolkit.cluster.job import Job
-from toolkit.cluster.ray_pool import LOCAL, connected
-from toolkit.cluster.reaching import check_cluster
+from toolkit.cluster.paths import absolute_prompts
+from toolkit.cluster.ray_pool import LOCAL, check_share, connected
+from toolkit.cluster.worker import Worker
 from toolkit.errors import DataError, UsageError
 from toolkit.inference.image_batches import Work
 from toolkit.inference.image_engines import Engine, PendingImages
@@ -22,10 +22,7 @@ from toolkit.inference.records import Record
 from toolkit.inference.result_parts import TOKEN
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import Inputs
-from toolkit.models.prompted import FROM
-from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.discovery import loaded_paths
-from toolkit.runtime.extras import import_ray
 from toolkit.runtime.files import atomic_write
 
 
@@ -47,6 +44,10 @@ class RayEngine(Engine):
 
     Attributes:
         lines: what each process has done, in words, after the end.
+
+    Raises:
+        UnavailableError: when Ray is not installed.
+        UsageError: when a number makes no sense, or there is no cluster at the address.
     """
 
     address: str = LOCAL
@@ -56,14 +57,10 @@ class RayEngine(Engine):
     lines: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if self.actors is not None and self.actors < 1:
-            raise UsageError(f"actors must be at least 1, not {self.actors}")
-        if self.gpus_per_actor is not None and self.gpus_per_actor < 0:
-            raise UsageError(f"gpus_per_actor must be at least 0, not {self.gpus_per_actor:g}")
+        check_share(self.address, self.actors, self.gpus_per_actor)
 
     def check(self, predictor: Predictor, inputs: Inputs) -> None:
         """Videos stay on one machine, since their frames come one after another."""
-        import_ray("--ray")
         if inputs.streams:
             raise UsageError(
                 f"{inputs.streams[0].origin} cannot be predicted on several machines. Hint: leave out --ray"
@@ -74,8 +71,6 @@ class RayEngine(Engine):
                 "a model that was built in Python cannot be sent to other machines. Hint: pass the folder of"
                 " its run"
             )
-        if self.address != LOCAL:
-            check_cluster(self.address)
 
     def records(
         self, predictor: Predictor, images: PendingImages, results: ResultFolder, work: Work
@@ -96,18 +91,20 @@ class RayEngine(Engine):
             draw_above=results.draw_above,
             dataset_values=not results.has_indexes,
             work=work,
+            expected=predictor.model.expected_images(),
+            current=os.getcwd(),
         )
         refused: list[Record] = []
         with atomic_write(results.folder / TOKEN, "w") as file:
             file.write(token)
         try:
-            with connected(self.address, self.actors, self.gpus_per_actor) as pool:
+            with connected(self.address, self.actors, self.gpus_per_actor, Worker) as pool:
                 ready = self._claimed(images, results, refused)
                 total = None if images.total is None else images.total - images.resumed
                 todo = HandOut(ready, step=work.batch_size, total=total, workers=pool.share.actors)
                 crew = Crew(pool, job, todo, results, pool.share.actors, token[:8])
                 try:
-                    for record in crew.records():
+                    for record in crew.results():
                         yield from self._told(refused, results)
                         yield record
                     yield from self._told(refused, results)
@@ -126,20 +123,10 @@ class RayEngine(Engine):
             except DataError as error:
                 refused.append(results.failed(image, str(error)))
             else:
-                # An address has no path.
-                yield replace(image, path=Path(image.source)) if type(image) is InputImage else image
+                yield image
 
     def _told(self, refused: list[Record], results: ResultFolder) -> Generator[Record, None, None]:
         while refused:
             record = refused.pop()
             results.append(record)
             yield record
-
-
-def absolute_prompts(prompts: str | None) -> str | None:
-    """A source of prompts, as in ``toolkit.load``, whose path does not depend on the current folder."""
-    if prompts is None or prompts == AUTO:
-        return prompts
-    if prompts.startswith(FROM):
-        return f"{FROM}{os.path.abspath(prompts.removeprefix(FROM))}"
-    return os.path.abspath(prompts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class Job:
         overlays, draw_above: as in ``predict_folder``.
         dataset_values: whether label images have the values of the training data.
         work: batch size and threads of each process.
+        expected: the images that the model has information about, see ``Model.expected_images``.
+        current: the folder in which the command was begun, to which paths of images are relative.
     """
 
     loading: Mapping[str, Any]
@@ -35,6 +38,8 @@ class Job:
     draw_above: float
     dataset_values: bool
     work: Work
+    expected: tuple[str, ...] = ()
+    current: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class Introduction:
 def versions() -> dict[str, str]:
     """What must be the same everywhere, so that all predict and write the same."""
     return {"toolkit": toolkit.__version__, "Python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def introduction() -> Introduction:
+    """That of this process."""
+    return Introduction(platform.node() or "a machine without a name", os.getpid(), versions())
 
 
 @dataclass(frozen=True)

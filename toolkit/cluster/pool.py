@@ -16,7 +16,7 @@ class Pool(ABC):
 
     @abstractmethod
     def start(self, name: str) -> Any:
-        """Ask for a process with a ``Worker`` of this name; it may begin much later."""
+        """Ask for a process whose worker has this name; it may begin much later."""
 
     @abstractmethod
     def submit(self, process: Any, method: str, *arguments: Any) -> Hashable:
@@ -39,6 +39,10 @@ class Pool(ABC):
     @abstractmethod
     def stop(self, process: Any) -> None:
         """End a process."""
+
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether there was room for a process when the work began, as far as can be told."""
 
     @abstractmethod
     def shortage(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.cluster.pool import Died, Pool
-from toolkit.cluster.worker import Worker
+from toolkit.cluster.reaching import check_cluster
 from toolkit.errors import UsageError
 from toolkit.runtime.extras import import_ray
 
@@ -44,12 +44,14 @@ class RayPool(Pool):
 
     Args:
         share: how many there are, and what each gets.
+        worker: the class of their workers, which gets the name of each.
     """
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, worker: type) -> None:
         self._ray, self.share = import_ray("--ray"), share
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": 0}
-        self._worker = self._ray.remote(**options)(Worker)
+        self._worker = self._ray.remote(**options)(worker)
+        self._free = dict(self._ray.available_resources())
 
     def start(self, name: str) -> Any:
         """An actor."""
@@ -89,24 +91,48 @@ class RayPool(Pool):
         with contextlib.suppress(Exception):
             self._ray.kill(process)
 
+    def has_room(self) -> bool:
+        """Whether the cluster had as much free as an actor needs, on all machines together."""
+        cpus, gpus = float(self._free.get("CPU", 0)), float(self._free.get("GPU", 0))
+        return cpus >= self.share.cpus and gpus >= self.share.gpus
+
     def shortage(self) -> str:
         """What actors need, and what the cluster has free."""
-        free, share = self._ray.available_resources(), self.share
+        free, share = self._free, self.share
         gpus = f" and {share.gpus:g} of a GPU" if share.gpus else ""
         return (
-            f"each needs {share.cpus} CPU{gpus}, and the cluster has {free.get('CPU', 0):g} CPU and"
+            f"each needs {share.cpus} CPU{gpus}, and the cluster had {free.get('CPU', 0):g} CPU and"
             f" {free.get('GPU', 0):g} GPU free"
         )
 
 
+def check_share(address: str, actors: int | None, gpus_per_actor: float | None) -> None:
+    """Check what ``connected`` takes, and that something like a cluster is there, within seconds.
+
+    Raises:
+        UnavailableError: when Ray is not installed.
+        UsageError: when a number makes no sense, or there is no cluster at the address.
+    """
+    if actors is not None and actors < 1:
+        raise UsageError(f"actors must be at least 1, not {actors}")
+    if gpus_per_actor is not None and gpus_per_actor < 0:
+        raise UsageError(f"gpus_per_actor must be at least 0, not {gpus_per_actor:g}")
+    import_ray("--ray")
+    if address != LOCAL:
+        check_cluster(address)
+
+
 @contextlib.contextmanager
-def connected(address: str, actors: int | None, gpus_per_actor: float | None) -> Iterator[RayPool]:
+def connected(
+    address: str, actors: int | None, gpus_per_actor: float | None, worker: type
+) -> Iterator[RayPool]:
     """Connect to a cluster, or begin one here, and leave it at the end.
 
     Args:
         address: that of a cluster, such as ``head:6379``, or ``"local"``.
         actors: number of processes; when None, one per GPU, or else one per core.
         gpus_per_actor: of each; when None, one where there are GPUs.
+        worker: as for ``RayPool``.
 
     Raises:
         UnavailableError: when Ray is not installed.
@@ -119,9 +145,9 @@ def connected(address: str, actors: int | None, gpus_per_actor: float | None) ->
         own = _of_local(actors) if address == LOCAL else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             raise UsageError(no_cluster(address, error)) from None
-        yield RayPool(share_of(ray, actors, gpus_per_actor))
+        yield RayPool(share_of(ray, actors, gpus_per_actor), worker)
     finally:
         ray.shutdown()
         for name in quiet:
@@ -135,12 +161,15 @@ def _of_local(actors: int | None) -> dict[str, Any]:
 
 def share_of(ray: Any, actors: int | None, gpus_per_actor: float | None) -> Share:
     """What each process gets of the nodes that are there, see ``connected``."""
+    # A head often has no cores for work.
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node for node in nodes if node.get("CPU", 0.0) >= 1]
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     each = (1.0 if gpus else 0.0) if gpus_per_actor is None else gpus_per_actor
     cores = int(sum(node.get("CPU", 0.0) for node in nodes))
     count = actors or max(1, int(gpus / each) if each else cores)
     # As many as fit on every machine, if they were spread evenly.
+    nodes = [node for node in nodes if node.get("GPU", 0.0) >= min(each, 1.0)] or nodes
     smallest = int(min((node.get("CPU", 0.0) for node in nodes), default=1.0))
     cpus = max(1, smallest // -(-count // max(1, len(nodes))))
     return Share(count, cpus, each)
@@ -154,6 +183,11 @@ def no_cluster(address: str, error: Exception) -> str:
             f"the cluster at {address} has other versions: {_without_breaks(str(error))}. Hint: install the"
             " same versions of Ray and Python on all machines"
         )
+    if "ailed to connect" in reason or "uth" in reason:
+        return (
+            f"the cluster at {address} does not let this machine in: {reason}. Hint: if it asks for a token,"
+            " set RAY_AUTH_MODE=token here, and give this machine the token of its head"
+        )
     return (
         f"there is no Ray cluster at {address}: {reason}. Hint: begin one with `ray start --head`, or write"
         " --ray local"
@@ -165,7 +199,8 @@ def death_of(error: Exception) -> str:
     for line in str(error).splitlines():
         _, because, reason = line.partition("The actor is dead because ")
         if because:
-            return reason.strip().rstrip(".")
+            short, _, causes = reason.strip().partition(" Some common causes")
+            return short.rstrip(".") + (", perhaps for lack of memory" if "OOM" in causes else "")
     return _first_line(str(error))
 
 

@@ -5,13 +5,13 @@ code as one machine.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from toolkit import registry
-from toolkit.cluster.job import Introduction, Job, Problem, versions
+from toolkit.cluster.job import Introduction, Job, Problem, introduction
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.inference.image_batches import predict_images
 from toolkit.inference.inputs import InputImage
@@ -30,21 +30,24 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._host = platform.node() or "a machine without a name"
+        self._host = introduction().host
         self._job: Job | None = None
+        self._base: Path | None = None
         self._predictor: Predictor | None = None
         self._results: ResultPart | None = None
 
     def introduce(self) -> Introduction:
         """Where it runs, and what is installed there."""
-        return Introduction(self._host, os.getpid(), versions())
+        return introduction()
 
     def open(self, job: Job) -> Problem | None:
         """Load the model, and open the folder of the results."""
         try:
+            self._base = _enter(job.current)
             for path in job.plugins:
                 registry.add_path(path)
             self._predictor = self._load(job)
+            self._predictor.model.expect_images(job.expected)
             self._results = ResultPart(
                 Path(job.out),
                 self._predictor.classes,
@@ -83,6 +86,8 @@ class Worker:
             # Perhaps the command was killed, and another one writes there now.
             self._results.check()
             found = []
+            if self._base is not None:
+                images = [_below(self._base, image) for image in images]
             for record in predict_images(self._predictor, images, self._results, self._job.work):
                 self._results.append(record)
                 found.append(record)
@@ -90,3 +95,20 @@ class Worker:
         except Exception as error:
             return Problem.of(error, self._host)
         return found, time.perf_counter() - start
+
+
+def _enter(folder: str) -> Path | None:
+    """Go to the folder where the command was begun, so that paths are what they are there, also in messages;
+    returns it if it is not here.
+    """
+    if folder:
+        try:
+            os.chdir(folder)
+        except OSError:
+            return Path(folder)
+    return None
+
+
+def _below(folder: Path, image: InputImage) -> InputImage:
+    """An image with a path that does not depend on the current folder; an address has none."""
+    return replace(image, path=folder / image.path) if type(image) is InputImage else image

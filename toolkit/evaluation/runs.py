@@ -15,22 +15,22 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.label_values import LabelValues
 from toolkit.data.segments import PANOPTIC
 from toolkit.errors import UsageError
-from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
-from toolkit.evaluation.opening import known_sections, open_run, open_split, tiled
+from toolkit.evaluation.opening import known_sections, open_split
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
 from toolkit.evaluation.selection import build_evaluators
+from toolkit.evaluation.shares import MeasuredRun, ShareEngine
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.sliding_window import Tiling
-from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.progress import counting
 from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
@@ -42,6 +42,7 @@ def evaluate_run(
     computing: Computing | None = None,
     prompting: Prompting | None = None,
     tiling: Tiling | None = None,
+    engine: ShareEngine | None = None,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
@@ -51,6 +52,7 @@ def evaluate_run(
         computing: how to go about it.
         prompting: for a promptable model; by its prompt protocols when None.
         tiling: when images are predicted window by window; as for ``toolkit.load``.
+        engine: other processes that measure; this one, or those of ``computing``, when None.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder, with
@@ -61,28 +63,27 @@ def evaluate_run(
         UsageError: when an evaluator cannot measure the model, or it cannot use the window.
         DataError: when the classes of model and dataset differ in more than their order or a background.
     """
-    computing, prompting = computing or Computing(), prompting or Prompting()
-    fabric = make_fabric(
-        accelerator=computing.accelerator, devices=computing.devices, precision=computing.precision
-    )
-    fabric.launch()
-    found = open_run(run, choice or DataChoice(), prompting)
-    path, model, dataset = found.path, found.model, found.opened.dataset
-    data, split = found.opened.data, found.opened.split
-    alignment = alignment_for(model, dataset, f"the model in {path}")
-    evaluators = build_evaluators(found.evaluators, dataset.classes, task=found.task, owner=str(path))
-    with measuring(dataset, show=computing.show_progress) as watch:
-        evaluation = evaluate(
-            Subject(tiled(model, tiling).to(fabric.device), alignment, fabric.autocast()),
-            dataset,
-            plan_measurements(model, evaluators, found.manifest.start_weights),
-            batch_size=computing.batch_size,
-            workers=computing.workers,
-            on_batch=watch,
-        )
-    if not fabric.is_global_zero:
-        return None
-    reports = list(evaluation.reports)
+    choice, computing, prompting = choice or DataChoice(), computing or Computing(), prompting or Prompting()
+    # With other processes, this one only puts together what they have found.
+    here = computing if engine is None else Computing(accelerator="cpu")
+    measured_run = MeasuredRun(run, choice, here, prompting, tiling)
+    path, dataset = measured_run.opened.path, measured_run.dataset
+    data, split = measured_run.opened.opened.data, measured_run.opened.opened.split
+    if engine is not None:
+        reports = _by_others(engine, measured_run, choice, computing, prompting, tiling)
+    else:
+        with measuring(dataset, show=computing.show_progress) as watch:
+            evaluation = evaluate(
+                measured_run.subject,
+                dataset,
+                measured_run.measurements,
+                batch_size=computing.batch_size,
+                workers=computing.workers,
+                on_batch=watch,
+            )
+        if not measured_run.fabric.is_global_zero:
+            return None
+        reports = list(evaluation.reports)
     measured = f"Evaluated {counted(len(dataset), 'image')}"
     if path.is_dir() and not isinstance(data, Dataset):
         how = "" if prompting.prompts is None else "-prompted"
@@ -96,6 +97,24 @@ def evaluate_run(
         )
     logger.info(measured)
     return reports
+
+
+def _by_others(
+    engine: ShareEngine,
+    run: MeasuredRun,
+    choice: DataChoice,
+    computing: Computing,
+    prompting: Prompting,
+    tiling: Tiling | None,
+) -> list[Report]:
+    if isinstance(choice.data, Dataset):
+        raise UsageError(
+            "a dataset that is open cannot be sent to other processes. Hint: name it, as in --data msrc"
+        )
+    images = len(run.dataset)
+    with counting("measuring", images, show=computing.show_progress) as advance:
+        states = engine.states(run.opened.path, choice, computing, prompting, tiling, images, advance)
+    return run.merged(states)
 
 
 def evaluate_predictions(

@@ -71,6 +71,11 @@ class PromptFile:
             _check_ids([prompt for _, prompt in [*known_here, *named]])
             known_here.extend(named)
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that have prompts, of those that were assigned."""
+        return tuple(self._by_image)
+
     def names_image(self, name: str) -> bool:
         """Whether the file has prompts for an image."""
         return name in self._by_image

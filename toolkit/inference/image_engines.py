@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 
@@ -49,26 +50,36 @@ class PendingImages:
     """The images to predict, one after another; those that are done are skipped.
 
     Attributes:
-        names: the names of all images so far, in order.
-        resumed: number of those done before.
+        resumed: number of those done before, as far as is known yet.
         total: total number of images, if known.
     """
 
     def __init__(self, inputs: Inputs, results: ResultFolder) -> None:
         self._inputs, self._results = inputs, results
         self._todo = [image for image in inputs.images if not results.is_done(image)]
-        self.names = [image.name for image in inputs.images]
+        self._frames: list[str] = []  # the names of those so far
         self.resumed = len(inputs.images) - len(self._todo)
-        expected = [stream.expected_frames() for stream in inputs.streams]
+        expected = [each.check() for each in inputs.lists]
+        expected += [stream.expected_frames() for stream in inputs.streams]
         known = [count for count in expected if count is not None]
         self.total = len(inputs.images) + sum(known) if len(known) == len(expected) else None
 
     def __iter__(self) -> Iterator[InputImage]:
         yield from self._todo
+        for image in itertools.chain.from_iterable(self._inputs.lists):
+            if self._results.is_done(image):
+                self.resumed += 1
+            else:
+                yield image
         for stream in self._inputs.streams:
             for frame in stream.frames(self._results.is_done):
-                self.names.append(frame.name)
+                self._frames.append(frame.name)
                 if frame.pixels is None and not frame.error:
                     self.resumed += 1
                 else:
                     yield frame
+
+    def names(self) -> Iterator[str]:
+        """The names of all images so far, in order."""
+        yield from self._inputs.names()
+        yield from self._frames

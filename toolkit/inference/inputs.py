@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -50,12 +51,14 @@ class InputImage:
         name: its unique name in the results: its path below the folder that was given, with ``/``.
         stem: the unique name of its outputs without suffix.
         error: why it cannot be read, if that is already known (such as a folder without permission).
+        unique: whether no other image can have outputs of the same name.
     """
 
     path: Path
     name: str
     stem: str
     error: str = ""
+    unique: bool = False
 
     @property
     def source(self) -> str:
@@ -90,6 +93,27 @@ class InputImage:
             return pixel_count(self.path)
         except ImageError:
             return 0
+
+
+class LaterImages(ABC):
+    """Images that are found one after another, while those before them are predicted."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[InputImage]:
+        """The images, each once."""
+
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """Their names, perhaps some repeatedly."""
+
+    @abstractmethod
+    def check(self) -> int | None:
+        """Look whether they can be found, before anything is done; returns about how many they are, if that
+        is known.
+
+        Raises:
+            UsageError: when they cannot.
+        """
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from toolkit.errors import UsageError
 from toolkit.inference.findings import Tally
 from toolkit.inference.image_batches import Work
 from toolkit.inference.image_engines import Engine, InThisProcess, PendingImages
+from toolkit.inference.inputs import LaterImages
 from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
@@ -34,7 +35,7 @@ Source: TypeAlias = "str | os.PathLike[str]"
 
 def predict_folder(
     run: Predictor | RunLike,
-    paths: Source | Sequence[Source],
+    paths: Source | Sequence[Source] | LaterImages,
     out: str | os.PathLike[str],
     *,
     work: Work | None = None,
@@ -56,7 +57,8 @@ def predict_folder(
 
     Args:
         run: a ``Predictor``, or what ``toolkit.load`` takes.
-        paths: files, folders and patterns, addresses, videos and cameras; see ``find_inputs``.
+        paths: files, folders and patterns, addresses, videos and cameras, see ``find_inputs``; or an
+            ``ImageList``.
         out: the folder of the results; see ``toolkit.inference.results``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
@@ -81,13 +83,12 @@ def predict_folder(
     """
     predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
     values = dataset_values(predictor) if label_values == "dataset" else None
-    words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    inputs = find_inputs(words, exclude=out, choice=frames)
+    inputs = _inputs(paths, out, frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
         raise UsageError("a camera cannot be resumed. Hint: leave out --resume, and choose another --out")
     engine = engine or InThisProcess(show=progress)
     engine.check(predictor, inputs)
-    predictor.model.expect_images(image.name for image in inputs.images)
+    predictor.model.expect_images(inputs.names())
     if on_inputs:
         on_inputs(inputs)
     if draw_above is None:
@@ -125,7 +126,7 @@ def predict_folder(
                 images.advance()
                 if on_record:
                     on_record(record)
-        results.finish(queue.names)
+        results.finish(queue.names())
     return Summary(
         counts["ok"],
         counts["failed"],
@@ -136,6 +137,15 @@ def predict_folder(
         left_out=tuple(inputs.search.left_out()),
         notes=notes.lines(),
     )
+
+
+def _inputs(paths: Source | Sequence[Source] | LaterImages, out: Path, frames: FrameChoice | None) -> Inputs:
+    if isinstance(paths, LaterImages):
+        # Before anything is written.
+        paths.check()
+        return Inputs((), lists=(paths,))
+    words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return find_inputs(words, exclude=out, choice=frames)
 
 
 def dataset_values(predictor: Predictor) -> LabelValues:

@@ -125,7 +125,7 @@ def latest_records(*manifests: Path) -> list[dict[str, Any]]:
     latest: dict[str, dict[str, Any]] = {}
     for manifest in filter(Path.exists, manifests):
         for line in read_bytes(manifest, "the records of a folder of results", DataError).splitlines():
-            record = _record(line)
+            record = record_of(line)
             if record is not None:
                 latest[record["image"]] = record
     return list(latest.values())
@@ -150,7 +150,8 @@ def remove_parts(folder: Path) -> None:
         (folder / PARTS).rmdir()
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def record_of(line: bytes) -> dict[str, Any] | None:
+    """The record of a line of a manifest; None if it is none, such as one that was cut off by a kill."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -158,19 +159,24 @@ def _record(line: bytes) -> dict[str, Any] | None:
     found, faults = judge(value, _Line)
     if faults or not found.image or (found.status == "ok" and found.size is None):
         return None
+    return completed(value)
+
+
+def completed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the fields that every record has."""
     given = {key: item for key, item in value.items() if item is not None}
     return {"model": "", "outputs": {}, "source": "", **given}
 
 
-def write_records(manifest: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Rewrite a manifest, with all known fields.
+def write_records(manifest: Path, lines: Iterable[bytes]) -> None:
+    """Rewrite a manifest.
+
+    Args:
+        manifest: the file.
+        lines: one for each record.
 
     Raises:
         OutputError: when the file cannot be written.
     """
-    known = Record.__dataclass_fields__
-    with atomic_write(manifest, "w") as file:
-        file.writelines(
-            Record(**{key: value for key, value in record.items() if key in known}).to_line()
-            for record in records
-        )
+    with atomic_write(manifest) as file:
+        file.writelines(lines)

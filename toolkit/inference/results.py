@@ -19,6 +19,7 @@ done.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -37,11 +38,13 @@ from toolkit.errors import DataError, OutputError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
+from toolkit.inference.name_digests import digests_of
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
-from toolkit.inference.records import Record, latest_records, parts_of, remove_parts, write_records
+from toolkit.inference.records import Record, parts_of, remove_parts, write_records
 from toolkit.inference.result_options import check_about
 from toolkit.inference.results_document import results_document
+from toolkit.inference.stored_records import StoredRecords
 from toolkit.inference.window_journal import has_journals, remove_finished
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
@@ -106,7 +109,8 @@ class ResultFolder:
         self._options = dict(options or {})
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
         self._has_class_table = False
-        self._done: dict[str, dict[str, Any]] = {}  # the record of each image that is done, by name
+        self._done = StoredRecords()  # of the images that are done
+        self._undone: set[str] = set()  # those that have failed since
         self.changed: list[str] = []
         self._stems: dict[str, str] = {}  # the image whose outputs are called so
         self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
@@ -118,23 +122,23 @@ class ResultFolder:
     def _begin(self, stack: ExitStack, resume: bool) -> None:
         """Make the folder ours."""
         stack.enter_context(locked(self.folder))
-        self._take_up(resume)
+        self._take_up(stack, resume)
 
-    def _all_records(self) -> list[dict[str, Any]]:
-        return latest_records(self._manifest, *parts_of(self.folder))
+    def _all_records(self) -> StoredRecords:
+        return StoredRecords([self._manifest, *parts_of(self.folder)])
 
-    def _take_up(self, resume: bool) -> None:
+    def _take_up(self, stack: ExitStack, resume: bool) -> None:
         """Look at the results that are there, and go on with them."""
-        folder, records = self.folder, self._all_records()
-        for record in filter(self._is_complete, records):
+        folder, records = self.folder, stack.enter_context(contextlib.closing(self._all_records()))
+        self._done = records.where(self._is_complete)
+        for record in self._done:
             if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
                     f"{folder} contains results of another model ({record['model']}, not {self.model}). Hint:"
                     " choose another --out"
                 )
-            self._done[record["image"]] = record
-            for path in record["outputs"].values():
-                self._stems.setdefault(stem_of(path), record["image"])
+            for stem in {stem_of(path) for path in record["outputs"].values()} - {record["image"]}:
+                self._stems.setdefault(stem, record["image"])
         if self._manifest.exists() and not resume:
             raise UsageError(
                 f"{folder} already contains results. Hint: continue them with --resume, or choose another"
@@ -144,7 +148,7 @@ class ResultFolder:
             remove_unfinished(folder)
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
-        write_records(self._manifest, records)
+        write_records(self._manifest, records.lines())
         remove_parts(folder)
 
     @property
@@ -170,7 +174,7 @@ class ResultFolder:
         Raises:
             UsageError: when results of this name are there, but of an image elsewhere.
         """
-        record = self._done.get(image.name)
+        record = self._before(image.name)
         if record is None:
             return False
         if record["source"] != image.source:
@@ -279,6 +283,8 @@ class ResultFolder:
             DataError: when they do not, or would.
         """
         check_name(self.folder, image.stem)
+        if image.unique:
+            return
         other = self._stems.setdefault(image.stem, image.name)
         if other != image.name:
             raise DataError(
@@ -352,9 +358,14 @@ class ResultFolder:
         """Remove what was written for the image that a failed one was before; for records of images that
         other processes predicted.
         """
-        before = self._done.pop(record.image, None) if record.status == "failed" else None
+        before = self._before(record.image) if record.status == "failed" else None
         if before is not None:
+            self._undone.add(record.image)
             remove_outputs(self.folder, before["outputs"])
+
+    def _before(self, name: str) -> dict[str, Any] | None:
+        """The record of an image that was done before, and is still."""
+        return None if name in self._undone else self._done.get(name)
 
     def append(self, record: Record) -> None:
         """Enter an image in the manifest, soon, when its files are on the disk. From then on it is done, even
@@ -376,20 +387,22 @@ class ResultFolder:
             OutputError: when a file cannot be written.
         """
         self._records.close()
-        order = {name: i for i, name in enumerate(names)}
-        kept = (
-            record for record in self._all_records() if record["status"] != "ok" or self._is_complete(record)
-        )
-        ordered = sorted(kept, key=lambda record: order.get(record["image"], -1))  # stable
-        write_records(self._manifest, ordered)
+        with contextlib.closing(self._all_records()) as records:
+            self._put_together(records, names)
+
+    def _put_together(self, records: StoredRecords, names: Iterable[str]) -> None:
+        kept = records.where(lambda record: record["status"] != "ok" or self._is_complete(record))
+        ordered = kept.in_order(digests_of(names))
+        write_records(self._manifest, ordered.lines())
         remove_parts(self.folder)
-        done = [record for record in ordered if record["status"] == "ok"]
+        done = ordered.where(lambda record: record["status"] == "ok")
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             file.writelines(results_document(self.folder, done, self.classes, self._values, self._about))
         self._collect(done)
-        remove_finished(self.folder, {record["image"]: record for record in done})
+        if has_journals(self.folder):
+            remove_finished(self.folder, {record["image"]: record for record in done})
 
-    def _collect(self, done: list[dict[str, Any]]) -> None:
+    def _collect(self, done: Sequence[dict[str, Any]]) -> None:
         """Have tasks write what they write once for all images."""
         kinds = dict.fromkeys(kind for record in done for kind in record["outputs"])
         for collect in registry.functions_for("collect", kinds):

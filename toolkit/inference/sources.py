@@ -22,9 +22,11 @@ from torch import Tensor
 from toolkit.data.image_files import ImageSearch
 from toolkit.data.images import Picture, decode_picture
 from toolkit.errors import DownloadError, UsageError
-from toolkit.inference.inputs import FileState, InputImage, find_images, search_of, with_stems
+from toolkit.inference.inputs import FileState, InputImage, LaterImages, find_images, search_of, with_stems
+from toolkit.inference.store_images import stores_of
 from toolkit.inference.videos import frame_tensor, no_video
 from toolkit.runtime.remote import check_address, fetch_bytes, is_url
+from toolkit.runtime.stores import is_store
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 """Suffixes of video files that are given directly; folders are not searched for them."""
@@ -206,16 +208,24 @@ class Stream:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs to predict: images that are known by name, then videos and cameras.
+    """The inputs to predict: images that are known by name, then lists, then videos and cameras.
 
     Attributes:
         images, streams: these inputs.
+        lists: images whose names are not known yet, which come between the two.
         search: what was found and left out while searching for them.
     """
 
     images: tuple[InputImage, ...]
     streams: tuple[Stream, ...] = ()
+    lists: tuple[LaterImages, ...] = ()
     search: ImageSearch = field(default_factory=ImageSearch)
+
+    def names(self) -> Iterator[str]:
+        """The names of all images but frames; a list is read anew for each."""
+        yield from (image.name for image in self.images)
+        for each in self.lists:
+            yield from each.names()
 
 
 def find_inputs(
@@ -229,7 +239,8 @@ def find_inputs(
 
     Args:
         words: files, folders and patterns, see ``find_images``; addresses (``https://…``); videos by their
-            suffix, in patterns as well; the number of a camera; and ``-`` for a list of such words on
+            suffix, in patterns as well; the number of a camera; images in stores (``s3://…``), or one folder
+            of a store, which ends with ``/``; and ``-`` for a list of such words on
             standard input, one per line. An image from the web is named by the last part of its address.
         exclude: a folder to leave out, such as the folder of the results.
         choice: which frames of videos and cameras are predicted.
@@ -242,8 +253,11 @@ def find_inputs(
     files: list[str] = []
     urls: list[str] = []
     devices: list[str | int] = []
+    stores: list[str] = []
     for word in _with_standard_input(words, stdin or sys.stdin):
-        if is_url(word):
+        if is_store(word):
+            stores.append(word)
+        elif is_url(word):
             try:
                 check_address(word)
             except DownloadError as error:  # nothing has been done yet
@@ -255,12 +269,13 @@ def find_inputs(
             devices += _videos(word)
         else:
             files.append(word)
+    lists = stores_of(stores, len(files) + len(urls) + len(devices))
     search = search_of(files, exclude)
     images = find_images(files, search=search) if files else []
     images = with_stems([*images, *_remote(dict.fromkeys(urls), {image.name for image in images})])
     folders = {image.name.partition("/")[0] for image in images if not image.error}
     streams = _streams(dict.fromkeys(devices), choice or FrameChoice(), folders)
-    return Inputs(tuple(images), streams, search)
+    return Inputs(tuple(images), streams, lists, search)
 
 
 def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]) -> Iterator[str]:
@@ -295,12 +310,12 @@ def _remote(urls: dict[str, None], taken: set[str]) -> Iterator[RemoteImage]:
             parts = urlsplit(url)
             query = f"_{parts.query}" if parts.query else ""
             name = f"{parts.netloc}{unquote(parts.path)}{query}".replace(":", "_")
-        name = _unused(_file_name(name), used)
+        name = _unused(file_name(name), used)
         used.add(name)
         yield RemoteImage(Path(name), name, name, url=url)
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """A relative path below the results for an address: without dots, control characters and empty parts, and
     with parts that a file system accepts; long ones are shortened and marked with their hash.
     """

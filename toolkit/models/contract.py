@@ -70,6 +70,12 @@ class Model(nn.Module, ABC):
             DataError: when the model has information (such as prompts) about an image that is not among them.
         """
 
+    def expected_images(self) -> tuple[str, ...]:
+        """Those of the samples of ``expect_images`` that the model has information about. The same model in
+        another process receives these, and then predicts the same.
+        """
+        return ()
+
     def export_state(self) -> dict[str, Tensor]:
         """The weights under the names of the original software; ``toolkit export`` writes them."""
         return dict(self.state_dict())

@@ -51,6 +51,10 @@ class PromptSource(ABC):
             DataError: when prompts are for an image that does not exist.
         """
 
+    def expected_images(self) -> tuple[str, ...]:
+        """Those of these images that have prompts; only prompt files know it."""
+        return ()
+
     def order(self, name: str) -> tuple[str, ...]:
         """The ids of the objects in an image in the order in which they were given, if they have any."""
         return ()
@@ -76,6 +80,10 @@ class FromFile(PromptSource):
     def expect_images(self, names: Iterable[str]) -> None:
         """Match the names in the file with those of the images."""
         self._file.assign(names)
+
+    def expected_images(self) -> tuple[str, ...]:
+        """The images that the file has prompts for."""
+        return self._file.images
 
     def order(self, name: str) -> tuple[str, ...]:
         """The ids of an image's objects, in the order of the file."""
@@ -172,6 +180,10 @@ class PromptedModel(Model, Windowable):
         self._check_can_search()
         if self.source is not None:
             self.source.expect_images(names)
+
+    def expected_images(self) -> tuple[str, ...]:
+        """The images with prompts from a file."""
+        return () if self.source is None else self.source.expected_images()
 
     def _check_can_search(self) -> None:
         if self.source is None and self.refusal:

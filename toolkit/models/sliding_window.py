@@ -141,6 +141,10 @@ class Windowed(Model, Probabilistic):
         """As the model does."""
         self.model.expect_images(names)
 
+    def expected_images(self) -> tuple[str, ...]:
+        """As the model says."""
+        return self.model.expected_images()
+
 
 def predict_objects(model: Model, sample: Sample, window: int, overlap: float) -> Instances:
     """The objects of one image from those of overlapping windows; see ``toolkit.models.merging``.
