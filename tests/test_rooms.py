@@ -26,7 +26,7 @@ ORDER = (
     "evaluation",
     "reporting",
     ("training", "inference", "export"),
-    "explaining",
+    ("explaining", "cluster"),
     "testing",
     "demo",
     "cli",

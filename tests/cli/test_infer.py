@@ -19,7 +19,7 @@ from toolkit.checkpoints import CheckpointManifest, read_checkpoint, save_checkp
 from toolkit.cli import main
 from toolkit.cli.infer import default_results
 from toolkit.data.images import read_label_map
-from toolkit.inference import load, pipeline
+from toolkit.inference import image_batches, load
 from toolkit.models.building import rebuild_model
 
 PLUGIN = '''
@@ -203,7 +203,7 @@ def test_ctrl_c(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_predict", interrupt)
+    monkeypatch.setattr(image_batches, "_predict", interrupt)
     assert infer(str(tmp_path / "photos")) == 1
     printed = capsys.readouterr().err
     assert f"stopped; the results so far are in {tmp_path / 'out'}; --resume continues from there" in printed
@@ -367,3 +367,23 @@ def test_values_of_the_training_data_are_written_where_the_run_knows_them(
         "1,3,square,#fa0000",
         ",0,void,#e0e0c0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--actors", "2"], "--actors has no effect without --ray. Hint: add --ray local"),
+        (["--gpus-per-actor", "0.5"], "--gpus-per-actor has no effect without --ray. Hint: add --ray local"),
+        (["--ray", "local", "--gpus-per-actor", "-1"], "gpus_per_actor must be at least 0, not -1"),
+        (
+            ["--ray", "nowhere"],
+            "'nowhere' is not the address of a cluster, such as head:6379. Hint: begin one",
+        ),
+    ],
+)
+def test_options_of_a_cluster_that_make_no_sense(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert infer(str(tmp_path / "photos"), *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

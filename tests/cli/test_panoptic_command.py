@@ -116,6 +116,9 @@ def test_it_resumes_and_other_thresholds_are_another_model(
     assert (out / "panoptic.json").read_bytes() == before
     assert main([*words[:-1], "stuff_area=31", "--resume"]) == 2
     assert "results of another model" in capsys.readouterr().err
+    capsys.readouterr()
+    assert main([*words, "--resume", "--overlap", "0.5"]) == 2
+    assert "made with --overlap 0.25; now it is --overlap 0.5. Hint: give" in capsys.readouterr().err
 
 
 def test_a_broken_image_is_skipped(
@@ -136,7 +139,7 @@ def test_a_broken_image_is_skipped(
     [
         (["--resume"], "--resume would have no effect, since there are no images. Hint: give images"),
         (["photo.png", "--split", "val"], "--split would have no effect, since images are given. Hint"),
-        (["--window", "64"], "--window would have no effect, since there are no images"),
+        (["--window", "64"], "window: ColorMap only predicts whole images. Hint: leave out window"),
         (
             ["photo.png", "--window", "64"],
             "window: ColorMap only predicts whole images. Hint: leave out window",

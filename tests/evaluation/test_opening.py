@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from support import bright_boxes, bright_detector, seams
 
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.data.dataset import open_dataset
 from toolkit.errors import CheckpointError, ConfigError, UsageError
-from toolkit.evaluation.opening import OpenedData, data_of_run, open_data, open_run
+from toolkit.evaluation.opening import OpenedData, data_of_run, open_data, open_run, tiled
 from toolkit.evaluation.requests import DataChoice, Prompting
+from toolkit.models.sliding_window import Tiling
 
 SMALL = {"size": 32, "train": 2, "val": 3, "test": 4}
 
@@ -124,3 +126,23 @@ def test_a_run_is_opened_with_its_evaluators_and_its_file_twice(
         open_run(tmp_path, DataChoice(overrides={"model.width": "wide"}), Prompting())
     with pytest.raises(CheckpointError, match="no run or checkpoint at"):
         open_run(tmp_path / "absent", DataChoice(), Prompting())
+
+
+def test_a_model_that_is_measured_by_its_protocols_has_no_windows() -> None:
+    answers = bright_boxes.Answers(("box",))
+    assert tiled(answers, None) is answers
+    with pytest.raises(
+        UsageError, match=r"--window 32: prompt protocols are measured on whole images\. Hint"
+    ):
+        tiled(answers, Tiling(32))
+
+
+def test_only_models_that_use_windows_are_wrapped() -> None:
+    whole = bright_detector.BrightDetector(("box",))
+    assert tiled(whole, None) is whole
+    with pytest.raises(UsageError, match=r"BrightDetector only predicts whole images\. Hint: leave out"):
+        tiled(whole, Tiling(32))
+    windowed = tiled(seams.Regions(("disc",)), Tiling(32))
+    assert windowed.window_for((20, 40)) == 32
+    assert tiled(seams.Regions(("disc",)), None).window_for((20, 40)) is None
+    assert tiled(seams.Regions(("disc",)), None).window_for((5000, 4000)) == 1024, "as toolkit infer does"

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from pipeline_cases import GOOD, ORDER, Bright, Spots, files, manifest, predicto
 from pycocotools import mask as coco_mask
 from torch import nn
 
-from toolkit.data.images import Picture, image_size, read_image, read_label_map
+from toolkit.data.images import image_size, read_image, read_label_map
 from toolkit.errors import InvalidDataError, OutputError, UsageError
-from toolkit.inference import Tiling, inputs, pipeline
+from toolkit.inference import Tiling
 from toolkit.inference.pipeline import Summary, Work, predict_folder
 from toolkit.models.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
@@ -355,65 +354,3 @@ def test_a_bug_in_a_model_is_not_hidden(photos: Path, tmp_path: Path) -> None:
             tmp_path / "out",
         )
     assert not _workers()
-
-
-def test_what_waits_is_bounded_in_number_and_in_pixels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for i in range(60):
-        write_image(tmp_path / "photos" / f"{i:02}.png", i, 20, 20)
-    waiting, most, lock = 0, 0, threading.Lock()
-    read = inputs.read_picture
-
-    def counting(path: Path) -> Picture:
-        nonlocal waiting, most
-        with lock:
-            waiting += 1
-            most = max(most, waiting)
-        return read(path)
-
-    class Counting(Bright):
-        def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-            nonlocal waiting
-            time.sleep(0.003)  # the readers could run far ahead
-            with lock:
-                waiting -= len(samples)
-            return super().predict(samples)
-
-    monkeypatch.setattr(inputs, "read_picture", counting)
-    predict_folder(predictor(Counting()), [tmp_path / "photos"], tmp_path / "a", work=Work(3, 2))
-    assert waiting == 0
-    assert 3 < most <= 3 + 2 + 3 + 1
-    most = 0
-    monkeypatch.setattr(pipeline, "AHEAD_PIXELS", 800)  # two images
-    predict_folder(predictor(Counting()), [tmp_path / "photos"], tmp_path / "b", work=Work(1, 4))
-    assert most <= 4
-
-
-@pytest.mark.parametrize("first", ["good", "bad"])
-def test_failures_are_entered_as_they_happen(tmp_path: Path, first: str) -> None:
-    photos = tmp_path / "photos"
-    write_image(photos / ("a.png" if first == "good" else "z.png"))
-    for i in range(100):
-        (photos / f"bad{i:03}.png").write_bytes(b"")
-    lag: list[int] = []
-    read = pipeline.read_input
-    reads = 0
-
-    def counting(*args: object) -> object:
-        nonlocal reads
-        reads += 1
-        return read(*args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "read_input", counting)
-        on_record = lambda record: lag.append(reads - len(lag))  # noqa: E731
-        predict_folder(predictor(), [photos], tmp_path / "out", work=Work(2, 1), on_record=on_record)
-    assert len(lag) == 101
-    assert max(lag) <= 8 * 2 + 2 * (2 + 1) + 2
-
-
-@pytest.mark.parametrize(("name", "least"), [("batch_size", 1), ("workers", 0)])
-def test_numbers_below_the_least(name: str, least: int) -> None:
-    with pytest.raises(UsageError, match=f"{name} must be at least {least}, not {least - 1}"):
-        Work(**{name: least - 1})

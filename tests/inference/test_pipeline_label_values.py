@@ -163,6 +163,7 @@ def test_a_folder_says_which_model_made_it(photos: Path, tmp_path: Path) -> None
         "model": model,
         "classes": ["dark", "bright"],
         "draw_above": 0.5,
+        "options": {"precision": "fp32", "window": None, "overlap": 0.25, "max_pixels": 1 << 24},
     }
     info = json.loads((tmp_path / "out" / "predictions.json").read_text())["info"]
     assert (info["toolkit"], info["model"], info["void_value"]) == (toolkit.__version__, model, 255)

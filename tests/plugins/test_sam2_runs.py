@@ -123,3 +123,40 @@ def test_a_score_for_prompts_that_have_none_is_refused(
     words = ["infer", run, str(photos), "--device", "cpu", "--prompts-above", "0.3"]
     assert main(words) == 2
     assert "--prompts-above 0.3: --prompts auto has no scores" in capsys.readouterr().err
+
+
+def test_everything_in_windows_becomes_the_objects_of_the_image(tmp_path: Path) -> None:
+    """Where windows overlap, what both show is one object; masks lie in the image's own pixels."""
+    run = run_of(tmp_path, "official")
+    rng = np.random.default_rng(1)
+    (tmp_path / "large").mkdir()
+    cv2.imwrite(str(tmp_path / "large" / "a.png"), rng.integers(0, 256, (70, 110, 3), dtype=np.uint8))
+    everything = ["pred_iou_thresh=0", "stability_score_thresh=0", "points_per_side=3"]
+    words = ["infer", run, str(tmp_path / "large"), "--device", "cpu", "--no-overlays"]
+    words += [f"model.auto.{each}" for each in everything]
+    assert main([*words, "--out", str(tmp_path / "windows"), "--window", "40", "--overlap", "0.4"]) == 0
+    (line,) = (tmp_path / "windows" / "manifest.jsonl").read_text().splitlines()
+    assert json.loads(line)["window"] == 40
+    found = json.loads((tmp_path / "windows" / "instances" / "a.json").read_text())
+    assert len(found) > 1
+    assert all(each["segmentation"]["size"] == [70, 110] for each in found)
+    boxes = np.array([each["bbox"] for each in found])
+    reach = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    assert reach[0] > 70
+    assert reach[1] > 40, "there are objects in all windows"
+    assert (reach <= [110, 70]).all()
+    assert sorted((each["score"] for each in found), reverse=True) == [each["score"] for each in found]
+    assert main([*words, "--out", str(tmp_path / "windows"), "--resume"]) == 2, "without the window"
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    assert len(json.loads((tmp_path / "whole" / "instances" / "a.json").read_text())) != len(found)
+
+
+def test_windows_are_not_for_prompt_protocols_or_files(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_of(tmp_path, "official")
+    (tmp_path / "p.csv").write_text(BOXES)
+    words = ["infer", run, str(photos), "--out", str(tmp_path / "out"), "--prompts", str(tmp_path / "p.csv")]
+    assert main([*words, "--window", "32"]) == 2
+    assert "prompts from a file are for whole images" in capsys.readouterr().err
+    assert main(["eval", run, "--data", "labpics", "--window", "32"]) != 0

@@ -17,6 +17,7 @@ from toolkit.runtime.extras import (
     import_onnxruntime,
     import_openvino,
     import_pandas,
+    import_ray,
     import_supervision,
 )
 
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("onnx", "onnxruntime", import_onnxruntime),
         ("openvino", "openvino", import_openvino),
         ("int8", "nncf", import_nncf),
+        ("ray", "ray", import_ray),
     ],
 )
 def test_a_missing_library_names_the_extra_and_how_to_install_it(

@@ -13,8 +13,10 @@ from toolkit.cli.options import (
     add_draws_arguments,
     add_measuring_arguments,
     add_plugin_files_argument,
+    add_window_arguments,
     is_setting,
     load_plugin_files,
+    tiling_of,
 )
 from toolkit.runtime.text import print_whole
 
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_draws_arguments(parser, default="1000, or 200 with coco")
     add_measuring_arguments(parser)
+    add_window_arguments(parser)
     add_plugin_files_argument(parser)
     what = "settings of data.options and evaluators, such as void=0 or evaluators.iou={}"
     parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         accelerator=args.device,
         precision=args.precision,
+        tiling=tiling_of(args),
         resamples=args.resamples,
         seed=args.seed,
         sheet=args.out,

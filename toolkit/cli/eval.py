@@ -15,12 +15,14 @@ from toolkit.cli.options import (
     add_prompts_to_measure,
     add_run_or_predictions,
     add_settings_argument,
+    add_window_arguments,
     computing_of,
     data_choice,
     load_plugin_files,
     positive,
     prompting_of,
     settle_run_or_predictions,
+    tiling_of,
 )
 from toolkit.runtime.text import print_whole
 
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
     )
+    add_window_arguments(parser, "with RUN: ")
     add_plugin_files_argument(parser)
     add_settings_argument(
         parser, "settings of the model, the dataset and the evaluators, such as evaluators.iou={} or void=0"
@@ -58,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.evaluation.opening import data_of_run
     from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 
-    choice, prompting = data_choice(args), prompting_of(args)
+    choice, prompting, tiling = data_choice(args), prompting_of(args), tiling_of(args)
     if args.run:
-        reports = evaluate_run(args.run, choice, computing_of(args, args.devices), prompting)
+        reports = evaluate_run(args.run, choice, computing_of(args, args.devices), prompting, tiling)
         if reports is None:  # a process of a distributed run other than the first
             return 0
     else:

@@ -24,11 +24,13 @@ from toolkit.cli.options import (
     natural,
     positive,
     refuse_swapped,
+    tiling_of,
 )
 from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
+    from toolkit.cluster import RayEngine
     from toolkit.inference.predictor import Predictor
     from toolkit.inference.sources import Inputs
     from toolkit.inference.summary import Summary
@@ -112,20 +114,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
     add_measure_arguments(parser)
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help=(
+            "predict on the Ray cluster at this address, such as head:6379, or local: with several processes"
+            " on this machine; all machines must see RUN, the images and DIR under the same paths"
+        ),
+    )
+    parser.add_argument(
+        "--actors",
+        type=positive,
+        metavar="N",
+        help="with --ray: number of processes; default: one per GPU, or else one per core",
+    )
+    parser.add_argument(
+        "--gpus-per-actor",
+        type=float,
+        metavar="F",
+        help="with --ray: GPUs of each process, such as 0.5 for two per GPU; default: 1 where there are GPUs",
+    )
     add_plugin_files_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict, and print a summary."""
     load_plugin_files(args)
-    from toolkit.inference import Tiling, load
-    from toolkit.inference.pipeline import Work
+    from toolkit.inference import load
+    from toolkit.inference.image_batches import Work
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
+    engine = _engine(args)
     given = requested_size(args)
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
-    tiling = Tiling(args.window, args.overlap)
+    tiling = tiling_of(args)
     frames = FrameChoice(args.every, args.max_frames)
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)
@@ -133,7 +156,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_swapped("infer", args.run, args.paths)
     predictor = load(
         args.run,
-        device=args.device,
+        # With a cluster, this process only needs to know the classes.
+        device=args.device if engine is None else "cpu",
         precision=args.precision,
         tiling=tiling,
         prompts=args.prompts,
@@ -150,8 +174,11 @@ def run(args: argparse.Namespace) -> int:
         label_values=args.label_values,
         frames=frames,
         resume=args.resume,
+        engine=engine,
         on_inputs=partial(_check_sizes, given),
     )
+    for line in engine.lines if engine is not None else ():
+        print(printable(line))
     if args.measure and summary.images > summary.failed:
         from toolkit.inference.measurements import measure
 
@@ -161,6 +188,20 @@ def run(args: argparse.Namespace) -> int:
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
     return 3 if summary.failed else 0
+
+
+def _engine(args: argparse.Namespace) -> RayEngine | None:
+    """The cluster, if one is asked for."""
+    from toolkit.errors import UsageError
+
+    if args.ray is None:
+        for option, value in (("--actors", args.actors), ("--gpus-per-actor", args.gpus_per_actor)):
+            if value is not None:
+                raise UsageError(f"{option} has no effect without --ray. Hint: add --ray local")
+        return None
+    from toolkit.cluster import RayEngine
+
+    return RayEngine(args.ray, args.actors, args.gpus_per_actor, args.device)
 
 
 def _check_sizes(given: PixelSize | SizeTable | None, inputs: Inputs) -> None:
@@ -194,6 +235,8 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurabl
 
     if summary.failed:
         again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
+        if args.ray is not None:
+            again += ["--ray", args.ray]
         yield from next_lines(again, title="To try the skipped images again:")
     if summary.done and measurable:
         data = "masks" if summary.found.pixels else "coco"

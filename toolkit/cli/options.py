@@ -13,6 +13,7 @@ from toolkit.reading.files import expanded
 
 if TYPE_CHECKING:
     from toolkit.evaluation.requests import Computing, DataChoice, Prompting
+    from toolkit.models.sliding_window import Tiling
     from toolkit.registry.manifests import DatasetManifest
 
 
@@ -123,6 +124,20 @@ def data_choice(args: argparse.Namespace) -> DataChoice:
     from toolkit.evaluation.requests import DataChoice
 
     return DataChoice(args.data, args.data_dir, args.split, parse_words(args.settings))
+
+
+def tiling_of(args: argparse.Namespace) -> Tiling:
+    """What ``add_window_arguments`` was given.
+
+    Raises:
+        UsageError: when a value is out of range, or predictions are to be windowed.
+    """
+    from toolkit.errors import UsageError
+    from toolkit.models.sliding_window import Tiling
+
+    if args.window is not None and getattr(args, "predictions", None):
+        raise UsageError("predictions on disk need no windows. Hint: leave out --window")
+    return Tiling(args.window, args.overlap)
 
 
 def computing_of(args: argparse.Namespace, devices: int = 1) -> Computing:
@@ -244,25 +259,22 @@ def add_draws_arguments(parser: argparse.ArgumentParser, *, default: str) -> Non
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
 
 
-def add_window_arguments(parser: argparse.ArgumentParser, of: str = "images") -> None:
-    """``--window`` and ``--overlap``, for large images.
-
-    Args:
-        parser: to add them to.
-        of: what is predicted window by window.
+def add_window_arguments(parser: argparse.ArgumentParser, whose: str = "") -> None:
+    """``--window`` and ``--overlap``, for large images; ``whose`` is a prefix of the help, such as
+    ``"with RUN: "``.
     """
     parser.add_argument(
         "--window",
         type=int,
         metavar="PX",
-        help=f"predict {of} larger than this window by window; default: only very large ones",
+        help=f"{whose}predict images larger than this window by window; default: only very large ones",
     )
     parser.add_argument(
         "--overlap",
         type=float,
         default=0.25,
         metavar="F",
-        help="fraction of a window that overlaps with the next one",
+        help=f"{whose}fraction of a window that overlaps with the next one",
     )
 
 

@@ -17,6 +17,7 @@ from toolkit.cli.options import (
     load_plugin_files,
     natural,
     positive,
+    tiling_of,
 )
 from toolkit.runtime.text import print_whole
 
@@ -89,7 +90,6 @@ def _check_options(args: argparse.Namespace, paths: list[str]) -> None:
 
     for_data = {"--data": args.data, "--data-dir": args.data_dir, "--split": args.split, "--json": args.json}
     for_images = {"--out": args.out, "--resume": args.resume, "--no-overlays": args.no_overlays}
-    for_images["--window"] = args.window
     wrong = [name for name, given in (for_data if paths else for_images).items() if given]
     if wrong:
         found, hint = (
@@ -105,10 +105,9 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
     from toolkit.cli.next_steps import FOLDER, next_lines
     from toolkit.config.keys import for_sections
     from toolkit.config.tree import parse_words
+    from toolkit.inference.image_batches import Work
     from toolkit.inference.panoptic import load_panoptic
-    from toolkit.inference.pipeline import Work
     from toolkit.models.panoptic import PanopticSettings
-    from toolkit.models.sliding_window import Tiling
 
     sections = for_sections(parse_words(words), [("model", PanopticSettings)])
     predictor = load_panoptic(
@@ -117,7 +116,7 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
         settings=sections.get("model", {}),
         device=args.device,
         precision=args.precision,
-        tiling=Tiling(args.window, args.overlap),
+        tiling=tiling_of(args),
     )
     out = args.out or default_results(args.stuff, Path(args.things))
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
@@ -147,6 +146,7 @@ def _measure(args: argparse.Namespace, words: list[str]) -> int:
         workers=2 if args.workers is None else args.workers,
         device=args.device,
         precision=args.precision,
+        tiling=tiling_of(args),
     )
     if args.json:
         print_whole(to_json(list(reports)))

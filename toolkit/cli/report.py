@@ -13,11 +13,13 @@ from toolkit.cli.options import (
     add_prompts_to_measure,
     add_run_or_predictions,
     add_settings_argument,
+    add_window_arguments,
     computing_of,
     data_choice,
     load_plugin_files,
     prompting_of,
     settle_run_or_predictions,
+    tiling_of,
 )
 from toolkit.wording import quoted
 
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also show the maps in this folder, which toolkit explain wrote, and their scores; repeatable",
     )
     add_measuring_arguments(parser, whose="with RUN: ", whose_images="")
+    add_window_arguments(parser, "with RUN: ")
     add_plugin_files_argument(parser)
     add_settings_argument(
         parser,
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     settle_run_or_predictions(args, "report on")
     if args.predictions and args.compare:
         raise UsageError("--compare is for two runs. Hint: leave it out, and write a report of each")
-    choice, prompting = data_choice(args), prompting_of(args)
+    choice, prompting, tiling = data_choice(args), prompting_of(args), tiling_of(args)
     load_plugin_files(args)
 
     from toolkit.reporting.measuring import ReportOptions, report_predictions, report_run
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         explanations=args.explanations,
     )
     if args.run:
-        written = report_run(args.run, choice, computing, prompting, options)
+        written = report_run(args.run, choice, computing, prompting, options, tiling)
     else:
         written = report_predictions(
             args.predictions, choice, label_values=args.label_values, computing=computing, options=options

@@ -21,13 +21,14 @@ from toolkit.evaluation.bootstrap import Difference, difference, draws, resample
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.memory import predicting_memory
-from toolkit.evaluation.opening import evaluators_of, name_of_data, open_data
+from toolkit.evaluation.opening import evaluators_of, name_of_data, open_data, tiled
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.requests import DataChoice
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model, manifest_of_run
 from toolkit.models.capabilities import Promptable
+from toolkit.models.sliding_window import Tiling
 from toolkit.reading.files import expanded
 from toolkit.runtime.fabric import make_fabric
 from toolkit.types import Prediction, Sample
@@ -54,6 +55,7 @@ def compare_runs(
     workers: int = 0,
     accelerator: str = "auto",
     precision: str = "fp32",
+    tiling: Tiling | None = None,
     resamples: int | None = None,
     seed: int = 0,
     memory: bool = True,
@@ -77,6 +79,7 @@ def compare_runs(
         batch_size: number of images per batch.
         workers: number of processes that read images.
         accelerator, precision: as for training.
+        tiling: when images are predicted window by window, by all runs.
         resamples: number of bootstrap draws for the intervals; a suitable number for each evaluator when
             None.
         seed: seed of the draws.
@@ -85,8 +88,8 @@ def compare_runs(
         show_progress: show progress on standard error.
 
     Raises:
-        UsageError: when there are fewer than two runs, they do not determine the dataset, or no metric is
-            common to them.
+        UsageError: when there are fewer than two runs, they do not determine the dataset, no metric is
+            common to them, or one cannot use the window.
         DataError: when the classes of a run are not those of the dataset.
     """
     if len(runs) < 2:
@@ -102,7 +105,8 @@ def compare_runs(
     models = [load_model(path)[0] for path in paths]
     compared = []
     for name, model, manifest in zip(_short_names(paths), models, manifests, strict=True):
-        subject = Subject(model.to(fabric.device), alignment_for(model, dataset, name), fabric.autocast())
+        alignment, used = alignment_for(model, dataset, name), tiled(model, tiling)
+        subject = Subject(used.to(fabric.device), alignment, fabric.autocast())
         evaluators = build_evaluators(chosen, dataset.classes)
         measurements = plan_measurements(model, evaluators, manifest.start_weights)
         subject = measured_by(subject, measurements)
@@ -119,7 +123,11 @@ def compare_runs(
             )
             watch(batch)
     sizes = [
-        predicting_memory(run, largest, accelerator=accelerator, precision=precision) if memory else None
+        (
+            predicting_memory(run, largest, accelerator=accelerator, precision=precision, tiling=tiling)
+            if memory
+            else None
+        )
         for run in paths
     ]
     values = [each.figures(size) for each, size in zip(compared, sizes, strict=True)]

@@ -17,6 +17,7 @@ from toolkit.evaluation.report import Reports
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.run_figures import Comparison
 from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
+from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.progress import shown_log
 
 
@@ -35,6 +36,7 @@ def evaluate(
     workers: int = 0,
     device: str = "auto",
     precision: str = "fp32",
+    tiling: Tiling | None = None,
     progress: bool = True,
 ) -> Reports:
     """Evaluate a run, or predictions on disk, on a split::
@@ -58,13 +60,16 @@ def evaluate(
         workers: number of processes that read images.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
+        tiling: when large images are predicted window by window, as for ``toolkit.load``; the metrics are
+            those of what ``toolkit infer`` writes with the same windows.
         progress: whether to show progress on standard error.
 
     Returns:
         One report per evaluator. For a run with a named dataset, they are also saved in the run's folder.
 
     Raises:
-        UsageError: when there is neither a run nor predictions, or an evaluator cannot measure the model.
+        UsageError: when there is neither a run nor predictions, an evaluator cannot measure the model, or it
+            cannot use the window.
         DataError: when the classes of model and dataset differ in more than their order or a background, or
             predictions do not fit the dataset.
     """
@@ -74,6 +79,8 @@ def evaluate(
     if predictions is not None:
         if not isinstance(data, str):
             raise UsageError("predictions are evaluated on a dataset: add data=NAME")
+        if tiling is not None:
+            raise UsageError("predictions on disk need no windows. Hint: leave tiling out")
         if prompts is not None or prompts_above is not None:
             raise UsageError("predictions on disk take no prompts. Hint: leave prompts and prompts_above out")
         return Reports(
@@ -100,6 +107,7 @@ def evaluate(
                 show_progress=progress,
             ),
             Prompting(prompts, prompts_above),
+            tiling,
         )
     return Reports(reports or ())
 
@@ -116,6 +124,7 @@ def compare(
     workers: int = 0,
     device: str = "auto",
     precision: str = "fp32",
+    tiling: Tiling | None = None,
     resamples: int | None = None,
     seed: int = 0,
     memory: bool = True,
@@ -129,7 +138,7 @@ def compare(
         runs: two or more, each as for ``evaluate``; the others are compared with the first.
         data: the dataset, by name or as an open ``Dataset``; that of the runs when None, if they have the
             same.
-        data_dir, split, batch_size, workers, device, precision, progress: as for ``evaluate``.
+        data_dir, split, batch_size, workers, device, precision, tiling, progress: as for ``evaluate``.
         settings: settings of the sections ``data.options`` and ``evaluators``.
         out: a picture to write, with images, their truth, and the predictions of each run.
         resamples: number of bootstrap draws for the intervals; a suitable number for each evaluator when
@@ -153,6 +162,7 @@ def compare(
             workers=workers,
             accelerator=device,
             precision=precision,
+            tiling=tiling,
             resamples=resamples,
             seed=seed,
             memory=memory,

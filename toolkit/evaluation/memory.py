@@ -20,7 +20,9 @@ import torch
 
 from toolkit.errors import TrainingError
 from toolkit.evaluation.driver import Subject, predict_batches
+from toolkit.evaluation.opening import tiled
 from toolkit.models.building import load_model
+from toolkit.models.sliding_window import Tiling
 from toolkit.registry import add_path
 from toolkit.registry.discovery import loaded_paths
 from toolkit.runtime.children import isolated_environment
@@ -31,7 +33,12 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def predicting_memory(
-    run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str
+    run: str | Path,
+    samples: Sequence[Sample],
+    *,
+    accelerator: str,
+    precision: str,
+    tiling: Tiling | None = None,
 ) -> int | None:
     """Bytes that the model of a run needs to predict these samples in one batch; None if the system does
     not report it.
@@ -40,7 +47,7 @@ def predicting_memory(
         TrainingError: when the process fails, for example by running out of memory.
     """
     job = pickle.dumps(
-        (loaded_paths(), str(run), list(samples), accelerator, precision, torch.get_num_threads())
+        (loaded_paths(), str(run), list(samples), accelerator, precision, tiling, torch.get_num_threads())
     )
     done = subprocess.run(
         [sys.executable, "-P", "-m", __name__],
@@ -58,10 +65,12 @@ def predicting_memory(
     return None if found == "None" else int(found)
 
 
-def _measure(run: str, samples: list[Sample], accelerator: str, precision: str) -> int | None:
+def _measure(
+    run: str, samples: list[Sample], accelerator: str, precision: str, tiling: Tiling | None
+) -> int | None:
     device = find_device(accelerator)
-    model, _ = load_model(run)
-    model.to(device)
+    loaded, _ = load_model(run)
+    model = tiled(loaded, tiling).to(device)
     on_gpu = device.type == "cuda"
     if not on_gpu and not STATUS.exists():
         return None

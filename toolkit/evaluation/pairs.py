@@ -14,13 +14,14 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.segments import PANOPTIC, thing_classes_of
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.driver import Subject, evaluate, measuring
-from toolkit.evaluation.opening import open_data
+from toolkit.evaluation.opening import open_data, tiled
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report, Reports
 from toolkit.evaluation.requests import DataChoice
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import manifest_of_run
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
+from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.fabric import make_fabric
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def evaluate_panoptic(
     workers: int = 0,
     device: str = "auto",
     precision: str = "fp32",
+    tiling: Tiling | None = None,
     progress: bool = True,
 ) -> Reports:
     """Evaluate a semantic run, an instance run, and their merged segments on the same images::
@@ -56,10 +58,11 @@ def evaluate_panoptic(
         split: the dataset's validation split when None.
         settings: settings of the pair (``model``), ``data.options`` and ``evaluators``. Without evaluators,
             ``pq``, and ``iou`` and ``coco`` if the dataset has label maps and objects.
-        batch_size, workers, device, precision, progress: as for ``toolkit.evaluate``.
+        batch_size, workers, device, precision, tiling, progress: as for ``toolkit.evaluate``.
 
     Raises:
-        UsageError: when the runs do not form a pair, or do not determine the dataset.
+        UsageError: when the runs do not form a pair, do not determine the dataset, or one cannot use
+            the window.
         DataError: when the classes of the pair and of the dataset differ in more than their order or a
             background.
     """
@@ -76,6 +79,7 @@ def evaluate_panoptic(
     dataset, wanted = found.opened.dataset, found.wanted
     chosen = validate(PanopticSettings, wanted["model"], source="settings of the pair")
     model, *_ = pair_of_runs(*paths, chosen, thing_classes=sorted(thing_classes_of(dataset)))
+    model.semantic, model.instance = (tiled(each, tiling) for each in (model.semantic, model.instance))
     evaluators = build_evaluators(wanted["evaluators"] or _usual(dataset), dataset.classes)
     alignment = alignment_for(model, dataset, f"the pair of {paths[0]} and {paths[1]}")
     with measuring(dataset, show=progress) as watch:

@@ -19,7 +19,7 @@ from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
-from toolkit.evaluation.opening import known_sections, open_run, open_split
+from toolkit.evaluation.opening import known_sections, open_run, open_split, tiled
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
@@ -28,6 +28,7 @@ from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.models.recorded import RecordedModel
+from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
 from toolkit.wording import counted
@@ -40,6 +41,7 @@ def evaluate_run(
     choice: DataChoice | None = None,
     computing: Computing | None = None,
     prompting: Prompting | None = None,
+    tiling: Tiling | None = None,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
@@ -48,6 +50,7 @@ def evaluate_run(
         choice: what to measure on; all as it was trained on when None.
         computing: how to go about it.
         prompting: for a promptable model; by its prompt protocols when None.
+        tiling: when images are predicted window by window; as for ``toolkit.load``.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder, with
@@ -55,7 +58,7 @@ def evaluate_run(
         first.
 
     Raises:
-        UsageError: when an evaluator cannot measure the model.
+        UsageError: when an evaluator cannot measure the model, or it cannot use the window.
         DataError: when the classes of model and dataset differ in more than their order or a background.
     """
     computing, prompting = computing or Computing(), prompting or Prompting()
@@ -70,7 +73,7 @@ def evaluate_run(
     evaluators = build_evaluators(found.evaluators, dataset.classes, task=found.task, owner=str(path))
     with measuring(dataset, show=computing.show_progress) as watch:
         evaluation = evaluate(
-            Subject(model.to(fabric.device), alignment, fabric.autocast()),
+            Subject(tiled(model, tiling).to(fabric.device), alignment, fabric.autocast()),
             dataset,
             plan_measurements(model, evaluators, found.manifest.start_weights),
             batch_size=computing.batch_size,
@@ -83,6 +86,7 @@ def evaluate_run(
     measured = f"Evaluated {counted(len(dataset), 'image')}"
     if path.is_dir() and not isinstance(data, Dataset):
         how = "" if prompting.prompts is None else "-prompted"
+        how += f"-window{tiling.window}" if tiling is not None and tiling.window is not None else ""
         file_path = path / f"eval-{Path(data).stem}-{split}{how}.json"
         with atomic_write(file_path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)

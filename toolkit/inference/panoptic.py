@@ -63,7 +63,7 @@ def load_panoptic(
         "stuff_model": {"name": names[0], **about_model(manifests[0])},
         "things_model": {"name": names[1], **about_model(manifests[1])},
     }
-    return Predictor(
+    predictor = Predictor(
         pair,
         palette=palette,
         device=device,
@@ -71,3 +71,6 @@ def load_panoptic(
         name=f"panoptic of {names[0]} and {names[1]} {chosen.model_dump_json()}",
         about=about,
     )
+    # Not an argument, since the pair itself has no windows; its two models have them.
+    predictor.tiling = tiling or Tiling()
+    return predictor

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
@@ -55,6 +56,7 @@ class Predictor:
         about: further information about the model, for the result files.
         label_values: the values that the training data use for the classes; None if unknown.
         run: where it was loaded from.
+        loading: the arguments of ``load`` that it was loaded with, so that other processes can do the same.
 
     Raises:
         UsageError: when the device is not available, the precision is unknown, or a window is requested that
@@ -73,6 +75,7 @@ class Predictor:
         about: Mapping[str, Any] | None = None,
         label_values: LabelValues | None = None,
         run: Path | None = None,
+        loading: Mapping[str, Any] | None = None,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
@@ -83,6 +86,7 @@ class Predictor:
         self.palette = tuple(palette or default_palette(len(model.classes)))
         self.precision, self.tiling, self.name = precision, tiling or Tiling(), name
         self.about, self.label_values, self.run = dict(about or {}), label_values, run
+        self.loading = loading
 
     def __repr__(self) -> str:
         classes = counted(len(self.classes), "class", "classes")
@@ -141,6 +145,14 @@ class Predictor:
         with self.computing():
             return self._windowed.predict(samples)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What else than the model, its settings and the image determines a prediction, for the result
+        files: the precision, and how images are tiled. The device does not count, since results are the same
+        on all of them up to rounding.
+        """
+        return {"precision": self.precision, **asdict(self.tiling)}
+
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""
         return self._windowed.window_for(sample.size)
@@ -186,6 +198,15 @@ def load(
             such prompts.
     """
     path = path_of_run(run)
+    loading = {
+        "run": os.path.abspath(path),
+        "device": str(device),
+        "precision": precision,
+        "tiling": tiling,
+        "prompts": prompts,
+        "prompts_above": prompts_above,
+        "settings": settings,
+    }
     model, manifest = load_model(path, settings)
     # Black is for backgrounds, which label maps have and objects do not.
     first = 0 if "label_map" in registry.tasks().get(manifest.task).predicts else 1
@@ -211,6 +232,7 @@ def load(
         about=about,
         label_values=values,
         run=path,
+        loading=loading,
     )
 
 

@@ -9,12 +9,16 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 from toolkit.inference.records import Record
 from toolkit.runtime.files import open_to_append, sync_files, writing
 
 MOST_WAITING = 1024
 """Number of records that may wait for the disk; after that, adding another one blocks."""
+
+_Task: TypeAlias = "tuple[Record, Sequence[Path]] | threading.Event | None"
+# a record and its files, someone who waits, or the end
 
 
 class RecordWriter:
@@ -33,7 +37,7 @@ class RecordWriter:
 
     def __init__(self, manifest: Path) -> None:
         self._manifest = manifest
-        self._waiting: queue.Queue[tuple[Record, Sequence[Path]] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[_Task] = queue.Queue(MOST_WAITING)
         self._error: BaseException | None = None
         self._file = io.TextIOWrapper(open_to_append(manifest), "utf-8", newline="\n")
         self._thread = threading.Thread(target=self._work, name="toolkit-records", daemon=True)
@@ -58,6 +62,17 @@ class RecordWriter:
         """
         self._raise()
         self._waiting.put((record, files))
+
+    def flush(self) -> None:
+        """Wait until all that were added so far are recorded.
+
+        Raises:
+            OutputError: when one could not be recorded.
+        """
+        recorded = threading.Event()
+        self._waiting.put(recorded)
+        recorded.wait()
+        self._raise()
 
     def close(self) -> None:
         """Wait until all are recorded; calling it again has no effect.
@@ -86,9 +101,12 @@ class RecordWriter:
             goes_on = None not in group
             if self._error is None:
                 try:
-                    self._enter([each for each in group if each is not None])
+                    self._enter([each for each in group if isinstance(each, tuple)])
                 except BaseException as error:  # passed on to the thread that adds records
                     self._error = error
+            for each in group:
+                if isinstance(each, threading.Event):
+                    each.set()
 
     def _enter(self, group: Sequence[tuple[Record, Sequence[Path]]]) -> None:
         sync_files(path for _, files in group for path in files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,10 @@ from toolkit.inference.findings import Findings
 from toolkit.reading.fields import AnyText, Count, Name, Number, Schema, Text, below
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, writing
+
+PARTS = "manifests"
+"""The folder, in that of the results, with a manifest of each of several processes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Record:
         nanoseconds since
             1970, so that another image under the same path is predicted again; None if unknown.
         notes: what in the file is not in the prediction, see ``toolkit.data.images.Picture``.
+        actor: which of several processes predicted it.
         frame: the number of the frame in a video through which objects were tracked, from 0.
     """
 
@@ -59,6 +64,7 @@ class Record:
     source_bytes: int | None = None
     source_modified: int | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    actor: str | None = None
     frame: int | None = None
 
     def to_line(self) -> str:
@@ -105,23 +111,43 @@ class _Line(Schema):
     source_bytes: Count | None = None
     source_modified: int | None = None
     notes: Mapping[str, Text] = Field(default_factory=dict)
+    actor: Text | None = None
     frame: Count | None = None
 
 
-def latest_records(manifest: Path) -> list[dict[str, Any]]:
-    """The records of a manifest, the last one if an image has several. A line that was cut off by a kill, or
+def latest_records(*manifests: Path) -> list[dict[str, Any]]:
+    """The records of manifests, the last one if an image has several. A line that was cut off by a kill, or
     is not a record, is dropped, so that its image is predicted again.
 
     Raises:
-        DataError: when the manifest cannot be read.
+        DataError: when a manifest cannot be read.
     """
     latest: dict[str, dict[str, Any]] = {}
-    if manifest.exists():
+    for manifest in filter(Path.exists, manifests):
         for line in read_bytes(manifest, "the records of a folder of results", DataError).splitlines():
             record = _record(line)
             if record is not None:
                 latest[record["image"]] = record
     return list(latest.values())
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """The manifests of the processes that write into a folder of results together, the oldest first."""
+    return sorted((folder / PARTS).glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove these manifests, once what they say is in the manifest of the folder.
+
+    Raises:
+        OutputError: when one cannot be removed.
+    """
+    for path in parts_of(folder):
+        with writing(path):
+            path.unlink(missing_ok=True)
+    # Not empty, or not there.
+    with contextlib.suppress(OSError):
+        (folder / PARTS).rmdir()
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ done.
 
     DIR/about.json               the model, its version and the toolkit's, the classes
     DIR/manifest.jsonl           one line per image, written as it finishes, in the order of the images
+    DIR/manifests/<actor>.jsonl  those of several processes at work, which end up in manifest.jsonl
     DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models)
     DIR/labels/classes.csv       what the values in them stand for
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
@@ -34,11 +35,9 @@ from toolkit.inference.findings import findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
-from toolkit.inference.records import Record, latest_records, write_records
+from toolkit.inference.records import Record, latest_records, parts_of, remove_parts, write_records
+from toolkit.inference.result_options import check_about
 from toolkit.inference.results_document import results_document
-from toolkit.reading.fields import shown
-from toolkit.reading.files import is_there
-from toolkit.reading.json_text import load_json
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
@@ -61,6 +60,7 @@ class ResultFolder:
         model: identifies the weights, so that results of two models do not mix.
         about: what else is known about the model, for ``about.json`` and ``predictions.json``.
         label_values: which value stands for each class in the label images; its index when None.
+        options: other options that change what is written, see ``toolkit.inference.result_options``.
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn.
         resume: go on with the results that are there, rather than refuse to touch them.
@@ -70,7 +70,7 @@ class ResultFolder:
 
     Raises:
         UsageError: when there are results already and ``resume`` is not asked for, or they are of another
-            model or have other label values, or another process is writing there.
+            model or other options, or another process is writing there.
         OutputError: when the folder cannot be written to.
     """
 
@@ -83,6 +83,7 @@ class ResultFolder:
         model: str = "",
         about: Mapping[str, Any] | None = None,
         label_values: LabelValues | None = None,
+        options: Mapping[str, Any] | None = None,
         overlays: bool = True,
         draw_above: float = 0.0,
         resume: bool = False,
@@ -97,6 +98,7 @@ class ResultFolder:
         )
         # A model of more classes than a label map can have gives none.
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
+        self._options = dict(options or {})
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
         self._has_class_table = False
         self._done: dict[str, dict[str, Any]] = {}  # the record of each image that is done, by name
@@ -104,14 +106,21 @@ class ResultFolder:
         self._stems: dict[str, str] = {}  # the image whose outputs are called so
         self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
         with ExitStack() as stack:
-            stack.enter_context(locked(folder))
-            self._take_up(resume)
+            self._begin(stack, resume)
             self._records = stack.enter_context(RecordWriter(self._manifest))
             self._open = stack.pop_all()
 
+    def _begin(self, stack: ExitStack, resume: bool) -> None:
+        """Make the folder ours."""
+        stack.enter_context(locked(self.folder))
+        self._take_up(resume)
+
+    def _all_records(self) -> list[dict[str, Any]]:
+        return latest_records(self._manifest, *parts_of(self.folder))
+
     def _take_up(self, resume: bool) -> None:
         """Look at the results that are there, and go on with them."""
-        folder, records = self.folder, latest_records(self._manifest)
+        folder, records = self.folder, self._all_records()
         for record in filter(self._is_complete, records):
             if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
@@ -131,6 +140,12 @@ class ResultFolder:
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
         write_records(self._manifest, records)
+        remove_parts(folder)
+
+    @property
+    def has_indexes(self) -> bool:
+        """Whether label images have the indexes of the classes."""
+        return self._values.are_indexes
 
     @property
     def _manifest(self) -> Path:
@@ -193,7 +208,7 @@ class ResultFolder:
         """
         outputs: dict[str, str] = {}
         try:
-            self._claim(image)
+            self.claim(image)
             self._write_files(image, sample, prediction, outputs)
             sizes = sizes_of(self.folder, outputs)
         except DataError as error:
@@ -222,8 +237,12 @@ class ResultFolder:
             notes=notes or {},
         )
 
-    def _claim(self, image: InputImage) -> None:
-        """Make sure that the outputs of an image lie in the folder, and replace those of no other image."""
+    def claim(self, image: InputImage) -> None:
+        """Make sure that the outputs of an image lie in the folder, and replace those of no other image.
+
+        Raises:
+            DataError: when they do not, or would.
+        """
         check_name(self.folder, image.stem)
         other = self._stems.setdefault(image.stem, image.name)
         if other != image.name:
@@ -262,16 +281,13 @@ class ResultFolder:
         return replace(prediction, label_map=encoded), self._values.palette(self.palette)
 
     def _write_about(self) -> None:
-        """Write ``about.json``; results that are there already must have the same label values."""
+        """Write ``about.json``; results that are there already must have the same options."""
         path = self.folder / ABOUT
         values = None if self._values.are_indexes else self._values.to_dict()
-        before = _read_about(path).get("label_values") if self._done else values
-        if before != values:
-            raise UsageError(
-                f"{self.folder} contains label images with other values ({before or 'indexes'}, not"
-                f" {values or 'indexes'}). Hint: give --label-values as before, or choose another --out"
-            )
-        about = {"classes": list(self.classes), "draw_above": self.draw_above}
+        if self._done:
+            options = self._options | {"draw_above": self.draw_above}
+            check_about(path, label_values=values, options=options)
+        about = {"classes": list(self.classes), "draw_above": self.draw_above, "options": self._options}
         about |= {} if values is None else {"label_values": values}
         with atomic_write(path, "w") as file:
             json.dump(self._about | about, file, indent=2)
@@ -281,10 +297,17 @@ class ResultFolder:
         """The record of an image that could not be predicted. What was written for an image that it was
         before is removed.
         """
-        before = self._done.pop(image.name, None)
+        record = Record(image.name, image.source, "failed", self.model, error)
+        self.settle(record)
+        return record
+
+    def settle(self, record: Record) -> None:
+        """Remove what was written for the image that a failed one was before; for records of images that
+        other processes predicted.
+        """
+        before = self._done.pop(record.image, None) if record.status == "failed" else None
         if before is not None:
             remove_outputs(self.folder, before["outputs"])
-        return Record(image.name, image.source, "failed", self.model, error)
 
     def append(self, record: Record) -> None:
         """Enter an image in the manifest, soon, when its files are on the disk. From then on it is done, even
@@ -308,12 +331,11 @@ class ResultFolder:
         self._records.close()
         order = {name: i for i, name in enumerate(names)}
         kept = (
-            record
-            for record in latest_records(self._manifest)
-            if record["status"] != "ok" or self._is_complete(record)
+            record for record in self._all_records() if record["status"] != "ok" or self._is_complete(record)
         )
         ordered = sorted(kept, key=lambda record: order.get(record["image"], -1))  # stable
         write_records(self._manifest, ordered)
+        remove_parts(self.folder)
         done = [record for record in ordered if record["status"] == "ok"]
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             file.writelines(results_document(self.folder, done, self.classes, self._values, self._about))
@@ -330,21 +352,3 @@ class ResultFolder:
         outputs = record["outputs"] if record["status"] == "ok" else {}
         missing_overlay = self.overlays and "overlay" not in outputs
         return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
-
-
-def _read_about(path: Path) -> dict[str, Any]:
-    """What ``about.json`` has, or nothing where there is none.
-
-    Raises:
-        UsageError: when it is damaged, so that nobody knows what the results there are.
-    """
-    if not is_there(path):
-        return {}
-    hint = "Hint: choose another --out, or remove the results that are there"
-    try:
-        content = load_json(path, "what is known of results", DataError)
-    except DataError as error:
-        raise UsageError(f"{str(error).partition('. Hint: ')[0]}. {hint}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} contains {shown(content)}; expected what is known of results. {hint}")
-    return content

@@ -13,6 +13,7 @@ from toolkit.config.tree import as_tree
 from toolkit.data.dataset import Dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
+from toolkit.models.sliding_window import Tiling
 from toolkit.reporting.measuring import ReportOptions, report_predictions, report_run
 from toolkit.reporting.written import WrittenReport
 from toolkit.runtime.progress import shown_log
@@ -35,6 +36,7 @@ def report(
     workers: int = 0,
     device: str = "auto",
     precision: str = "fp32",
+    tiling: Tiling | None = None,
     resamples: int | None = None,
     seed: int = 0,
     copies: bool = True,
@@ -57,6 +59,7 @@ def report(
         workers: processes that read images.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
+        tiling: when large images are predicted window by window, as for ``toolkit.load``.
         resamples: bootstrap draws for the intervals; as many as are made in a few seconds when None.
         seed: fixes the draws.
         copies: whether to look for near-duplicates, also in the other splits of the dataset, which are read
@@ -65,8 +68,8 @@ def report(
         progress: whether to count images on standard error.
 
     Raises:
-        UsageError: when there is neither a run nor predictions, ``compare`` or ``prompts`` are given with
-            predictions, or ``out`` is no page.
+        UsageError: when there is neither a run nor predictions, ``compare``, ``prompts`` or ``tiling`` are
+            given with predictions, a model cannot use the window, or ``out`` is no page.
         DataError: when the classes of model and dataset differ in more than their order or a background, or
             predictions do not fit the dataset.
     """
@@ -90,7 +93,7 @@ def report(
     )
     with shown_log() if progress else contextlib.nullcontext():
         if run is not None:
-            return report_run(run, choice, computing, Prompting(prompts, prompts_above), options)
+            return report_run(run, choice, computing, Prompting(prompts, prompts_above), options, tiling)
         assert predictions is not None  # it is one or the other
         if not isinstance(data, str):
             raise UsageError("predictions are measured on a dataset that is named: data=NAME")
@@ -98,6 +101,8 @@ def report(
             raise UsageError(
                 "predictions cannot be compared with a run here. Hint: leave compare out, and report on each"
             )
+        if tiling is not None:
+            raise UsageError("predictions on disk need no windows. Hint: leave tiling out")
         if prompts is not None or prompts_above is not None:
             raise UsageError("predictions on disk take no prompts. Hint: leave prompts and prompts_above out")
         return report_predictions(

@@ -16,7 +16,7 @@ from toolkit.errors import ToolkitError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.driver import Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
-from toolkit.evaluation.opening import OpenedRun, name_of_data, open_run, prompted_on
+from toolkit.evaluation.opening import OpenedRun, name_of_data, open_run, prompted_on, tiled
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
 from toolkit.evaluation.runs import open_predictions
@@ -24,6 +24,7 @@ from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
 from toolkit.models.recorded import RecordedModel
+from toolkit.models.sliding_window import Tiling
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.files import expanded
 from toolkit.reporting import PAGE
@@ -97,6 +98,7 @@ def report_run(
     computing: Computing | None = None,
     prompting: Prompting | None = None,
     options: ReportOptions | None = None,
+    tiling: Tiling | None = None,
 ) -> WrittenReport:
     """Measure a run on a split, and write its report.
 
@@ -105,9 +107,10 @@ def report_run(
         choice, computing, prompting: as for ``toolkit.evaluation.runs.evaluate_run``. With prompts, the run
             that it is compared with gets the same, if it takes any.
         options: what the report is to hold.
+        tiling: when images are predicted window by window, by both runs.
 
     Raises:
-        UsageError: when ``out`` is no page, or an evaluator cannot measure the model.
+        UsageError: when ``out`` is no page, an evaluator cannot measure a model, or it cannot use the window.
         DataError: when the classes of a model and the dataset differ in more than their order or a
             background.
     """
@@ -130,7 +133,8 @@ def report_run(
         )
         measurements = plan_measurements(each.model, evaluators, each.manifest.start_weights)
         alignment = alignment_for(each.model, dataset, f"the model in {each.path}")
-        subject = Subject(each.model.to(fabric.device), alignment, fabric.autocast())
+        used = tiled(each.model, tiling).to(fabric.device)
+        subject = Subject(used, alignment, fabric.autocast())
         subject = measured_by(subject, measurements)
         if each is found and not subject.with_confidence:
             # the page says how sure the model is of what it sees, where it can

@@ -77,6 +77,15 @@ def import_nncf(purpose: str) -> Any:
     return nncf
 
 
+def import_ray(purpose: str) -> Any:
+    """The module ``ray``; otherwise as ``import_pandas``."""
+    try:
+        import ray
+    except ImportError as error:
+        raise _missing("ray", "ray>=2.40", purpose, error) from error
+    return ray
+
+
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"
