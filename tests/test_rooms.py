@@ -27,6 +27,7 @@ ORDER = (
     "reporting",
     ("training", "inference", "export"),
     ("explaining", "cluster"),
+    "annotate",
     "testing",
     "demo",
     "cli",

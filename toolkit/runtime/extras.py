@@ -86,6 +86,25 @@ def import_ray(purpose: str) -> Any:
     return ray
 
 
+def import_cvat_sdk(purpose: str) -> Any:
+    """The module ``cvat_sdk.auto_annotation``; otherwise as ``import_pandas``."""
+    try:
+        import cvat_sdk.auto_annotation
+    except ImportError as error:
+        raise _missing("cvat", "cvat-sdk>=2.40", purpose, error) from error
+    return cvat_sdk.auto_annotation
+
+
+def import_fastapi_and_uvicorn(purpose: str) -> tuple[Any, Any]:
+    """The modules ``fastapi`` and ``uvicorn``; otherwise as ``import_pandas``."""
+    try:
+        import fastapi
+        import uvicorn
+    except ImportError as error:
+        raise _missing("serve", "fastapi>=0.115' 'uvicorn>=0.30", purpose, error) from error
+    return fastapi, uvicorn
+
+
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"
