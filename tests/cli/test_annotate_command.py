@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from support.annotated import predictor
 
 import toolkit.inference
-from toolkit.annotate import cvat_tasks
+from toolkit.annotate import cvat_tasks, label_studio_routes
 from toolkit.cli import main
+from toolkit.formats.label_config import parse_config
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,51 @@ def test_a_task_of_cvat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert calls == [(("https://cvat.example.org", 7), options)]
 
 
+def test_a_backend_of_label_studio(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(label_studio_routes, "run_server", lambda *args: served.append(args))
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "secret")
+    monkeypatch.delenv("TOOLKIT_ANNOTATE_PASSWORD", raising=False)
+    words = [
+        "annotate",
+        "label-studio",
+        "semantic",
+        "--files",
+        str(tmp_path),
+        "--allow-host",
+        "a.example.org",
+    ]
+    assert main([*words, "--port", "9191"]) == 0
+    ((app, host, port),) = served
+    assert (host, port) == ("127.0.0.1", 9191)
+    out = capsys.readouterr().out
+    assert "served at http://127.0.0.1:9191" in out
+    config = parse_config(out[out.index("<View>") :], "x")
+    assert config.labels == ("cat", "dog")
+    page = TestClient(app, base_url="http://localhost:9191")
+    assert page.get("/health").json()["model_class"] == "semantic model"
+    assert "secret" not in out
+
+
+def test_other_machines_need_a_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(label_studio_routes, "run_server", lambda *args: served.append(args))
+    monkeypatch.delenv("TOOLKIT_ANNOTATE_PASSWORD", raising=False)
+    words = ["annotate", "label-studio", "masks", "--host", "0.0.0.0"]
+    assert main(words) == 2
+    assert "needs a password" in capsys.readouterr().err
+    assert served == []
+    monkeypatch.setenv("TOOLKIT_ANNOTATE_PASSWORD", "pass")
+    assert main(words) == 0
+    page = TestClient(served[0][0])
+    assert page.get("/health").status_code == 401
+    assert page.get("/health", auth=("a", "pass")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -47,6 +95,8 @@ def test_a_task_of_cvat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (["cvat", "masks", "--above", "1.5"], "must be a number from 0 to 1, not '1.5'"),
         (["cvat", "masks", "--above", "nan"], "must be a number from 0 to 1"),
         (["vott", "masks"], "vott"),
+        (["label-studio", "masks", "--files", "/no/such/folder"], "--files /no/such/folder is not a folder"),
+        (["label-studio", "masks", "--port", "0"], "--port"),
     ],
 )
 def test_wrong_words(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

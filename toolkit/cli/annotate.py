@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
     add_precision_argument,
     load_plugin_files,
+    positive,
 )
 from toolkit.wording import quoted
 
@@ -35,6 +38,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out objects whose class is no label of the task, instead of stopping",
     )
     _add_common(cvat)
+    _add_label_studio(
+        actions.add_parser("label-studio", help="serve a run as a machine-learning backend of Label Studio")
+    )
+
+
+def _add_label_studio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", metavar="RUN", help="folder of a run, a checkpoint file, or an exported folder"
+    )
+    parser.add_argument(
+        "--url",
+        default="http://localhost:8080",
+        metavar="URL",
+        help=(
+            "address of Label Studio, from which images are fetched with the access token in the environment"
+            " variable LABEL_STUDIO_API_KEY; default: http://localhost:8080"
+        ),
+    )
+    parser.add_argument(
+        "--files",
+        type=Path,
+        metavar="DIR",
+        help="the folder that Label Studio serves local files from, to read them from the disk",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="another host that images may be fetched from, such as images.example.org; repeatable",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help=(
+            "address to listen at; default: 127.0.0.1, which only this machine reaches. Others need a"
+            " password, given by the environment variable TOOLKIT_ANNOTATE_PASSWORD"
+        ),
+    )
+    parser.add_argument("--port", type=positive, default=9090, metavar="N", help="port; default: 9090")
+    _add_common(parser)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +102,42 @@ def _share(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Run the action."""
-    return {"cvat": _cvat}[args.action](args)
+    return {"cvat": _cvat, "label-studio": _label_studio}[args.action](args)
+
+
+def _label_studio(args: argparse.Namespace) -> int:
+    from toolkit.errors import UsageError
+    from toolkit.runtime.extras import import_fastapi_and_uvicorn
+
+    import_fastapi_and_uvicorn("toolkit annotate label-studio")
+    from toolkit.annotate.label_studio_routes import is_local, label_studio_app, run_server
+
+    password = os.environ.get("TOOLKIT_ANNOTATE_PASSWORD", "")
+    if not password and not is_local(args.host):
+        raise UsageError(
+            f"--host {args.host} lets other machines in, which needs a password. Hint: put one into the"
+            " environment variable TOOLKIT_ANNOTATE_PASSWORD, and into Label Studio's settings of the model"
+            " (Basic authentication, any user name)"
+        )
+    if args.files is not None and not args.files.is_dir():
+        raise UsageError(f"--files {args.files} is not a folder. Hint: check its name")
+    load_plugin_files(args)
+    from toolkit.annotate.label_studio import LabelStudioBackend
+    from toolkit.annotate.label_studio_images import ImageSource
+    from toolkit.formats.tool_writers import config_text
+    from toolkit.inference import load
+
+    predictor = load(args.run, device=args.device, precision=args.precision)
+    token = os.environ.get("LABEL_STUDIO_API_KEY", "")
+    images = ImageSource(args.url, token, args.files, tuple(args.allow_host))
+    app = label_studio_app(LabelStudioBackend(predictor, images, above=args.above), password)
+    print(f"{quoted(args.run)} is served at http://{args.host}:{args.port}; stop with Ctrl-C")
+    print("In Label Studio: Settings, Model, Connect Model, with this address.")
+    print("A labeling interface with its classes (Settings, Labeling Interface, Code):")
+    names = tuple(name for name in predictor.classes if name != "background")
+    print(config_text(names).rstrip(), flush=True)
+    run_server(app, args.host, args.port)
+    return 0
 
 
 def _cvat(args: argparse.Namespace) -> int:

@@ -137,10 +137,11 @@ class LabelStudioWriter(Writer):
     def _shape(self, region: Region, size: Size) -> dict[str, Any]:
         names = [self.classes[region.label]]
         if not region.has_mask:
-            return result_of_box(tight_box(region, size), size, names)
+            value = {**box_value(tight_box(region, size), size), "rectanglelabels": names}
+            return {"type": "rectanglelabels", "from_name": "rectangle", "value": value}
         counts = region.counts(size)
         if len(region.polygons) == 1:
-            found = result_of_polygon(region.polygons[0], size, names)
+            found = _result_of_polygon(region.polygons[0], size, names)
             again = in_pixels([value for point in found["value"]["points"] for value in point], size)
             if Masks.from_polygons([[again]], size).counts[0] == counts:
                 return found
@@ -157,14 +158,13 @@ class LabelStudioWriter(Writer):
             file.write(config_text(self.classes))
 
 
-def result_of_box(box: Sequence[float], size: Size, names: list[str]) -> dict[str, Any]:
-    """A box as a result of ``RectangleLabels``."""
+def box_value(box: Sequence[float], size: Size) -> dict[str, float]:
+    """A box in pixels as the value of a rectangle of Label Studio, in percentages, without its label."""
     x0, y0, x1, y1 = (100 * value / size[1 - index % 2] for index, value in enumerate(box))
-    place = {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "rotation": 0}
-    return {"type": "rectanglelabels", "from_name": "rectangle", "value": {**place, "rectanglelabels": names}}
+    return {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "rotation": 0}
 
 
-def result_of_polygon(flat: Polygon, size: Size, names: list[str]) -> dict[str, Any]:
+def _result_of_polygon(flat: Polygon, size: Size, names: list[str]) -> dict[str, Any]:
     """A polygon as a result of ``PolygonLabels``."""
     points = [[100 * x / size[1], 100 * y / size[0]] for x, y in zip(flat[::2], flat[1::2], strict=True)]
     value = {"points": points, "closed": True, "polygonlabels": names}
