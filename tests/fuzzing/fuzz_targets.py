@@ -252,6 +252,9 @@ def targets() -> dict[str, Target]:
             {"train.json": as_json(LABEL_STUDIO), "config.xml": config_text(("cup", "no")).encode()},
             image,
         ),
+        "label studio without configuration": Target(
+            every_sample("label-studio"), {"train.json": as_json(LABEL_STUDIO)}, image
+        ),
         "labelme": Target(every_sample("labelme"), {"train/a.json": as_json(LABELME)}, image),
         "yolo": Target(
             every_sample("yolo"),

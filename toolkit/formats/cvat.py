@@ -177,4 +177,5 @@ def _part(shape: Element, bounds: Bounds, where: str, options: CvatOptions) -> R
 
 def _whole(value: str | None) -> object:
     """A whole number in text; the text itself if it is none."""
-    return int(value) if value is not None and value.isascii() and value.isdigit() else value
+    is_whole = value is not None and value.isascii() and value.isdigit() and len(value) < 20
+    return int(value) if value is not None and is_whole else value

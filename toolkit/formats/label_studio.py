@@ -78,7 +78,7 @@ def read_label_studio(path: Path, image_key: str = "") -> list[LabelStudioTask]:
 
 def _task(number: int, task: dict[str, Any], path: Path, image_key: str) -> LabelStudioTask | None:
     where = f"{path}: task {task.get('id', number)}"
-    if task.get("predictions"):
+    if isinstance(task.get("predictions"), list):
         note("predictions of models are left out", len(task["predictions"]))
     result = _result(task.get("annotations", task.get("completions")), where)
     if result is None:
@@ -144,14 +144,12 @@ def _packed(result: Any) -> Any:
 
 def labels_of_tasks(tasks: list[LabelStudioTask]) -> tuple[str, ...]:
     """The labels that the shapes of tasks have, in alphabetical order."""
-    found = set()
-    for task in tasks:
-        for result in task.results:
-            kind, value = (
-                (result.get("type"), result.get("value")) if isinstance(result, dict) else ("", None)
-            )
-            if isinstance(value, dict) and (kind in SHAPES or kind == "labels"):
-                found |= {str(name).strip() for name in value.get(kind, ()) if isinstance(name, str)}
+    found: set[str] = set()
+    for result in (result for task in tasks for result in task.results if isinstance(result, dict)):
+        kind, value = result.get("type"), result.get("value")
+        if isinstance(value, dict) and isinstance(kind, str) and (kind in SHAPES or kind == "labels"):
+            names = value.get(kind)
+            found |= {str(name).strip() for name in names} if isinstance(names, list) else set()
     return tuple(sorted(found - {""}))
 
 
