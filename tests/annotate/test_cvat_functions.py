@@ -202,5 +202,5 @@ def test_what_cvats_command_line_creates(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     with pytest.raises(UsageError, match="takes no prompts"):
         cvat.create(run="net", kind="interaction")
-    with pytest.raises(UsageError, match="detection or interaction, not 'both'"):
+    with pytest.raises(UsageError, match="detection, interaction or tracking, not 'both'"):
         cvat.create(run="net", kind="both")  # type: ignore[arg-type]

@@ -13,42 +13,46 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
+from toolkit.annotate.cvat_values import PURPOSE, mask_points, readable
 from toolkit.annotate.prompting import Encoded, Prompting
 from toolkit.annotate.shapes import Kind, Shape, kind_of, names_of_objects, shapes_of
 from toolkit.errors import UsageError
-from toolkit.formats.cvat_masks import encode_cvat_mask
-from toolkit.inference.predictor import ImageLike, Precision, Predictor, load
+from toolkit.inference.predictor import Precision, Predictor, load
 from toolkit.runtime.extras import import_cvat_sdk
 
 if TYPE_CHECKING:
     from cvat_sdk import auto_annotation, models
 
-PURPOSE = "annotating with CVAT"
+    from toolkit.annotate.cvat_tracking import CvatTracker
 
 
 def create(
     run: str,
-    kind: Literal["detection", "interaction"] = "detection",
+    kind: Literal["detection", "interaction", "tracking"] = "detection",
     device: str = "auto",
     precision: Precision = "fp32",
-) -> CvatDetector | CvatInteractor:
+) -> CvatDetector | CvatInteractor | CvatTracker:
     """A function of CVAT's SDK, as its command line asks for it.
 
     Args:
         run: folder of a run, a checkpoint file, or an exported folder.
-        kind: ``detection`` finds all objects, regions or classes; ``interaction`` answers points and boxes
-            and needs a promptable run.
+        kind: ``detection`` finds all objects, regions or classes; ``interaction`` answers points and boxes,
+            and ``tracking`` follows objects through videos; both need a promptable run.
         device: ``auto``, ``cpu``, ``cuda``, ….
         precision: ``fp32`` or ``bf16``.
 
     Raises:
         UnavailableError: when CVAT's SDK is not installed.
-        UsageError: when the kind is unknown, or the run takes no prompts.
+        UsageError: when the kind is unknown, or the run takes no prompts or cannot track.
         CheckpointError: when there is no usable checkpoint.
     """
-    if kind not in ("detection", "interaction"):
-        raise UsageError(f"kind must be detection or interaction, not {kind!r}")
+    if kind not in ("detection", "interaction", "tracking"):
+        raise UsageError(f"kind must be detection, interaction or tracking, not {kind!r}")
     predictor = load(run, device=device, precision=precision)
+    if kind == "tracking":
+        from toolkit.annotate.cvat_tracking import CvatTracker
+
+        return CvatTracker(predictor)
     return CvatDetector(predictor) if kind == "detection" else CvatInteractor(predictor)
 
 
@@ -94,7 +98,7 @@ class CvatDetector:
             image: of any mode.
         """
         above = self._above if context.conf_threshold is None else context.conf_threshold
-        prediction = self._predictor.predict(_readable(image))
+        prediction = self._predictor.predict(readable(image))
         found: list[Any] = []
         for number, shape in enumerate(shapes_of(prediction, self._predictor.classes, above), start=1):
             found += self._annotations(shape, number, polygons=context.conv_mask_to_poly)
@@ -145,7 +149,7 @@ class CvatInteractor:
         self, context: auto_annotation.InteractionFunctionContext, image: Image.Image
     ) -> Encoded:
         """The encoded image, which serves for any number of prompts."""
-        return self._prompting.encode(_readable(image))
+        return self._prompting.encode(readable(image))
 
     def detect(
         self,
@@ -174,13 +178,6 @@ class CvatInteractor:
         return [self._sdk.InteractionResultShape(type="mask", points=points_of_mask, attributes=attributes)]
 
 
-def mask_points(shape: Shape) -> list[int]:
-    """A mask as CVAT's interfaces have it: its run lengths, and the first and last column and row."""
-    assert shape.box_xyxy is not None
-    x0, y0, x1, y1 = map(int, shape.box_xyxy)
-    return [*encode_cvat_mask(shape.mask()[y0:y1, x0:x1]), x0, y0, x1 - 1, y1 - 1]
-
-
 def _inside(points: Sequence[tuple[float, float]], encoded: Encoded) -> list[tuple[float, float]]:
     """Points of which those on the right and lower border belong to the last pixels."""
     height, width = encoded.size
@@ -188,12 +185,3 @@ def _inside(points: Sequence[tuple[float, float]], encoded: Encoded) -> list[tup
         (np.nextafter(width, 0) if x == width else x, np.nextafter(height, 0) if y == height else y)
         for x, y in points
     ]
-
-
-def _readable(image: Image.Image) -> ImageLike:
-    """An image in RGB; those of 16 or 32 bits, which have no fixed range, by their highest value."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.nan_to_num(np.asarray(image, np.float64)).clip(0)
-    scaled = values * (255 / max(values.max(), 255.0))
-    return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")

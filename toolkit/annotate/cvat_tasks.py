@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from toolkit.annotate.cvat import PURPOSE, CvatDetector
+from toolkit.annotate.cvat import CvatDetector
+from toolkit.annotate.cvat_values import PURPOSE
 from toolkit.annotate.shapes import Kind, kind_of, names_of_objects
 from toolkit.errors import DataError, DownloadError, UsageError
 from toolkit.inference.predictor import Predictor

@@ -34,15 +34,23 @@ class LabelStudioBackend:
         predictor: the model; with a promptable one, smart key points and rectangles are answered.
         images: where the images of tasks may come from.
         above: minimum score of objects; the model's own when None.
+        lock: held while the model computes, for servers that use the same model in other ways, too.
 
     Attributes:
         version: the name of the model, by which Label Studio keeps predictions apart.
     """
 
-    def __init__(self, predictor: Predictor, images: ImageSource, *, above: float | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        images: ImageSource,
+        *,
+        above: float | None = None,
+        lock: threading.Lock | None = None,
+    ) -> None:
         self._predictor, self._images = predictor, images
         self._above = predictor.model.draw_above if above is None else above
-        self._lock = threading.Lock()
+        self._lock = lock or threading.Lock()
         takes_prompts = predictor.model.capability(Promptable) is not None
         self._prompting = Prompting(predictor, self._lock) if takes_prompts else None
         self._configs_lock = threading.Lock()
