@@ -28,6 +28,7 @@ ORDER = (
     ("training", "inference", "export"),
     ("explaining", "cluster"),
     "serve",
+    "annotate",
     "testing",
     "demo",
     "cli",

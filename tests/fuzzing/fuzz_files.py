@@ -13,6 +13,7 @@ import tifffile
 from pycocotools import mask as coco_mask
 
 from toolkit.checkpoints import CheckpointManifest
+from toolkit.formats.brush import encode_brush
 from toolkit.inference.window_journal import header_of
 
 SIZE = (24, 32)
@@ -166,6 +167,46 @@ LABELME = {
     "imageHeight": 24,
     "imageWidth": 32,
 }
+CVAT = b"""<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><task><labels><label><name>cup</name><type>any</type></label></labels></task></meta>
+  <image id="0" name="a.png" width="32" height="24">
+    <polygon label="cup" points="5.00,4.00;20.00,4.00;20.00,12.00" group_id="1"></polygon>
+    <mask label="cup" rle="1, 2, 1" left="4" top="5" width="2" height="2" group_id="1"></mask>
+    <box label="cup" xtl="1.5" ytl="2" xbr="9" ybr="8" rotation="30"><attribute name="a">b</attribute></box>
+    <ellipse label="cup" cx="15" cy="10" rx="8" ry="3" rotation="90"></ellipse>
+  </image>
+</annotations>
+"""
+LABEL_STUDIO = [
+    {
+        "id": 1,
+        "data": {"image": "/data/upload/1/0a1b2c3d-a.png"},
+        "annotations": [
+            {
+                "result": [
+                    {
+                        "id": f"r{number}",
+                        "type": kind,
+                        "original_width": 32,
+                        "original_height": 24,
+                        "image_rotation": 0,
+                        "value": {**value, kind: ["cup"]},
+                    }
+                    for number, (kind, value) in enumerate(
+                        {
+                            "brushlabels": {"format": "rle", "rle": encode_brush(np.eye(24, 32, dtype=bool))},
+                            "polygonlabels": {"points": [[10, 25], [50, 25], [50.5, 75]]},
+                            "rectanglelabels": {"x": 5, "y": 10, "width": 25, "height": 50, "rotation": 20},
+                            "ellipselabels": {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 0},
+                        }.items()
+                    )
+                ]
+            }
+        ],
+    }
+]
 RECIPE = b"""# a recipe
 plugin: unet
 weights: none

@@ -16,7 +16,9 @@ from fuzz_files import (
     CIFAR_META,
     CLASSES,
     CSV,
+    CVAT,
     JOURNAL,
+    LABEL_STUDIO,
     LABELME,
     METRICS,
     RCNN,
@@ -55,6 +57,7 @@ from toolkit.errors import DataError
 from toolkit.evaluation.runs import evaluate_predictions
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.formats.prompts import PromptFile
+from toolkit.formats.tool_writers import config_text
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.window_journal import WindowJournal
 from toolkit.inference.window_objects import ObjectJournal
@@ -264,6 +267,15 @@ def targets() -> dict[str, Target]:
         "coco results": Target(evaluate("results.json"), found, image | truth),
         "coco results by sample": Target(through_samples, found, image | truth),
         "via": Target(every_sample("balloon"), {"train/via_region_data.json": as_json(VIA)}, image),
+        "cvat": Target(every_sample("cvat"), {"train/annotations.xml": CVAT}, image),
+        "label studio": Target(
+            every_sample("label-studio"),
+            {"train.json": as_json(LABEL_STUDIO), "config.xml": config_text(("cup", "no")).encode()},
+            image,
+        ),
+        "label studio without configuration": Target(
+            every_sample("label-studio"), {"train.json": as_json(LABEL_STUDIO)}, image
+        ),
         "labelme": Target(every_sample("labelme"), {"train/a.json": as_json(LABELME)}, image),
         "yolo": Target(
             every_sample("yolo"),

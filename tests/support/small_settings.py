@@ -136,6 +136,8 @@ FOLDERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "balloon": lambda folder: _converted("via", folder),
     "coco-panoptic": _panoptic,
     "coco": lambda folder: _converted("coco", folder),
+    "cvat": lambda folder: _converted("cvat", folder),
+    "label-studio": lambda folder: _converted("label-studio", folder),
     "labelme": lambda folder: _converted("labelme", folder),
     "labpics": _drawn("labpics", train=8, test=4, size=64),
     "masks": lambda folder: _converted("masks", folder),

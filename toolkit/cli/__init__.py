@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": "serve models to a page in the browser and to programs: predict, click, correct, train again",
     "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to evaluate",
     "explain": "show which pixels matter for a prediction, as maps over the images",
+    "annotate": "annotate with a run in CVAT or Label Studio",
     "track": "track objects through a video with a promptable model",
     "export": "export a run to ONNX or OpenVINO, if it gives the same answers there, or its weights",
     "data": "list, describe, download, generate, check, preview, export and convert datasets",

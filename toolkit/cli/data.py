@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset
     from toolkit.registry.manifests import DatasetManifest
 
+FORMATS = ("coco", "cvat", "label-studio", "labelme", "masks", "via", "yolo")
 SUMMARY = "list, describe, download, generate, check, preview, export and convert datasets"
 
 
@@ -60,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0"
         )
-    convert.add_argument(
-        "--to", required=True, choices=("coco", "labelme", "masks", "via", "yolo"), help="the format to write"
-    )
+    convert.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
     for action, which in ((export, "folder to write to"), (convert, "folder to write to, new or empty")):
         action.add_argument("--out", required=True, metavar="DIR", help=which)
         action.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")

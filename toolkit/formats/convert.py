@@ -24,6 +24,7 @@ from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
 from toolkit.formats.labelme import NO_CLASSES
 from toolkit.formats.mask_folder import check_listable, write_classes, write_ids, write_sample
 from toolkit.formats.regions import Region, RegionDataset, to_instances
+from toolkit.formats.tool_writers import CvatWriter, LabelStudioWriter
 from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer, YoloWriter, tight_box
 from toolkit.runtime.confine import check_distinct, check_name
 from toolkit.runtime.files import atomic_write, into, sync_files
@@ -35,7 +36,11 @@ WRITERS: dict[str, type[Writer]] = {
     "labelme": LabelmeWriter,
     "yolo": YoloWriter,
     "via": ViaWriter,
+    "cvat": CvatWriter,
+    "label-studio": LabelStudioWriter,
 }
+KEEP_PARTS = ("coco", "labelme", "cvat")
+"""Formats in which an object may have several polygons."""
 BACKGROUND = "background"
 
 
@@ -206,8 +211,9 @@ def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losse
         losses["objects with a box only: written as a rectangle, which is read as a mask"] += (
             target != "yolo" and not region.has_mask
         )
-        joined = target != "labelme" and len(region.polygons) > 1
-        losses["objects with several polygons: joined into one polygon with the same pixels"] += joined
+        if len(region.polygons) > 1 and target not in KEEP_PARTS:
+            how = "one mask" if target == "label-studio" else "one polygon"
+            losses[f"objects with several polygons: joined into {how} with the same pixels"] += 1
         found.append(region)
     return found
 

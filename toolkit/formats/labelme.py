@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from toolkit.data.faults import fault, is_gathering
 from toolkit.data.notes import note
 from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.class_names import class_index, class_name, class_names
 from toolkit.formats.labelme_shapes import region_of_shape
-from toolkit.formats.regions import Region, check_stated_size
+from toolkit.formats.regions import Region, check_stated_size, joined
 from toolkit.reading.files import read_text
 from toolkit.reading.json_text import load_json
-from toolkit.types import Masks, Size
+from toolkit.types import Size
 
 LABELS_FILE = "labels.txt"
 NO_CLASSES = ("__ignore__", "_background_")
@@ -111,7 +109,7 @@ def labelme_regions(data: dict[str, Any], size: Size, path: Path, options: Label
     height, width = (None if data.get(key) == 0 else data.get(key) for key in ("imageHeight", "imageWidth"))
     check_stated_size((height, width), size, f"{path}: its image")
     bounds = Bounds(size, options.outside)
-    groups: list[Any] = []
+    groups: dict[str, tuple[Any, ...]] = {}
     parts: list[Region] = []
     for index, shape in enumerate(data["shapes"]):
         label = shape.get("label") if isinstance(shape, dict) else None
@@ -122,12 +120,10 @@ def labelme_regions(data: dict[str, Any], size: Size, path: Path, options: Label
             continue
         if part is not None:
             group = shape.get("group_id")
-            groups.append((part.label, index) if group is None else (part.label, "group", str(group)))
+            key = (part.label, index) if group is None else (part.label, "group", str(group))
+            groups[part.where] = key
             parts.append(part)
-    objects: dict[Any, list[Region]] = {}
-    for group, part in zip(groups, bounds.finish(parts), strict=True):
-        objects.setdefault(group, []).append(part)
-    return [_joined(parts, size) for parts in objects.values()]
+    return joined(groups, bounds.finish(parts), size)
 
 
 def _part(shape: Any, bounds: Bounds, where: str, options: LabelmeOptions) -> Region | None:
@@ -148,14 +144,3 @@ def _part(shape: Any, bounds: Bounds, where: str, options: LabelmeOptions) -> Re
     if part is None:
         note("points and lines, which have no area, are left out (other_shapes=skip)")
     return part
-
-
-def _joined(parts: list[Region], size: Size) -> Region:
-    """Join the parts of an object."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    if all(part.polygons for part in parts):
-        return Region(first.label, first.where, tuple(one for part in parts for one in part.polygons))
-    union = np.any([Masks(size, (part.counts(size),)).dense()[0].numpy() for part in parts], axis=0)
-    return Region(first.label, first.where, code=Masks.from_dense(union[None]).counts[0])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -251,6 +251,30 @@ def ellipse(
         across = (dy * math.cos(theta) - dx * math.sin(theta)) / radii[1]
         inside: NDArray[np.bool_] = along**2 + across**2 <= 1
     return Masks.from_dense(inside[None]).counts[0]
+
+
+def joined(groups: Mapping[str, Hashable], parts: Sequence[Region], size: Size) -> list[Region]:
+    """Objects from their parts, in the order of their first parts.
+
+    Args:
+        groups: by the ``where`` of each part: what the parts of one object have in common.
+        parts: the parts.
+        size: height and width of the image.
+    """
+    objects: dict[Hashable, list[Region]] = {}
+    for part in parts:
+        objects.setdefault(groups[part.where], []).append(part)
+    return [_union(parts, size) for parts in objects.values()]
+
+
+def _union(parts: list[Region], size: Size) -> Region:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if all(part.polygons for part in parts):
+        return Region(first.label, first.where, tuple(one for part in parts for one in part.polygons))
+    codes = [{"size": list(size), "counts": part.counts(size)} for part in parts]
+    return Region(first.label, first.where, code=coco_mask.merge(codes)["counts"])
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:

@@ -107,7 +107,7 @@ class CocoWriter(Writer):
             for key, name in zip(self._category_ids, self.classes, strict=True)
         ]
         document = {"images": self._images, "categories": categories, "annotations": self._annotations}
-        _write_json(self.folder / "annotations" / f"instances_{self.split}.json", document)
+        write_json(self.folder / "annotations" / f"instances_{self.split}.json", document)
 
 
 class LabelmeWriter(Writer):
@@ -130,7 +130,7 @@ class LabelmeWriter(Writer):
             "imageData": None,
         }
         path = self.folder / self.images / f"{sample_id}.json"
-        _write_json(path, document | {"imageHeight": size[0], "imageWidth": size[1]})
+        write_json(path, document | {"imageHeight": size[0], "imageWidth": size[1]})
 
     def _shapes(self, region: Region, number: int, size: Size) -> list[dict[str, Any]]:
         common: dict[str, Any] = {
@@ -229,7 +229,7 @@ class ViaWriter(Writer):
 
     def finish(self) -> None:
         """Write the file."""
-        _write_json(self.folder / self.images / "via_region_data.json", self._records)
+        write_json(self.folder / self.images / "via_region_data.json", self._records)
 
 
 def dense(region: Region, size: Size) -> NDArray[np.bool_]:
@@ -251,6 +251,7 @@ def single_polygon(region: Region, size: Size) -> Polygon:
     return region.polygons[0] if len(region.polygons) == 1 else one_polygon(dense(region, size))
 
 
-def _write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any) -> None:
+    """Write a document without spaces; NaN is an error."""
     with atomic_write(path, "w") as file:
         json.dump(document, file, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -114,6 +114,15 @@ def import_fastapi(purpose: str) -> Any:
     return fastapi
 
 
+def import_cvat_sdk(purpose: str) -> Any:
+    """The module ``cvat_sdk.auto_annotation``; otherwise as ``import_pandas``."""
+    try:
+        import cvat_sdk.auto_annotation
+    except ImportError as error:
+        raise _missing("cvat", "cvat-sdk>=2.40", purpose, error) from error
+    return cvat_sdk.auto_annotation
+
+
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
         f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"
