@@ -14,6 +14,7 @@ from toolkit.checkpoints import find_checkpoint, is_export
 from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.inference.predictor import Predictor, load
 from toolkit.models.capabilities import MaskPromptable, Promptable
+from toolkit.reading.files import expanded
 from toolkit.serve.errors import RequestError
 from toolkit.serve.metrics import Metrics
 from toolkit.serve.options import Limits
@@ -136,7 +137,7 @@ def name_of(run: str | Path) -> str:
     """A name for a run: that of its folder, with what is unusual in addresses replaced; of a checkpoint file,
     those of its folder and of the file.
     """
-    path = Path(run).expanduser().resolve()
+    path = expanded(run).resolve()
     words = [path.name] if path.is_dir() else [path.parent.name, path.stem]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, words))) or "model"
 

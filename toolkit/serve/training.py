@@ -19,7 +19,7 @@ from toolkit.models.building import manifest_of_run
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.yaml_text import dump_yaml, load_yaml
 from toolkit.runtime.children import isolated_environment
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, open_to_append
 from toolkit.serve.errors import RequestError
 from toolkit.serve.labels import LabelStore
 from toolkit.serve.models import ServedModel
@@ -155,7 +155,8 @@ class Trainer:
             file.write(dump_yaml(settings))
         words = ["train", "--plugin", settings["plugin"], "--config", str(recipe), "--out", str(run)]
         output = run.with_name(f".{run.name}.log")
-        with output.open("wb") as file:
+        output.unlink(missing_ok=True)
+        with open_to_append(output) as file:
             process = subprocess.Popen(
                 [*PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
