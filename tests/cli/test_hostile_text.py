@@ -140,6 +140,11 @@ def test_a_set_of_objects_through_all_commands(coco: Path, tmp_path: Path, conso
 def test_conversion(coco: Path, tmp_path: Path, console: Console, target: str) -> None:
     out = tmp_path / "out"
     data = ["coco", "--data-dir", str(coco), "--split", "train"]
+    if target in ("cvat", "label-studio"):  # their labels are XML
+        console("data", "convert", *data, "--to", target, "--out", str(out), code=1)
+        assert "has a character that XML cannot hold. Hint: rename it" in console.shown
+        assert not out.exists()
+        return
     shown = console("data", "convert", *data, "--to", target, "--out", str(out))
     assert "5 samples written" in shown
     name = "masks" if target == "masks" else WRITERS[target].opens_with
