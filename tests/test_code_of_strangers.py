@@ -225,6 +225,7 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trap")
 def test_the_process_that_measures_memory_imports_nothing_from_here(trained: Path, tmp_path: Path) -> None:
     assert predicting_memory(trained, [], accelerator="cpu", precision="fp32") != 0

@@ -395,6 +395,7 @@ for words in json.loads(sys.argv[2]):
 """
 
 
+@pytest.mark.slow
 def test_folders_that_hold_modules(place: Place) -> None:
     """In a process of its own, since what is imported already cannot be taken from elsewhere."""
     mark = place.top / "new" / "ran"

@@ -54,6 +54,7 @@ def test_the_core_has_not_heard_of_it(root: Path) -> None:
         assert '"classifier"' not in text, file
 
 
+@pytest.mark.slow
 def test_it_learns_and_draws_what_it_has_learned(run: Path) -> None:
     top1 = [line["val/top1"] or 0 for line in read_metrics(run) if "val/top1" in line]
     assert max(top1) > 0.8 > 0.5 > 1 / 5

@@ -113,6 +113,7 @@ def test_a_toy_is_of_the_same_make() -> None:
     } == set()
 
 
+@pytest.mark.slow
 def test_hydra_is_left_alone_and_any_folder_will_do(tmp_path: Path) -> None:
     (tmp_path / "sam2").mkdir()  # a folder without code, as people have them
     code = """

@@ -95,6 +95,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
     assert len(list((tmp_path / "one").glob("events.*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: str, tmp_path: Path) -> None:
     """The second process reads a sample that the first does not."""
     command = [sys.executable, "-m", "toolkit", *train_words(tiny, tmp_path / "run", "--devices", "2")]

@@ -28,7 +28,8 @@ ACTIONS += ["delete", "name", "hide", "accept", "save", "reload", "image"]
 NAMES = ("a.png", "b.png")
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
 def test_whatever_is_done_nothing_is_lost_or_made_up(tmp_path: Path, seed: int) -> None:
     make_photos(tmp_path / "photos")
     runs = [make_run(tmp_path / "runs", plugin) for plugin in ("sam2", "maskrcnn")]

@@ -192,6 +192,7 @@ def test_looking_ahead_asks_one_thing_at_a_time_and_gives_up_old_questions(modul
     assert found["end"] == "new"
 
 
+@pytest.mark.slow
 def test_pictures_of_masks_that_are_not_seen_are_let_go(module_page: Browser) -> None:
     body = """const { Mask } = await import('/rle.js');
     const full = new Mask(2000, 1500, new Uint8Array(3e6).fill(1)).toRle();

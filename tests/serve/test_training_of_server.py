@@ -72,6 +72,7 @@ def eventually(state: Callable[[], dict[str, Any]], *wanted: str, seconds: float
     return found
 
 
+@pytest.mark.slow
 def test_a_real_one_is_trained_and_served(served: tuple[Services, ServedModel], tmp_path: Path) -> None:
     services, model = served
     assert services.trainer is not None

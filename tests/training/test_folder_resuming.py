@@ -29,7 +29,7 @@ STARTS: dict[str, dict[str, Any]] = {
     "epochs": {"plugin": "deeplabv3", "data": "voc", "overrides": {"train": {"epochs": 3}}},
     "dotted keys": {"plugin": "unet", "data": "shapes", "overrides": {"train.steps": 40, "train.seed": 3}},
 }
-SLOW = {*STARTS} - {"recipe", "defaults", "defaults that take prompts"}
+SLOW = {*STARTS} - {"recipe"}
 EACH_START = [pytest.param(how, marks=pytest.mark.slow) if how in SLOW else how for how in STARTS]
 IMAGES = 100
 

@@ -75,6 +75,7 @@ def test_folders_of_loggers_are_cleared_away_and_others_are_kept(
         assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.slow
 @posix
 def test_the_same_command_after_a_full_disk(tiny: str, tmp_path: Path) -> None:
     chosen = settings(tiny, loggers=["csv"])
@@ -98,6 +99,7 @@ def test_the_same_command_after_a_full_disk(tiny: str, tmp_path: Path) -> None:
         assert same(whole, run), f"{point} of {count}"
 
 
+@pytest.mark.slow
 @posix
 def test_a_corrected_command_after_a_kill_before_anything_was_learned(tiny: str, tmp_path: Path) -> None:
     chosen, corrected = settings(tiny, loggers=["csv"]), settings(tiny, lr=0.02)

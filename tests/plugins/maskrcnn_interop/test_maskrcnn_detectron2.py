@@ -316,6 +316,7 @@ def test_what_detectron2_has_no_network_for() -> None:
     assert why_not(MaskRCNNSettings(mask_head={"norm": "GN", "conv_dim": 48}, masks=False)) == ""
 
 
+@pytest.mark.slow
 def test_detectron2_is_not_imported_before_it_is_used() -> None:
     program = """
 import sys
