@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -205,22 +206,35 @@ def build(
     source: str,
 ) -> RunSettings:
     """Validate a tree against the settings classes of the plugin, the dataset and the evaluators."""
-    options = _field(data)
-    evaluator_fields: Any = {key: _field(manifest) for key, manifest in evaluators.items()}
-    whole = create_model(
-        name,
-        __base__=RunSettings,
-        model=_field(plugin),
-        data=(create_model("DataSettings", __base__=DataSettings, options=options), ...),
-        augment=(AugmentList, ()),
-        evaluators=(create_model("Evaluators", __base__=Settings, **evaluator_fields), ...),
-    )
+    measures = tuple((key, settings_class(manifest)) for key, manifest in evaluators.items())
+    whole = _run_class(name, settings_class(plugin), settings_class(data), measures)
     settings: RunSettings = validate(whole, tree, source=source)
     return settings
 
 
-def _field(manifest: Manifest) -> Any:
-    return (settings_class(manifest), Field(default_factory=dict, validate_default=True))
+@lru_cache(maxsize=32)
+def _run_class(
+    name: str,
+    model: type[Settings],
+    options: type[Settings],
+    evaluators: tuple[tuple[str, type[Settings]], ...],
+) -> type[RunSettings]:
+    """The settings of runs with these classes. Making a class takes pydantic longer than all the rest of
+    ``resolve``.
+    """
+    measures: Any = {key: _field(cls) for key, cls in evaluators}
+    return create_model(
+        name,
+        __base__=RunSettings,
+        model=_field(model),
+        data=(create_model("DataSettings", __base__=DataSettings, options=_field(options)), ...),
+        augment=(AugmentList, ()),
+        evaluators=(create_model("Evaluators", __base__=Settings, **measures), ...),
+    )
+
+
+def _field(cls: type[Settings]) -> Any:
+    return (cls, Field(default_factory=dict, validate_default=True))
 
 
 def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
