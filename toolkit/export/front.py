@@ -46,7 +46,7 @@ from toolkit.export.program import PROGRAM, program_text
 from toolkit.export.quantizing import quantize
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Exportable
-from toolkit.models.contract import Model
+from toolkit.models.contract import Model, parameter_count
 from toolkit.runtime.engines import ComputePrecision, Target, check_target
 from toolkit.runtime.extras import import_nncf
 from toolkit.runtime.files import atomic_write
@@ -133,7 +133,7 @@ def export_run(
                 exported, dataset = load_model(folder)[0], calibration_data(found)
                 manifest = replace(manifest, graphs=quantize(manifest, exported, dataset, folder, small))
             manifest = in_precision(manifest, precision, small)
-            _write_manifest(manifest, folder)
+            write_manifest(manifest, folder)
             reduced = check_folder(
                 found, folder, precision=precision, images=images, show_progress=show_progress
             )
@@ -216,15 +216,17 @@ def build_folder(found: OpenedRun, folder: Path, target: Target) -> ExportManife
         thresholds={"draw_above": found.model.draw_above},
         versions=_versions(target),
         source=_source(found.path, checkpoint),
+        parameters=parameter_count(found.model),
     )
-    _write_manifest(manifest, folder)
+    write_manifest(manifest, folder)
     if exportable.program:
         with atomic_write(folder / PROGRAM, "w") as file:
             file.write(program_text(exportable.program))
     return manifest
 
 
-def _write_manifest(manifest: ExportManifest, folder: Path) -> None:
+def write_manifest(manifest: ExportManifest, folder: Path) -> None:
+    """Write the manifest of an exported folder, or replace it."""
     with atomic_write(folder / EXPORT_MANIFEST, "w") as file:
         file.write(manifest.to_json())
 

@@ -292,6 +292,7 @@ def _prediction(sample: Sample, found: Mapping[str, Any], wanted: Prediction) ->
             arrays.pop("labels").long(),
             masks=None if masks is None else Masks.from_dense(masks.bool()),
             scores=arrays.pop("scores").float(),
+            keypoints=arrays.pop("keypoints", None),
         )
     label_map = arrays.pop("label_map", None)
     follows = {name: value for name, value in wanted.extras.items() if not isinstance(value, Tensor)}

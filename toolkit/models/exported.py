@@ -24,7 +24,7 @@ from toolkit.models.contract import Model
 from toolkit.models.graphs import Axes, RuntimeGraph
 from toolkit.models.semantic import SemanticModel
 from toolkit.models.semantic_graph import INPUTS, KIND, outputs_of, read_processing
-from toolkit.runtime.engines import Engine, open_engine
+from toolkit.runtime.engines import Engine, open_engine, runs_on
 
 logger = logging.getLogger("toolkit")
 
@@ -90,11 +90,14 @@ def _around(
             f" {', '.join(given.outputs)}, but the plugin that is installed here gives it"
             f" {dict(inputs)} and expects {', '.join(outputs)}. Hint: export the run again"
         )
-    read_graph(given, folder)  # a damaged file is found here rather than at the first image
-    return RuntimeGraph(name, tuple(inputs), tuple(outputs), partial(_open, given, export, folder))
+    # read here, so that a damaged file is found before the first image, and kept until it is first used
+    read = [read_graph(given, folder)]
+    opening = partial(_open, given, export, folder, read)
+    return RuntimeGraph(name, tuple(inputs), tuple(outputs), opening, partial(runs_on, export.target))
 
 
 def _finished(model: Model, export: ExportManifest) -> Model:
+    model.graph_parameters = export.parameters
     model.draw_above = export.thresholds.get("draw_above", model.draw_above)
     return model.eval()
 
@@ -118,12 +121,19 @@ def prepare(model: Model) -> dict[str, tuple[str, ...]]:
     return {each.name: each.prepared().ran_on for each in graphs}
 
 
-def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: str, threads: int) -> Engine:
+def _open(
+    graph: ExportedGraph,
+    export: ExportManifest,
+    folder: Path,
+    read: list[list[bytes]],
+    device: str,
+    threads: int,
+) -> Engine:
     source = str(folder / graph.files[0].name)
     precision = graph.precision or export.precision
     engine = open_engine(
         export.target,
-        read_graph(graph, folder),
+        read.pop() if read else read_graph(graph, folder),
         device=device,
         precision=precision,
         threads=threads,

@@ -4,7 +4,8 @@ runtime in the place of the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.errors import ConfigError, InvalidDataError, UsageError
+from toolkit.runtime.devices import find_device
 from toolkit.runtime.engines import ComputePrecision, Engine
 
 Axes: TypeAlias = tuple[int | str, ...]
@@ -22,6 +24,11 @@ GraphCall: TypeAlias = Callable[..., tuple[Tensor, ...]]
 
 OpenEngine: TypeAlias = Callable[[str, int], Engine]
 """Prepares a graph for a device of torch and a number of threads."""
+
+RunsOn: TypeAlias = Callable[[str], bool]
+"""Whether a graph could run on a device of torch."""
+
+logger = logging.getLogger("toolkit")
 
 
 @dataclass(frozen=True)
@@ -76,16 +83,23 @@ class RuntimeGraph(nn.Module):
         name: of the graph.
         inputs, outputs: the names of the arguments and of the results, in order.
         open_engine: prepares the graph.
+        runs_on: whether its runtime has what a device needs; None if it has for all.
     """
 
     _place: Tensor
 
     def __init__(
-        self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], open_engine: OpenEngine
+        self,
+        name: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        open_engine: OpenEngine,
+        runs_on: RunsOn | None = None,
     ) -> None:
         super().__init__()
         self.name, self.inputs, self.outputs = name, inputs, outputs
-        self._open_engine, self._engine, self._device = open_engine, None, ""
+        self._open_engine, self._runs_on = open_engine, runs_on
+        self._engine, self._device = None, ""
         self.register_buffer("_place", torch.zeros(0), persistent=False)
 
     _engine: Engine | None
@@ -94,6 +108,10 @@ class RuntimeGraph(nn.Module):
     def ran_on(self) -> tuple[str, ...]:
         """What it has run on, as the runtime reports it; empty if it has not run."""
         return self._engine.ran_on if self._engine is not None else ()
+
+    def runs_on(self, device: torch.device) -> bool:
+        """Whether its runtime, as it is installed here, has what a device needs."""
+        return self._runs_on is None or self._runs_on(str(device))
 
     def prepared(self) -> Engine:
         """The graph, ready to run on the device of the model.
@@ -132,3 +150,33 @@ class RuntimeGraph(nn.Module):
         results = dict(zip(engine.outputs, engine.run(arrays), strict=True))
         found = tuple(torch.from_numpy(results[name]).to(place) for name in self.outputs)
         return found[0] if len(found) == 1 else found
+
+
+def device_for(models: Iterable[nn.Module], wanted: str | torch.device = "auto") -> torch.device:
+    """The device for models of which some may be exported: ``find_device``, except that ``auto`` is the CPU
+    if the runtime of a graph has nothing for the GPU that torch sees; this is logged.
+
+    Raises:
+        ConfigError: as ``find_device``.
+    """
+    device = find_device(wanted)
+    if wanted != "auto" or device.type == "cpu":
+        return device
+    graphs = (each for model in models for each in model.modules() if isinstance(each, RuntimeGraph))
+    left = next((graph.name for graph in graphs if not graph.runs_on(device)), None)
+    if left is None:
+        return device
+    logger.warning(
+        "Everything is computed on the CPU rather than on %s: the runtime of the exported graph %r that is"
+        " installed here does not use it",
+        device,
+        left,
+    )
+    return torch.device("cpu")
+
+
+def accelerator_for(models: Iterable[nn.Module], wanted: str) -> str:
+    """The accelerator for ``make_fabric``: as wanted, except that ``auto`` is the CPU where ``device_for``
+    chooses it.
+    """
+    return wanted if wanted != "auto" or device_for(models).type != "cpu" else "cpu"
