@@ -11,7 +11,7 @@ import torch
 import toolkit
 from toolkit import registry
 from toolkit.data.dataset import open_dataset
-from toolkit.errors import ExportError
+from toolkit.errors import ExportError, UsageError
 from toolkit.evaluation.requests import Computing
 from toolkit.evaluation.runs import evaluate_run
 from toolkit.runtime.engines import ComputePrecision, Target
@@ -152,7 +152,7 @@ def exported(run: Path, out: Path, images: int = 80) -> Exports:
             if not folder.exists():
                 print(f"exporting {folder.name}", flush=True)
                 toolkit.export_run(run, folder, target=target, precision=precision, images=images)
-        except (ExportError, toolkit.UsageError) as error:
+        except (ExportError, UsageError) as error:
             found.refused[target, precision] = str(error)
             continue
         found.folders[target, precision] = folder

@@ -87,6 +87,7 @@ class ExportManifest:
         versions: of the software that exported.
         source: the hash of the exported checkpoint.
         parameters: their number in the exported model; 0 if unknown.
+        size: height and width of the only images that the graphs take, in pixels; None for any size.
         export_format: version of this file.
     """
 
@@ -99,6 +100,7 @@ class ExportManifest:
     versions: Mapping[str, Text] = field(default_factory=dict)
     source: Text = ""
     parameters: Count = 0
+    size: tuple[Count, Count] | None = None
     export_format: Count = FORMAT
 
     def to_json(self) -> str:

@@ -80,6 +80,22 @@ def record_inputs(
     """The arrays that each graph of an exported model gets for so many images of a dataset, evenly spaced; of
     a promptable model, those that encode images.
     """
+    count = min(len(dataset), images)
+    promptable = exported.capability(Promptable)
+    with recording(exported) as found, evaluating(exported):
+        for i in range(count):
+            sample = dataset[i * len(dataset) // count]
+            image = Sample(sample.id, sample.image)
+            if promptable is None:
+                exported.predict([image])
+            else:
+                promptable.encode([image])
+    return found
+
+
+@contextmanager
+def recording(exported: Model) -> Iterator[dict[str, list[Inputs]]]:
+    """The arrays that each graph of an exported model gets inside the context, by the names of the graphs."""
     found: dict[str, list[Inputs]] = {}
     handles = []
 
@@ -92,21 +108,11 @@ def record_inputs(
         if isinstance(module, RuntimeGraph):
             found[module.name] = []
             handles.append(module.register_forward_pre_hook(record))
-    count = min(len(dataset), images)
-    promptable = exported.capability(Promptable)
     try:
-        with evaluating(exported):
-            for i in range(count):
-                sample = dataset[i * len(dataset) // count]
-                image = Sample(sample.id, sample.image)
-                if promptable is None:
-                    exported.predict([image])
-                else:
-                    promptable.encode([image])
+        yield found
     finally:
         for handle in handles:
             handle.remove()
-    return found
 
 
 def _quantize_file(target: Target, paths: Sequence[Path], inputs: Sequence[Inputs]) -> None:

@@ -21,7 +21,7 @@ from toolkit.checkpoints import (
 from toolkit.errors import CheckpointError
 from toolkit.models.capabilities import Exportable
 from toolkit.models.contract import Model
-from toolkit.models.graphs import Axes, RuntimeGraph
+from toolkit.models.graphs import SIDES, Axes, RuntimeGraph
 from toolkit.models.semantic import SemanticModel
 from toolkit.models.semantic_graph import INPUTS, KIND, outputs_of, read_processing
 from toolkit.runtime.engines import Engine, open_engine, runs_on
@@ -84,7 +84,7 @@ def _around(
 ) -> RuntimeGraph:
     """The graph of a name, which must have these inputs and outputs."""
     given = export.graph(name, folder)
-    if dict(given.inputs) != dict(inputs) or list(given.outputs) != list(outputs):
+    if not _same_inputs(given.inputs, inputs) or list(given.outputs) != list(outputs):
         raise CheckpointError(
             f"the graph {name!r} in {folder} takes {dict(given.inputs)} and returns"
             f" {', '.join(given.outputs)}, but the plugin that is installed here gives it"
@@ -93,7 +93,23 @@ def _around(
     # read here, so that a damaged file is found before the first image, and kept until it is first used
     read = [read_graph(given, folder)]
     opening = partial(_open, given, export, folder, read)
-    return RuntimeGraph(name, tuple(inputs), tuple(outputs), opening, partial(runs_on, export.target))
+    return RuntimeGraph(
+        name,
+        tuple(inputs),
+        tuple(outputs),
+        opening,
+        partial(runs_on, export.target),
+        tuple(given.inputs.values()),
+    )
+
+
+def _same_inputs(given: Mapping[str, Axes], wanted: Mapping[str, Axes]) -> bool:
+    """Whether a graph has the inputs that a plugin gives it; height and width may be fixed."""
+    pairs = [zip(given[name], wanted[name], strict=False) for name in given if name in wanted]
+    return (
+        [(name, len(axes)) for name, axes in given.items()]
+        == [(name, len(axes)) for name, axes in wanted.items()]
+    ) and all(a == b or (b in SIDES and isinstance(a, int)) for pair in pairs for a, b in pair)
 
 
 def _finished(model: Model, export: ExportManifest) -> Model:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -18,6 +18,9 @@ from toolkit.runtime.engines import ComputePrecision, Engine
 
 Axes: TypeAlias = tuple[int | str, ...]
 """The size of each dimension: a number, or the name of a dynamic axis."""
+
+SIDES = ("height", "width")
+"""The names of the axes whose size depends on that of the image alone."""
 
 GraphCall: TypeAlias = Callable[..., tuple[Tensor, ...]]
 """Tensors in the order of a graph's inputs to tensors in the order of its outputs."""
@@ -40,6 +43,8 @@ class Graph:
         network: takes the inputs in order, and returns a tensor or a tuple of tensors. Which operations it
             computes must not depend on the values of its inputs, except through operators of torch.
         inputs, outputs: the names of its arguments and results, in order, with the size of each dimension.
+            Axes of inputs that depend on the size of the image are called ``height`` and ``width``, so that
+            they can be fixed.
         examples: arguments of different sizes, the extremes included: no object and very many, the smallest
             image and an odd one. The graph is traced with the first and compared with the network on each.
         tolerance: by how much exported results may differ, as a fraction of the largest absolute value.
@@ -59,6 +64,22 @@ class Graph:
     ranked: bool = False
     reduced: tuple[ComputePrecision, ...] = ("bf16", "int8")
 
+    def for_inputs(self, examples: tuple[tuple[Tensor, ...], ...]) -> Graph:
+        """The same graph with other examples, for the height and width of the first alone.
+
+        Raises:
+            UsageError: when no axis of its inputs is called ``height`` or ``width``.
+        """
+        inputs = {
+            name: tuple(tensor.shape[place] if axis in SIDES else axis for place, axis in enumerate(axes))
+            for (name, axes), tensor in zip(self.inputs.items(), examples[0], strict=True)
+        }
+        if inputs == dict(self.inputs):
+            raise UsageError(
+                f"the graph {self.name!r} has no height and width that could be fixed. Hint: leave out --size"
+            )
+        return replace(self, inputs=inputs, examples=examples)
+
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise UsageError(f"a graph's name must be an identifier, such as 'network', not {self.name!r}")
@@ -67,6 +88,12 @@ class Graph:
                 f"the graph {self.name!r} needs examples of its {len(self.inputs)} inputs"
                 f" ({', '.join(self.inputs)}); it has {[len(each) for each in self.examples]}"
             )
+
+
+def _fits(axes: Axes, tensor: Tensor) -> bool:
+    """Whether a tensor has the sizes of axes, where those are numbers."""
+    fixed = [(axis, size) for axis, size in zip(axes, tensor.shape, strict=False) if isinstance(axis, int)]
+    return len(axes) == tensor.dim() and all(axis == size for axis, size in fixed)
 
 
 def as_tuple(results: Any) -> tuple[Tensor, ...]:
@@ -84,6 +111,7 @@ class RuntimeGraph(nn.Module):
         inputs, outputs: the names of the arguments and of the results, in order.
         open_engine: prepares the graph.
         runs_on: whether its runtime has what a device needs; None if it has for all.
+        axes: the sizes of the dimensions of each input, in their order; not checked when None.
     """
 
     _place: Tensor
@@ -95,10 +123,11 @@ class RuntimeGraph(nn.Module):
         outputs: tuple[str, ...],
         open_engine: OpenEngine,
         runs_on: RunsOn | None = None,
+        axes: tuple[Axes, ...] | None = None,
     ) -> None:
         super().__init__()
         self.name, self.inputs, self.outputs = name, inputs, outputs
-        self._open_engine, self._runs_on = open_engine, runs_on
+        self._open_engine, self._runs_on, self._axes = open_engine, runs_on, axes
         self._engine, self._device = None, ""
         self.register_buffer("_place", torch.zeros(0), persistent=False)
 
@@ -143,6 +172,14 @@ class RuntimeGraph(nn.Module):
                 f"the graph {self.name!r} takes {len(self.inputs)} tensors ({', '.join(self.inputs)}), not"
                 f" {len(tensors)}"
             )
+        for name, axes, tensor in zip(self.inputs, self._axes or (), tensors, strict=False):
+            if not _fits(axes, tensor):
+                wanted, found = (" x ".join(map(str, each)) for each in (axes, tensor.shape))
+                raise InvalidDataError(
+                    f"the graph {self.name!r} takes {name} of {wanted}, but this image makes it {found}: the"
+                    " model was exported for images of one size. Hint: resize the image, or export the run"
+                    " without --size"
+                )
         arrays = {
             name: tensor.detach().cpu().contiguous().numpy()
             for name, tensor in zip(self.inputs, tensors, strict=True)
