@@ -1,43 +1,26 @@
-"""SAM 2.1 tiny at 1024 pixels with random weights: exported without the gate, which needs minutes at this
-size, and compared with the masks of torch instead.
-"""
+"""SAM 2.1 tiny at 1024 pixels with random weights and 16 boxes in a photo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from _exported import photo
+from _ungated import random_run, ungated
 from pycocotools import mask as coco_mask
-from sam2_inference import BOXES, network
+from sam2_inference import BOXES, SIZE, network
 
-from toolkit.checkpoints import CheckpointManifest, read_export, save_checkpoint
-from toolkit.evaluation.opening import open_run
-from toolkit.evaluation.requests import DataChoice, Prompting
-from toolkit.export.front import build_folder, calibration_data, in_precision, write_manifest
-from toolkit.export.quantizing import quantize
 from toolkit.inference.predictor import load
-from toolkit.models.building import load_model
 from toolkit.types import Masks, Prompts
 
 Key = tuple[str, str]
 Work = Callable[[], Any]
-SIZE = (1080, 1440)
 GRID = 4
 SETTINGS = {"size": "tiny", "preset": "sam2", "mask": "single", "cache": {"enabled": False}}
-REDUCED = {
-    "fp32": frozenset[str](),
-    "bf16": frozenset({"encoder", "decoder"}),
-    "int8": frozenset({"encoder"}),
-}
-EXPORTS = (
-    *(("openvino", precision) for precision in REDUCED),
-    ("onnx", "fp32"),
-)
+EXPORTS = (("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("onnx", "fp32"))
 
 
 def sam2_ways(folder: Path) -> tuple[dict[Key, Work], dict[Key, float]]:
@@ -47,7 +30,8 @@ def sam2_ways(folder: Path) -> tuple[dict[Key, Work], dict[Key, float]]:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
     weights = network()
-    run = _run(weights, folder / "sam2-1024")
+    state = {f"network.{name}": tensor for name, tensor in weights.state_dict().items()}
+    run = random_run(folder / "sam2-1024", "sam2", "promptable", ("object",), SETTINGS, state)
     sample = photo(SIZE, 128)
     boxes = _boxes()
     theirs, image = SAM2ImagePredictor(weights), sample.image.permute(1, 2, 0).numpy()
@@ -60,12 +44,12 @@ def sam2_ways(folder: Path) -> tuple[dict[Key, Work], dict[Key, float]]:
 
     prompted = sample.with_(prompts=Prompts(boxes_xyxy=boxes))
 
-    def ours(run: Path, precision: str = "fp32") -> Work:
+    def ours(run: Path, precision: Any = "fp32") -> Work:
         predictor = load(run, device="cpu", precision=precision)
 
         def work() -> Masks:
             with predictor.computing():
-                (found,) = predictor.model.predict([prompted])
+                (found,) = predictor.model.model.predict([prompted])  # inside of what finds everything
             assert found.instances is not None
             assert found.instances.masks is not None
             return found.instances.masks
@@ -74,45 +58,16 @@ def sam2_ways(folder: Path) -> tuple[dict[Key, Work], dict[Key, float]]:
 
     ways: dict[Key, Work] = {("SAM2ImagePredictor", "fp32"): peer}
     ways |= {("torch", precision): ours(run, precision) for precision in ("fp32", "bf16")}
-    ways |= {key: ours(_export(run, folder / f"sam2-1024-{key[0]}-{key[1]}", *key)) for key in EXPORTS}
+    ways |= {key: ours(ungated(run, folder / f"sam2-1024-{'-'.join(key)}", *key)) for key in EXPORTS}
     wanted = ways["torch", "fp32"]()
     return ways, {key: _iou(work(), wanted) for key, work in ways.items()}
-
-
-def _run(weights: Any, folder: Path) -> Path:
-    manifest = CheckpointManifest(
-        plugin="sam2",
-        task="promptable",
-        classes=("object",),
-        model=SETTINGS,
-        config={"data": {"name": "shapes", "options": {"size": 512}}},
-        step=1,
-    )
-    state = {name: tensor.contiguous() for name, tensor in weights.state_dict().items()}
-    save_checkpoint(folder / "best.safetensors", {f"network.{k}": v for k, v in state.items()}, manifest)
-    return folder
-
-
-def _export(run: Path, folder: Path, target: Any, precision: Any) -> Path:
-    """The folder that ``toolkit export`` would write, without measuring it."""
-    if (folder / "manifest.json").exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    found = open_run(run, DataChoice(), Prompting())
-    manifest = build_folder(found, folder, target)
-    if precision == "int8":
-        exported = load_model(folder)[0]
-        graphs = quantize(manifest, exported, calibration_data(found), folder, REDUCED[precision], images=16)
-        manifest = replace(read_export(folder), graphs=graphs)
-    write_manifest(in_precision(manifest, precision, REDUCED[precision]), folder)
-    return folder
 
 
 def _boxes() -> torch.Tensor:
     """A box in every cell of a grid, float32 ``[16, 4]``."""
     height, width = SIZE[0] / GRID, SIZE[1] / GRID
     assert GRID**2 == BOXES
-    corners = [(c * width, r * height) for r in range(GRID) for c in range(GRID)]
+    corners = [(column * width, row * height) for row in range(GRID) for column in range(GRID)]
     return torch.tensor(
         [(x + width * 0.15, y + height * 0.2, x + width * 0.9, y + height * 0.85) for x, y in corners]
     )
