@@ -96,7 +96,10 @@ def test_large_images_are_predicted_in_windows_of_this_size(fixed: Path, run_fol
 
 def test_a_size_that_no_image_has_is_an_error(run_folder: Path, tmp_path: Path) -> None:
     register()
-    with pytest.raises(UsageError, match=r"none of the 12 images .* --size 16x24; the first has 16x16. Hint"):
+    with pytest.raises(
+        UsageError,
+        match=r"none of the 12 images that the export needs .* --size 16x24; the first has 16x16. Hint",
+    ):
         export_run(run_folder, tmp_path / "out", size=(16, 24))
     assert not (tmp_path / "out").exists()
 

@@ -49,10 +49,19 @@ def fixed_graphs(model: Model, exported: Model, size: Size) -> tuple[Graph, ...]
             image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=random)
             exported.predict([Sample("an image of noise", image)])
         exported.predict([Sample("a black image", torch.zeros((3, *size), dtype=torch.uint8))])
-    return tuple(
+    graphs = exportable.graphs()
+    fixed = tuple(
         graph.for_inputs(tuple(tuple(map(torch.from_numpy, each.values())) for each in inputs[graph.name]))
-        for graph in exportable.graphs()
+        if inputs[graph.name]
+        else graph
+        for graph in graphs
     )
+    if [graph.inputs for graph in fixed] == [graph.inputs for graph in graphs]:
+        raise UsageError(
+            "this model resizes images to one size already: its graphs have no height and width that could be"
+            " fixed. Hint: leave out --size"
+        )
+    return fixed
 
 
 def indexes_of_size(dataset: Dataset, size: Size, most: int) -> list[int]:
@@ -70,7 +79,7 @@ def indexes_of_size(dataset: Dataset, size: Size, most: int) -> list[int]:
     if not found:
         first = dataset[0].size
         raise UsageError(
-            f"none of the {len(dataset)} images that the export is compared on has the --size"
+            f"none of the {len(dataset)} images that the export needs has the --size"
             f" {size[0]}x{size[1]}; the first has {first[0]}x{first[1]}. Hint: --data, --data-dir and --split"
             " name others"
         )

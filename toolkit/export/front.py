@@ -46,7 +46,7 @@ from toolkit.export.gate import (
 from toolkit.export.onnx_files import write_graph
 from toolkit.export.parity import LIMITS, METRIC_LIMITS
 from toolkit.export.program import PROGRAM, program_text
-from toolkit.export.quantizing import quantize
+from toolkit.export.quantizing import CALIBRATION_IMAGES, quantize
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Exportable
 from toolkit.models.contract import Model, parameter_count
@@ -141,6 +141,8 @@ def export_run(
             small = _reducible(found, precision)
             if precision == "int8":
                 exported, dataset = load_model(folder)[0], calibration_data(found)
+                if size is not None:
+                    dataset = SomeImages(dataset, indexes_of_size(dataset, size, CALIBRATION_IMAGES))
                 manifest = replace(manifest, graphs=quantize(manifest, exported, dataset, folder, small))
             manifest = in_precision(manifest, precision, small)
             write_manifest(manifest, folder)

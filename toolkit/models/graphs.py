@@ -65,19 +65,13 @@ class Graph:
     reduced: tuple[ComputePrecision, ...] = ("bf16", "int8")
 
     def for_inputs(self, examples: tuple[tuple[Tensor, ...], ...]) -> Graph:
-        """The same graph with other examples, for the height and width of the first alone.
-
-        Raises:
-            UsageError: when no axis of its inputs is called ``height`` or ``width``.
+        """The same graph with other examples, for the height and width of the first alone; where no axis of
+        its inputs is called so, nothing but the examples changes.
         """
         inputs = {
             name: tuple(tensor.shape[place] if axis in SIDES else axis for place, axis in enumerate(axes))
             for (name, axes), tensor in zip(self.inputs.items(), examples[0], strict=True)
         }
-        if inputs == dict(self.inputs):
-            raise UsageError(
-                f"the graph {self.name!r} has no height and width that could be fixed. Hint: leave out --size"
-            )
         return replace(self, inputs=inputs, examples=examples)
 
     def __post_init__(self) -> None:
