@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["fp32", "bf16", "int8"],
         help="in which the networks are computed; bf16 with --to openvino alone, int8 not for maskrcnn",
     )
+    parser.add_argument(
+        "--size",
+        type=height_and_width,
+        metavar="HxW",
+        help="height and width in pixels, such as 480x640, of the only images that the export is to take, for"
+        " runtimes that need fixed sizes; default: any size",
+    )
     add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(
         "--split", metavar="S", help="the split to compare on; default: the dataset's validation split"
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         target=args.to,
         precision=args.precision,
         choice=data_choice(args),
+        size=args.size,
         images=args.images,
         show_progress=True,
     )
@@ -88,6 +96,14 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     print_whole(f"To use it: toolkit infer {quoted(out)} IMAGES")
     return 0
+
+
+def height_and_width(text: str) -> tuple[int, int]:
+    """The argument of ``--size``."""
+    height, times, width = text.lower().partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 480x640, not {text!r}")
+    return int(height), int(width)
 
 
 def _refuse_paths(args: argparse.Namespace) -> None:
@@ -107,10 +123,10 @@ def _export_weights(args: argparse.Namespace) -> int:
     from toolkit.export.weights import export_model
 
     given = [name for name in ("data", "data_dir", "split") if getattr(args, name) is not None]
-    if args.settings or given or args.precision != "fp32":
+    if args.settings or given or args.size or args.precision != "fp32":
         raise UsageError(
             "--to weights copies the weights, without comparing anything. Hint: leave out --data, --data-dir,"
-            " --split, --precision and settings, or add --to onnx"
+            " --split, --size, --precision and settings, or add --to onnx"
         )
     results = default_results(args.run)
     out = args.out or results.with_name(f"{results.name}.pth")

@@ -84,6 +84,9 @@ def main() -> int:
         if pixels is None:
             sys.exit(f"{path} is not an image that OpenCV can read")
         more = [prompts.get(path.name, prompts.get(path.stem, []))] if takes_prompts else []
+        if manifest["size"] not in (None, list(pixels.shape[:2])):
+            sizes = [" x ".join(map(str, size)) for size in (manifest["size"], pixels.shape[:2])]
+            sys.exit(f"this model takes images of {sizes[0]} pixels (height x width); {path} has {sizes[1]}")
         rgb = np.ascontiguousarray(pixels[:, :, ::-1])
         found: dict[str, Any] = dict(predict(rgb, graphs, manifest, *more))
         np.savez_compressed(args.out / f"{path.stem}.npz", **found)

@@ -29,10 +29,11 @@ from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
+from toolkit.models.graphs import device_for
 from toolkit.models.prompted import prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.models.sliding_window import Tiling, windowed
-from toolkit.runtime.devices import autocast, find_device
+from toolkit.runtime.devices import autocast
 from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample, Size
 from toolkit.visualization.palettes import Palette, default_palette
@@ -79,7 +80,7 @@ class Predictor:
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
-        self.device = find_device(device)
+        self.device = device_for([model], device)
         self._windowed = windowed(model, tiling or Tiling())
         self.model = model.to(self.device).eval()
         self.classes = model.classes
