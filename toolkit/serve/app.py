@@ -44,7 +44,8 @@ def build_services(options: ServeOptions) -> Services:
     images = None if options.images is None else ImageFolder(options.images, options.limits)
     explanations = None if options.explanations is None else ExplanationFolder(options.explanations)
     labels = trainer = None
-    models = Models(options.limits, metrics, options.predictor)
+    sessions = Sessions(options.limits, metrics)
+    models = Models(options.limits, metrics, options.predictor, on_drop=sessions.close_of)
     if images is not None and options.images is not None:
         labels = LabelStore(options.labels or default_labels(options.images), images)
         trainer = Trainer(
@@ -61,7 +62,7 @@ def build_services(options: ServeOptions) -> Services:
         options,
         metrics,
         models,
-        Sessions(options.limits, metrics),
+        sessions,
         images,
         labels,
         trainer,
@@ -82,7 +83,8 @@ def create_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (routes_predict, routes_sessions, routes_folder, routes_explanations, routes_training):
+    # they are tried in this order, and clicks are in a hurry
+    for routes in (routes_sessions, routes_predict, routes_folder, routes_explanations, routes_training):
         app.include_router(routes.router)
     _add_own_routes(app)
     if (PAGE / "index.html").is_file():
@@ -127,7 +129,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.models.stop()
         if services.trainer is not None:
             services.trainer.close()
-        services.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (services.threads, services.loader):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _sweep(sessions: Sessions) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -17,7 +17,7 @@ from toolkit.serve.explanations import ExplanationFolder
 from toolkit.serve.image_folder import ImageFolder
 from toolkit.serve.labels import LabelStore
 from toolkit.serve.metrics import Metrics
-from toolkit.serve.models import Models
+from toolkit.serve.models import Models, ServedModel
 from toolkit.serve.options import ServeOptions
 from toolkit.serve.sessions import Sessions
 from toolkit.serve.training import Trainer
@@ -25,6 +25,10 @@ from toolkit.serve.training import Trainer
 R = TypeVar("R")
 PROMPT_SECONDS = 0.05
 """After this time, it is worth noticing that a client has gone."""
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="serve loader")
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Services:
         images, labels: the two folders, or None.
         trainer: starts fine-tuning; None without labels.
         threads: for reading, encoding and writing.
+        loader: for loading models, one after the other.
         explanations: heat maps of the images, or None.
     """
 
@@ -49,6 +54,7 @@ class Services:
     trainer: Trainer | None
     threads: ThreadPoolExecutor
     explanations: ExplanationFolder | None = None
+    loader: ThreadPoolExecutor = field(default_factory=_one_thread)
     pixels: int = 0
 
     @property
@@ -77,6 +83,20 @@ class Services:
     async def run(self, function: Callable[..., R], *arguments: Any) -> R:
         """Call a function in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
+    @contextlib.asynccontextmanager
+    async def using(self, name: str) -> AsyncIterator[ServedModel]:
+        """The model of a name, which stays in memory within this context, and is loaded if it is not there.
+
+        Raises:
+            RequestError: 404 for an unknown name, 503 when there is no room for it.
+            ToolkitError: when it cannot be loaded any more.
+        """
+        model = self.models.listed(name).loaded
+        if model is None:
+            model = await asyncio.get_running_loop().run_in_executor(self.loader, self.models.get, name)
+        with self.models.using(model):
+            yield model
 
     @contextlib.asynccontextmanager
     async def holding(self, pixels: int) -> AsyncIterator[None]:
