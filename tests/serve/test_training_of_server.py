@@ -117,6 +117,12 @@ def test_one_at_a_time_which_can_be_stopped(
     assert caught.value.status_code == 409
     services.trainer.stop()
     assert eventually(services.trainer.state, "stopped")["log"] == ["line of the log"]
+    output = tmp_path / "runs" / "second" / "output.log"
+    while not output.exists():
+        time.sleep(0.02)
+    assert output.read_text() == "line of the log\n"
+    assert services.trainer.state()["log"] == ["line of the log"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["second"], "nothing hidden is left"
     services.trainer.stop()
     assert services.models.names == ("first",)
     with pytest.raises(RequestError, match="something called second already"):

@@ -27,6 +27,7 @@ from toolkit.serve.models import Models
 from toolkit.serve.options import ServeOptions, default_labels
 from toolkit.serve.services import Services, Using
 from toolkit.serve.sessions import Sessions
+from toolkit.serve.thumbnails import Thumbnails
 from toolkit.serve.training import Trainer
 
 PAGE = Path(__file__).parent / "page"
@@ -68,6 +69,7 @@ def build_services(options: ServeOptions) -> Services:
         trainer,
         threads,
         explanations,
+        thumbnails=None if images is None else Thumbnails(images),
     )
 
 
@@ -129,7 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.models.stop()
         if services.trainer is not None:
             services.trainer.close()
-        for threads in (services.threads, services.loader):
+        for threads in (services.threads, services.loader, services.painter):
             threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -20,15 +20,17 @@ from toolkit.serve.metrics import Metrics
 from toolkit.serve.models import Models, ServedModel
 from toolkit.serve.options import ServeOptions
 from toolkit.serve.sessions import Sessions
+from toolkit.serve.thumbnails import Thumbnails
 from toolkit.serve.training import Trainer
 
 R = TypeVar("R")
+NO_FOLDER = "there is no folder of images. Hint: start the server with --images DIR"
 PROMPT_SECONDS = 0.05
 """After this time, it is worth noticing that a client has gone."""
 
 
 def _one_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="serve loader")
+    return ThreadPoolExecutor(1, thread_name_prefix="serve aside")
 
 
 @dataclass
@@ -42,6 +44,8 @@ class Services:
         trainer: starts fine-tuning; None without labels.
         threads: for reading, encoding and writing.
         loader: for loading models, one after the other.
+        thumbnails: small pictures of the images, or None.
+        painter: for making these, one after the other, while nothing else waits for them.
         explanations: heat maps of the images, or None.
     """
 
@@ -55,6 +59,8 @@ class Services:
     threads: ThreadPoolExecutor
     explanations: ExplanationFolder | None = None
     loader: ThreadPoolExecutor = field(default_factory=_one_thread)
+    thumbnails: Thumbnails | None = None
+    painter: ThreadPoolExecutor = field(default_factory=_one_thread)
     pixels: int = 0
 
     @property
@@ -65,7 +71,7 @@ class Services:
             RequestError: 404, when there is none.
         """
         if self.images is None:
-            raise RequestError(404, "there is no folder of images. Hint: start the server with --images DIR")
+            raise RequestError(404, NO_FOLDER)
         return self.images
 
     @property
@@ -83,6 +89,12 @@ class Services:
     async def run(self, function: Callable[..., R], *arguments: Any) -> R:
         """Call a function in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
+    async def thumbnail(self, name: str) -> bytes:
+        """A small picture of an image; ``image_folder`` and ``Thumbnails.get`` describe the errors."""
+        if self.thumbnails is None:
+            raise RequestError(404, NO_FOLDER)
+        return await asyncio.get_running_loop().run_in_executor(self.painter, self.thumbnails.get, name)
 
     @contextlib.asynccontextmanager
     async def using(self, name: str) -> AsyncIterator[ServedModel]:

@@ -34,6 +34,8 @@ SETTINGS = frozenset(
 """Settings that requests may change: none of them names a file."""
 
 PROGRAM = (sys.executable, "-m", "toolkit")
+OUTPUT = "output.log"
+"""What the process has printed, in the folder of the run; beside it, under a hidden name, until it ends."""
 TAIL_LINES = 20
 KILL_SECONDS = 60.0
 CURVE_POINTS = 1000
@@ -175,6 +177,8 @@ class Trainer:
         assert training is not None  # the caller is about to release the lock
         code = training.process.wait()
         recipe.unlink(missing_ok=True)
+        if training.run.is_dir():
+            training.output = training.output.replace(training.run / OUTPUT)
         if code == 0:
             try:
                 training.result = self._serve(training.run)
