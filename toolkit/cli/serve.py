@@ -69,6 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="what requests have to show; made and printed if --host is given without it",
     )
+    parser.add_argument(
+        "--models",
+        type=positive,
+        metavar="N",
+        help=(
+            "models that are kept in memory; others are loaded again when they are asked for. Default: those"
+            " that are given, and two more"
+        ),
+    )
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per forward pass")
     parser.add_argument(
         "--sessions",
@@ -133,6 +142,7 @@ def _limits(args: argparse.Namespace) -> Limits:
         pixels=pixels,
         pixels_at_once=4 * pixels,
         batch_size=args.batch_size,
+        models=args.models or len(args.runs) + 2,
         sessions=args.sessions,
     )
 
@@ -145,7 +155,7 @@ def _plugin_files(plugins: list[str]) -> dict[str, str]:
 
 
 def _opening(server: RunningServer) -> Iterator[str]:
-    models = ", ".join(model.name for model in server.services.models)
+    models = ", ".join(server.services.models.names)
     yield f"Serving {models} at {server.address} (Ctrl-C stops it; {server.address.partition('?')[0]}docs)"
     if server.services.images is not None and server.services.labels is not None:
         yield (

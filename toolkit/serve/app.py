@@ -27,6 +27,7 @@ from toolkit.serve.models import Models
 from toolkit.serve.options import ServeOptions, default_labels
 from toolkit.serve.services import Services, Using
 from toolkit.serve.sessions import Sessions
+from toolkit.serve.thumbnails import Thumbnails
 from toolkit.serve.training import Trainer
 
 PAGE = Path(__file__).parent / "page"
@@ -44,7 +45,8 @@ def build_services(options: ServeOptions) -> Services:
     images = None if options.images is None else ImageFolder(options.images, options.limits)
     explanations = None if options.explanations is None else ExplanationFolder(options.explanations)
     labels = trainer = None
-    models = Models(options.limits, metrics, options.predictor)
+    sessions = Sessions(options.limits, metrics)
+    models = Models(options.limits, metrics, options.predictor, on_drop=sessions.close_of)
     if images is not None and options.images is not None:
         labels = LabelStore(options.labels or default_labels(options.images), images)
         trainer = Trainer(
@@ -61,12 +63,13 @@ def build_services(options: ServeOptions) -> Services:
         options,
         metrics,
         models,
-        Sessions(options.limits, metrics),
+        sessions,
         images,
         labels,
         trainer,
         threads,
         explanations,
+        thumbnails=None if images is None else Thumbnails(images),
     )
 
 
@@ -82,7 +85,8 @@ def create_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (routes_predict, routes_sessions, routes_folder, routes_explanations, routes_training):
+    # they are tried in this order, and clicks are in a hurry
+    for routes in (routes_sessions, routes_predict, routes_folder, routes_explanations, routes_training):
         app.include_router(routes.router)
     _add_own_routes(app)
     if (PAGE / "index.html").is_file():
@@ -127,7 +131,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.models.stop()
         if services.trainer is not None:
             services.trainer.close()
-        services.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (services.threads, services.loader, services.painter):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _sweep(sessions: Sessions) -> None:

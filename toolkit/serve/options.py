@@ -27,6 +27,7 @@ class Limits:
         request_seconds: longest time for an answer.
         queue: requests that may wait for one model.
         batch_size: most images in a forward pass.
+        models: most models in memory.
         connections: most connections at a time.
         sessions: most images encoded for prompts.
         session_bytes: most memory that they may take.
@@ -42,6 +43,7 @@ class Limits:
     request_seconds: float = 120.0
     queue: int = 64
     batch_size: int = 4
+    models: int = 4
     connections: int = 256
     sessions: int = 16
     session_bytes: int = 2 << 30

@@ -52,6 +52,16 @@ async def image(services: Using, name: Name) -> Response:
     return Response(shown.data, media_type=shown.media_type, headers={"Cache-Control": "private, no-cache"})
 
 
+@router.get("/image/thumbnail", response_class=Response)
+async def thumbnail(services: Using, name: Name) -> Response:
+    """A small JPEG of an image, turned as models see it."""
+    return Response(
+        await services.thumbnail(name),
+        media_type="image/jpeg",
+        headers={"Cache-Control": "private, no-cache"},
+    )
+
+
 @router.get("/image/size")
 async def size(services: Using, name: Name) -> dict[str, int]:
     """Width and height of an image, in pixels."""
