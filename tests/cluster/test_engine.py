@@ -23,7 +23,7 @@ from toolkit.inference import Predictor
 from toolkit.inference.image_batches import Work
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS
-from toolkit.inference.result_parts import TOKEN
+from toolkit.inference.result_places import TOKEN
 from toolkit.types import Prediction, Sample
 
 
