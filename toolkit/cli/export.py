@@ -143,24 +143,27 @@ def _summary(exported: Exported) -> list[str]:
 
     measured, manifest = exported.measured, exported.manifest
     files = [file.name for graph in manifest.graphs for file in graph.files]
-    lines = [f"{', '.join(files)} written to {quoted(exported.folder)}; compared with torch:"]
     places = ", ".join(sorted({place for each in measured.ran_on.values() for place in each}))
-    lines.append(f"  ran on       {places} ({measured.runtime}), in {manifest.precision}")
     worst = max(measured.tensors.values(), default=0.0)
-    lines.append(f"  tensors      {worst:.1e} of the largest value, in {len(measured.tensors)} sizes")
     limits = {"pixels": LIMITS.pixels, "boxes": LIMITS.boxes, "scores": LIMITS.scores}
     shown = [
         f"{name} {value:.2g} (limit {limits.get(name, LIMITS.mask_iou):g})"
         for name, value in measured.predictions.items()
         if name != "undecided"
     ]
-    lines.append(f"  predictions  {', '.join(shown) or 'equal'}, in {measured.images} images")
+    rows = {
+        "ran on": f"{places} ({measured.runtime}), in {manifest.precision}",
+        "tensors": f"{worst:.1e} of the largest value, in {len(measured.tensors)} sizes",
+        "predictions": f"{', '.join(shown) or 'equal'}, in {measured.images} images",
+    }
     for name, values in _main(measured.metrics).items():
         a, b = ("undefined" if value is None else f"{value:.4f}" for value in values.values())
-        lines.append(f"  {name:<12} {a} in torch, {b} exported")
+        rows[name] = f"{a} in torch, {b} exported"
     if measured.program is not None:
-        lines.append("  predict.py   gives the same answers without torch")
-    return lines
+        rows["predict.py"] = "gives the same answers without torch"
+    width = max(len(name) for name in rows)
+    lines = [f"{', '.join(files)} written to {quoted(exported.folder)}; compared with torch:"]
+    return lines + [f"  {name:<{width}}  {text}" for name, text in rows.items()]
 
 
 def _main(metrics: Mapping[str, Any]) -> dict[str, Any]:

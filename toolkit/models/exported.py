@@ -161,7 +161,9 @@ def _open(
             f"{source} returns {', '.join(engine.outputs)}, but its manifest says {', '.join(graph.outputs)}."
             " Hint: copy or export the folder again"
         )
-    logger.info("%s runs in %s on %s (%s)", source, precision, ", ".join(engine.ran_on), engine.runtime)
+    # Without the folder, which is a temporary one while the model is exported.
+    name = graph.files[0].name
+    logger.info("%s runs in %s on %s (%s)", name, precision, ", ".join(engine.ran_on), engine.runtime)
     return engine
 
 
