@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import (
-    add_data_arguments,
-    add_plugin_files_argument,
-    add_settings_argument,
-    data_choice,
-    default_results,
-    is_setting,
-    load_plugin_files,
-    positive,
-)
+from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, positive
+from toolkit.cli.parsed import data_choice, default_results, is_setting, load_plugin_files
 from toolkit.runtime.text import print_whole
 from toolkit.wording import quoted
 

@@ -19,12 +19,14 @@ from toolkit.cli.options import (
     add_precision_argument,
     add_prompts_above_argument,
     add_window_arguments,
+    natural,
+    positive,
+)
+from toolkit.cli.parsed import (
     default_results,
     is_setting,
     load_plugin_files,
     model_settings,
-    natural,
-    positive,
     refuse_swapped,
     tiling_of,
 )

@@ -12,10 +12,10 @@ from toolkit.cli.options import (
     add_plugin_files_argument,
     add_precision_argument,
     add_window_arguments,
-    load_plugin_files,
     natural,
     positive,
 )
+from toolkit.cli.parsed import load_plugin_files
 from toolkit.wording import quoted
 
 if TYPE_CHECKING:
