@@ -20,7 +20,7 @@ from importlib import metadata
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
 from toolkit.reading.files import expanded
@@ -110,11 +110,13 @@ def _entry_points(group: str) -> metadata.EntryPoints:
     """Those of all packages that are installed now. Their files are read once for all groups, and again when
     a folder of packages has changed: they take longer than all that is built in.
     """
-    return _all_entry_points(tuple(_state_of(folder) for folder in sys.path)).select(group=group)
+    installed = _all_entry_points(tuple(_state_of(folder) for folder in sys.path))
+    found: metadata.EntryPoints = installed.select(group=group)
+    return found
 
 
 @lru_cache(maxsize=1)
-def _all_entry_points(folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+def _all_entry_points(folders: tuple[tuple[str, int], ...]) -> Any:  # of another class since Python 3.12
     return metadata.entry_points()
 
 
