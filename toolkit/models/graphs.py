@@ -166,13 +166,13 @@ class RuntimeGraph(nn.Module):
                 f"the graph {self.name!r} takes {len(self.inputs)} tensors ({', '.join(self.inputs)}), not"
                 f" {len(tensors)}"
             )
-        for name, axes, tensor in zip(self.inputs, self._axes or (), tensors, strict=False):
-            if not _fits(axes, tensor):
-                wanted, found = (" x ".join(map(str, each)) for each in (axes, tensor.shape))
+        for i, axes in enumerate(self._axes or ()):
+            if not _fits(axes, tensors[i]):
+                wanted, given = (" x ".join(map(str, each)) for each in (axes, tensors[i].shape))
                 raise InvalidDataError(
-                    f"the graph {self.name!r} takes {name} of {wanted}, but this image makes it {found}: the"
-                    " model was exported for images of one size. Hint: resize the image, or export the run"
-                    " without --size"
+                    f"the graph {self.name!r} takes {self.inputs[i]} of {wanted}, but this image makes it"
+                    f" {given}: the model was exported for images of one size. Hint: resize the image, or"
+                    " export the run without --size"
                 )
         arrays = {
             name: tensor.detach().cpu().contiguous().numpy()
