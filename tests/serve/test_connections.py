@@ -90,6 +90,7 @@ def test_a_header_that_is_too_large_is_refused() -> None:
     for parts in (lines, [b"".join(lines)]):
         (piece,) = asyncio.run(answers_to(REQUEST[:-2], *parts))
         assert piece.startswith(b"HTTP/1.1 431 ")
+        assert b"larger than 65,536 bytes" in piece
 
 
 def test_a_body_may_be_larger_than_a_header() -> None:

@@ -43,6 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
+        "--import",
+        dest="take_over",
+        nargs=2,
+        metavar=("DATASET", "DIR"),
+        help=(
+            "first take over the labels of a dataset, such as: coco annotated. Those of its images that are"
+            " in --images and have no labels yet are copied; the dataset stays as it is"
+        ),
+    )
+    parser.add_argument(
         "--explanations",
         type=Path,
         metavar="DIR",
@@ -113,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
         runs=tuple(args.runs),
         images=args.images,
         labels=args.labels,
+        take_over=None if args.take_over is None else tuple(args.take_over),
         explanations=args.explanations,
         new_runs=args.runs_dir,
         host=args.host,

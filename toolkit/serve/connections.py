@@ -13,7 +13,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MOST_HEADER = 1 << 16
 """The largest header of a request, in bytes."""
 
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_REASON = f'{{"detail":"the header is larger than {MOST_HEADER:,} bytes. Hint: send data in the body"}}'
+TOO_LARGE = (
+    "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    f"content-length: {len(_REASON)}\r\n\r\n{_REASON}"
+).encode()
 
 
 def impatient(seconds: float) -> type[HttpToolsProtocol]:
@@ -42,6 +46,9 @@ def impatient(seconds: float) -> type[HttpToolsProtocol]:
                 self._expect()
             else:
                 self._forget()
+
+        def _unsupported_upgrade_warning(self) -> None:
+            """Nothing else than HTTP is offered, so the request is answered as it is."""
 
         def on_headers_complete(self) -> None:
             self._header = 0

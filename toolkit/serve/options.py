@@ -59,6 +59,7 @@ class ServeOptions:
         runs: folders of runs, checkpoint files or exported folders.
         images: the folder of images, or None.
         labels: the folder of labels, or None.
+        take_over: the name of a dataset and its folder, whose labels are taken over; or None.
         explanations: a folder that ``toolkit explain`` wrote, or None.
         new_runs: the folder in which fine-tuned runs are made; next to each run when None.
         host, port: the address to listen on.
@@ -71,6 +72,7 @@ class ServeOptions:
     runs: tuple[str, ...]
     images: Path | None = None
     labels: Path | None = None
+    take_over: tuple[str, str] | None = None
     explanations: Path | None = None
     new_runs: Path | None = None
     host: str = LOOPBACK

@@ -8,8 +8,8 @@ import { Thumbnails } from "./thumbnails.js";
 const FIRST_PAGE = 500;
 const PAGE = 5000;
 // Characters of a name that are shown, and of its end.
-const MOST = 28;
-const END = 16;
+const MOST = 26;
+const END = 15;
 const MARKS = { "not saved": "●", done: "✓", "to do": "○" };
 
 export class Folder {
