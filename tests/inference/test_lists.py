@@ -92,3 +92,17 @@ def test_lines_are_read_as_they_are_needed(tmp_path: Path) -> None:
     assert next(images).name == "photos/000000.jpg"
     assert next(images).name == "photos/000001.jpg"
     assert ImageList(path).check() == 300_001
+
+
+def test_a_parquet_file_gives_what_a_text_file_gives(tmp_path: Path) -> None:
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    lines = ["photos/a.jpg", "/b.png", "photos/a.jpg", "s3://bucket/c.png"]
+    parquet.write_table(pyarrow.table({"path": lines, "width": [1, 2, 3, 4]}), tmp_path / "names.parquet")
+    (tmp_path / "names.txt").write_text("\n".join(lines))
+    text, table = ImageList(tmp_path / "names.txt"), ImageList(tmp_path / "names.parquet")
+    assert list(table) == list(text)
+    assert list(table.names()) == list(text.names())
+    assert table.check() == text.check() == 4
+    parquet.write_table(pyarrow.table({"path": ["", None]}), tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match=r"none\.parquet names no image"):
+        ImageList(tmp_path / "none.parquet").check()

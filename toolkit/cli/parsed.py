@@ -165,6 +165,20 @@ def default_results(run: str, source: Path | None = None) -> Path:
     return Path("results") / "-".join(name for name in names if name)
 
 
+def folder_or_address(word: str) -> Path | str:
+    """The path of a folder, or its address as it was given."""
+    from toolkit.runtime.remote import is_url
+
+    return word if is_url(word) else Path(word)
+
+
+def shown_path(out: Path | str, name: str = "") -> str:
+    """A folder, or a file in it, for messages; an address without a password."""
+    from toolkit.runtime.stores import shown_url
+
+    return str(out / name) if isinstance(out, Path) else shown_url(f"{out.rstrip('/')}/{name}").rstrip("/")
+
+
 def is_setting(word: str) -> bool:
     """Whether a word is ``key=value``, and not the path of something that exists."""
     return bool(re.match(r"[A-Za-z_][\w.]*=", word)) and not Path(word).exists()

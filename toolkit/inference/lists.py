@@ -14,6 +14,7 @@ from toolkit.inference.name_digests import NameSet
 from toolkit.inference.sources import RemoteImage, file_name
 from toolkit.inference.store_images import store_image
 from toolkit.reading.line_stream import count_lines, text_lines
+from toolkit.reading.parquet_names import count_parquet, is_parquet, parquet_names
 from toolkit.runtime.remote import is_url
 from toolkit.runtime.stores import host_and_path, is_store
 
@@ -22,7 +23,7 @@ _WHAT = "names of images"
 
 @dataclass(frozen=True)
 class ImageList(LaterImages):
-    """A text file with one path or address of an image per line::
+    """A text file with one path or address of an image per line, or a Parquet file with one per row::
 
         toolkit.predict_folder("runs/unet", ImageList("names.txt"), "results")
 
@@ -31,7 +32,7 @@ class ImageList(LaterImages):
     others. A line that comes again is left out.
 
     Attributes:
-        path: the file.
+        path: the file; of a Parquet file, the only column is read, or ``path``, ``url`` or ``image``.
     """
 
     path: Path
@@ -43,14 +44,19 @@ class ImageList(LaterImages):
             UsageError: when the file cannot be read, or is not text.
         """
         seen = NameSet()
-        for line in text_lines(self.path, _WHAT, UsageError):
+        for line in self._lines():
             image = _image(line)
             if seen.add(image.name):
                 yield image
 
     def names(self) -> Iterator[str]:
         """The names of the images, with those that come again."""
-        return (_image(line).name for line in text_lines(self.path, _WHAT, UsageError))
+        return (_image(line).name for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        if is_parquet(self.path):
+            return parquet_names(self.path, _WHAT, UsageError)
+        return text_lines(self.path, _WHAT, UsageError)
 
     def check(self) -> int:
         """Look at the file before anything is done.
@@ -59,11 +65,13 @@ class ImageList(LaterImages):
             Its number of lines, about the number of images.
 
         Raises:
+            UnavailableError: when it is a Parquet file, and the library for these is not installed.
             UsageError: when the file cannot be read, is not text, or names nothing.
         """
-        if next(text_lines(self.path, _WHAT, UsageError), None) is None:
+        if next(self._lines(), None) is None:
             raise UsageError(f"{self.path} names no image. Hint: write one path or URL per line")
-        return count_lines(self.path, _WHAT, UsageError)
+        count = count_parquet if is_parquet(self.path) else count_lines
+        return count(self.path, _WHAT, UsageError)
 
 
 def _image(line: str) -> InputImage:

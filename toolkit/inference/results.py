@@ -127,8 +127,8 @@ class ResultFolder:
         """Look at the results that are there, and go on with them."""
         manifests = self.place.manifests()
         records = stack.enter_context(contextlib.closing(StoredRecords(manifests)))
-        known = records.where(lambda record: record["status"] != "ok" or self._is_complete(record))
-        self._done = known.where(lambda record: record["status"] == "ok")
+        known = records.kept(self._is_complete)
+        self._done = known.done()
         for record in self._done:
             if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
@@ -390,11 +390,10 @@ class ResultFolder:
             self._put_together(records, names)
 
     def _put_together(self, records: StoredRecords, names: Iterable[str]) -> None:
-        kept = records.where(lambda record: record["status"] != "ok" or self._is_complete(record))
-        ordered = kept.in_order(digests_of(names))
+        ordered = records.kept(self._is_complete).in_order(digests_of(names))
         write_records(self._manifest, ordered.lines())
         self.place.keep_manifest()
-        done = ordered.where(lambda record: record["status"] == "ok")
+        done = ordered.done()
         self._write_documents(done)
         if has_journals(self.folder):
             remove_finished(self.folder, {record["image"]: record for record in done})
@@ -415,7 +414,7 @@ class ResultFolder:
         self.place.keep(written)
 
     def _is_complete(self, record: dict[str, Any]) -> bool:
-        """Whether the files of a record are there, and as large as when they were written."""
-        outputs = record["outputs"] if record["status"] == "ok" else {}
+        """Whether the files of a record that says so are there, and as large as when they were written."""
+        outputs = record["outputs"]
         missing_overlay = self.overlays and "overlay" not in outputs
         return not missing_overlay and self.place.are_whole(outputs, record.get("sizes") or {})

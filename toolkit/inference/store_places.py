@@ -29,6 +29,7 @@ from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import PARTS, Record
 from toolkit.inference.result_options import ABOUT
 from toolkit.inference.result_places import TOKEN, ResultPlace
+from toolkit.runtime.confine import inside
 from toolkit.runtime.locks import LOCK_FILE, locked, require_unlocked
 from toolkit.runtime.remote import is_url
 from toolkit.runtime.store_writes import (
@@ -38,7 +39,7 @@ from toolkit.runtime.store_writes import (
     remove_store,
     write_store,
 )
-from toolkit.runtime.stores import host_and_path, is_store, open_store, shown_url
+from toolkit.runtime.stores import StoredFile, host_and_path, is_store, open_store, shown_url
 
 PIECE_BYTES = 1 << 20
 """A piece of a manifest that is larger than this is not put again."""
@@ -73,6 +74,28 @@ def check_place(out: str | Path) -> None:
             " such as s3://bucket/results"
         )
     open_store(word)
+
+
+@contextlib.contextmanager
+def local_results(out: str | Path) -> Iterator[Path]:
+    """A folder of results, to read from and to add to: those in a store are copied without their pictures,
+    and what was added is put there when the block ends.
+
+    Raises:
+        DownloadError: when something cannot be read.
+        OutputError: when something cannot be written.
+    """
+    if not is_url(str(out)):
+        yield Path(out)
+        return
+    place = StorePlace(str(out))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, place.folder, ignore_errors=True)
+        stack.enter_context(locked(place.folder))
+        place.copy()
+        before = set(place.folder.rglob("*"))
+        yield place.folder
+        place.keep(path for path in place.folder.rglob("*") if path not in before)
 
 
 class StorePlace(ResultPlace):
@@ -191,11 +214,20 @@ class StorePlace(ResultPlace):
             for size, want in zip(found[places].tolist(), wanted, strict=True)
         )
 
+    def copy(self) -> None:
+        """Copy all files but pictures that nobody reads."""
+        paths = [path for path in map(self._path_of, files_in_store(f"{self.url}/")) if _is_read(path)]
+        self._fetch([path for path in paths if not (self.folder / path).exists()])
+
+    def _path_of(self, file: StoredFile) -> str:
+        """The path of a file below the folder, which may be hostile."""
+        root = host_and_path(self.url).strip("/")
+        return host_and_path(file.url).strip("/").removeprefix(f"{root}/")
+
     def _list(self) -> tuple[Any, Any]:
         """Digests of the paths of all files in the store, in their order, and sizes."""
-        root = host_and_path(self.url).strip("/")
         there = files_in_store(f"{self.url}/")
-        names = digests_of(host_and_path(file.url).strip("/").removeprefix(f"{root}/") for file in there)
+        names = digests_of(map(self._path_of, there))
         sizes = np.fromiter((file.size for file in there), dtype=np.int64, count=len(there))
         order = np.argsort(names)
         return names[order], sizes[order]
@@ -211,7 +243,8 @@ class StorePlace(ResultPlace):
         return FetchedRecords(records, self._fetch, self._drop)
 
     def _fetch(self, paths: Sequence[str]) -> None:
-        _all_at_once(fetch_store, [f"{self.url}/{path}" for path in paths], [self.folder / p for p in paths])
+        places = [inside(self.folder, path) for path in paths]
+        _all_at_once(fetch_store, [f"{self.url}/{path}" for path in paths], places)
 
     def _drop(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -243,6 +276,10 @@ class PieceWriter(RecordWriter):
         write_store(f"{self._place.url}/{PARTS}/{name}", bytes(self._piece))
         if len(self._piece) > PIECE_BYTES:
             self._piece, self._number = bytearray(), self._number + 1
+
+
+def _is_read(path: str) -> bool:
+    return not path.startswith(("overlays/", f"{PARTS}/", "measurements/")) and path != TOKEN
 
 
 def _name(url: str) -> str:

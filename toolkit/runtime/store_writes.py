@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,11 +100,21 @@ def fetch_store(url: str, path: Path) -> bool:
     fs.invalidate_cache()
 
     def copy() -> None:
-        with atomic_write(path, sync=False) as file, fs.open(place, "rb") as source:
-            while block := source.read(1 << 22):
-                file.write(block)
+        with fs.open(place, "rb") as source, atomic_write(path, sync=False) as file:
+            file.writelines(_blocks(source))
 
     return _if_there(lambda: tried(url, copy)) is not _MISSING
+
+
+def _blocks(source: Any) -> Iterator[bytes]:
+    while True:
+        try:
+            block = source.read(1 << 22)
+        except OSError as error:  # not one of the file that is written
+            raise DownloadError(str(error)) from error
+        if not block:
+            return
+        yield block
 
 
 def found_in_store(url: str) -> bytes | None:
