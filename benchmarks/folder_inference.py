@@ -33,7 +33,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit.data.images import read_image, read_label_map
+from toolkit.data.images import read_image
+from toolkit.data.label_maps import read_label_map
 from toolkit.inference.inputs import find_images
 from toolkit.inference.pipeline import Work, predict_folder
 from toolkit.inference.predictor import Predictor

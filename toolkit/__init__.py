@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolkit.config import RunSettings, Settings, resolve
+    from toolkit.config import ImageSettings, RunSettings, Settings, resolve
     from toolkit.data.dataset import Dataset, open_dataset
     from toolkit.evaluation.base import Evaluator
     from toolkit.evaluation.front import compare, evaluate
@@ -90,6 +90,7 @@ _HOMES = {
     "Prompts": "types",
     "Report": "evaluation.report",
     "Reports": "evaluation.report",
+    "ImageSettings": "config",
     "RunSettings": "config",
     "Sample": "types",
     "Segment": "types",
@@ -133,6 +134,7 @@ __all__ = [
     "Exported",
     "Graph",
     "ImagePrediction",
+    "ImageSettings",
     "Inspectable",
     "Instances",
     "Masks",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.faults import fault
 from toolkit.data.folders import is_data
 from toolkit.data.notes import announce, note
@@ -24,7 +24,7 @@ ARCHIVE_FOLDER = "balloon"
 BALLOON = ("balloon",)
 
 
-class BalloonSettings(Settings):
+class BalloonSettings(ImageSettings):
     """Options for reading VIA annotations."""
 
     annotations: str = "via_region_data.json"

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import labeled_sample, values_to_label_map
@@ -23,7 +23,7 @@ MASK_VALUES = {0: 0, 1: 1, 255: 1}
 _ROOTS = ("kaggle_3m", "lgg-mri-segmentation/kaggle_3m")
 
 
-class BrainMriSettings(Settings):
+class BrainMriSettings(ImageSettings):
     """Options for reading the LGG dataset."""
 
     val_fraction: float = Field(0.15, ge=0, lt=1)
@@ -100,7 +100,7 @@ class BrainMri(Dataset):
         """Read one slice with its mask."""
         name = self.ids[index]
         image_path, mask_path = self._files[name]
-        return labeled_sample(name, image_path, mask_path, _read_mask)
+        return labeled_sample(name, image_path, mask_path, _read_mask, self.scale)
 
 
 def _read_mask(path: Path) -> Tensor:

@@ -8,9 +8,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_image, read_label_map
+from toolkit.data.images import read_image
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import Color, colors_to_label_map, labeled_sample, values_to_label_map
@@ -26,7 +27,7 @@ IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 _REPAIR = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
 
 
-class CamVidSettings(Settings):
+class CamVidSettings(ImageSettings):
     """Options for reading CamVid."""
 
     num_classes: Literal[11, 32] = 11
@@ -114,7 +115,7 @@ class CamVid(Dataset):
         """Read one frame with its labels."""
         name = self.ids[index]
         image_path, label_path = self._files[name]
-        return labeled_sample(name, image_path, label_path, self._read_label_map)
+        return labeled_sample(name, image_path, label_path, self._read_label_map, self.scale)
 
     def _read_label_map(self, path: Path) -> Tensor:
         if self._colors is not None:

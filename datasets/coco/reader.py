@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.faults import is_gathering
 from toolkit.data.notes import announce, note
 from toolkit.errors import MissingSplitError
@@ -36,7 +36,7 @@ PATTERNS = (
 """Where to search for the annotations of a split, in this order."""
 
 
-class CocoSettings(Settings):
+class CocoSettings(ImageSettings):
     """Options for reading a dataset in COCO's format."""
 
     train: str = ""

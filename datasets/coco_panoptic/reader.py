@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_image
 from toolkit.data.segments import PANOPTIC, ThingClasses
 from toolkit.errors import DataError
 from toolkit.formats.coco_files import image_paths, root_and_file
@@ -20,7 +19,7 @@ PATTERNS = ("annotations/panoptic_{}*.json", "panoptic_{}*.json", "annotations/{
 """Where to search for the annotations of a split, in this order."""
 
 
-class CocoPanopticSettings(Settings):
+class CocoPanopticSettings(ImageSettings):
     """Options for reading a dataset in COCO's panoptic format."""
 
     train: str = ""
@@ -83,7 +82,7 @@ class CocoPanoptic(CocoImages, Dataset, ThingClasses):
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its segments, its label map and its things as objects."""
         path = self.image_path(index)
-        image = read_image(path)
+        image = self.read_image(path)
         sample = Sample(self.ids[index], image, path=str(path))
         panoptic = self._file.read(self._file.images[self.places[index]], sample.size)
         if self._only_things:

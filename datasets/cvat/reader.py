@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.notes import announce
 from toolkit.data.splits import names_of, of_no_split, split_of
 from toolkit.errors import DataError, MissingSplitError
@@ -24,7 +24,7 @@ SHARED = "annotations.xml"
 """The file of a project, whose images say to which subset they belong."""
 
 
-class CvatSettings(Settings):
+class CvatSettings(ImageSettings):
     """Options for reading CVAT's files."""
 
     train: str = ""

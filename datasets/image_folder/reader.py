@@ -11,11 +11,11 @@ import torch
 from pydantic import Field, model_validator
 from torch.nn import functional as F
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import fault
 from toolkit.data.folders import is_data
-from toolkit.data.images import IMAGE_SUFFIXES, read_image
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.notes import note
 from toolkit.data.splits import NAMES, split_of, the_one
 from toolkit.errors import DataError, MissingSplitError
@@ -28,7 +28,7 @@ FIELD = "class_probabilities"
 _MOVE = "move its images into the other"
 
 
-class ImageFolderSettings(Settings):
+class ImageFolderSettings(ImageSettings):
     """Options for reading a folder of images in folders of classes."""
 
     split_by: Literal["auto", "folder", "fraction"] = "auto"
@@ -120,7 +120,7 @@ class ImageFolder(Dataset):
         """Read one image."""
         path = self._paths[index]
         truth = F.one_hot(torch.tensor(self._labels[index]), len(self.classes)).float()
-        return Sample(self.ids[index], read_image(path), path=str(path), extras={FIELD: truth})
+        return Sample(self.ids[index], self.read_image(path), path=str(path), extras={FIELD: truth})
 
 
 def _of_folders(

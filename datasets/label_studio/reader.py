@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.notes import announce
 from toolkit.data.splits import names_of
 from toolkit.errors import DataError, MissingSplitError
@@ -31,7 +31,7 @@ PATTERNS = ("{}/*.json", "annotations/{}.json", "{}.json")
 CONFIG_FILE = "config.xml"
 
 
-class LabelStudioSettings(Settings):
+class LabelStudioSettings(ImageSettings):
     """Options for reading exports of Label Studio."""
 
     train: str = ""

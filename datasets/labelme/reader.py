@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.faults import fault, is_gathering, usable
 from toolkit.data.folders import data_files, is_data
 from toolkit.data.images import IMAGE_SUFFIXES
@@ -32,7 +32,7 @@ from toolkit.types import Size
 JSON = frozenset({".json"})
 
 
-class LabelmeSettings(Settings):
+class LabelmeSettings(ImageSettings):
     """Options for reading LabelMe files."""
 
     train: str = "train"

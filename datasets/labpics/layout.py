@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toolkit.data.images import read_channels
+from toolkit.data.label_maps import read_channels
 from toolkit.errors import DataError
 from toolkit.formats.label_images import check_same_size
 from toolkit.types import Instances, Masks, Size
@@ -71,8 +71,8 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def read(self, path: Path, scheme: Scheme) -> Annotation:
-        """Read a photo with its annotation.
+    def read(self, path: Path, scheme: Scheme, image: Tensor) -> Annotation:
+        """Read the annotation of a photo, uint8 ``[3, H, W]``.
 
         Raises:
             DataError: when a file cannot be used, or a mask and its photo differ in size; names the files.

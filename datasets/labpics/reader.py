@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import MissingSplitError
@@ -27,7 +27,7 @@ from .simple import Simple
 LAYOUTS: dict[str, type[Layout]] = {"simple": Simple, "complex": Complex, "v2": V2}
 
 
-class LabPicsSettings(Settings):
+class LabPicsSettings(ImageSettings):
     """Options for reading LabPics."""
 
     objects: Objects = "both"
@@ -77,7 +77,7 @@ class LabPics(Dataset):
         """Read one photo with its annotation."""
         name = self.ids[index]
         path = self._images[name]
-        read = self._layout.read(path, self._scheme)
+        read = self._layout.read(path, self._scheme, self.read_image(path))
         # Each pixel has at most one kind.
         flat = _join(_emptied(read.vessels, read.materials), read.materials)
         objects = _join(read.vessels, read.materials) if self._whole_vessels else flat

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from toolkit.data.faults import usable
 from toolkit.data.folders import is_data
-from toolkit.data.images import read_image
 from toolkit.errors import DataError
 from toolkit.reading.fields import Flag, Schema, Text
 from toolkit.reading.json_text import load_json
@@ -77,9 +76,9 @@ class SceneFolders(Layout):
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
         """The objects of a kind, ``vessels`` or ``materials``."""
 
-    def read(self, path: Path, scheme: Scheme) -> Annotation:
-        """Read a photo and its masks."""
-        image, scene = read_image(path), path.parent
+    def read(self, path: Path, scheme: Scheme, image: Tensor) -> Annotation:
+        """Read the masks of a photo."""
+        scene = path.parent
         size = (image.shape[1], image.shape[2])
         vessels = objects_from_masks(
             self._objects(scene, image, scheme, "vessels") if scheme.vessels else (), size

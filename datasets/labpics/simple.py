@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toolkit.data.faults import fault
 from toolkit.data.folders import is_data
-from toolkit.data.images import IMAGE_SUFFIXES, read_image
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError
 from toolkit.formats.label_images import instances_from_id_map, majority_labels
 from toolkit.formats.pairs import some
@@ -74,9 +74,8 @@ class Simple(Layout):
                 " unknown. Hint: unpack the whole archive, or set data.options.classes=coarse"
             )
 
-    def read(self, path: Path, scheme: Scheme) -> Annotation:
-        """Read a photo, its ids and its semantic maps."""
-        image = read_image(path)
+    def read(self, path: Path, scheme: Scheme, image: Tensor) -> Annotation:
+        """Read the ids and the semantic maps of a photo."""
         materials, vessels = self._ids(path, image)
         unsegmented = ((materials == UNSEGMENTED) & bool(scheme.materials)) | (
             (vessels == UNSEGMENTED) & bool(scheme.vessels)

@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from toolkit.data.faults import fault, usable
-from toolkit.data.images import has_colors, image_palette, read_image, read_label_map
+from toolkit.data.images import read_image
+from toolkit.data.label_maps import has_colors, image_palette, read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, ImageError
 from toolkit.formats.label_images import Color, colors_to_label_map, values_to_label_map

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_id_map
+from toolkit.data.label_maps import read_id_map
 from toolkit.data.notes import note
 from toolkit.errors import DataError
 from toolkit.formats.label_images import labeled_sample, with_objects
@@ -21,7 +21,7 @@ from .files import Folders, Item, find_items
 from .legend import Legend, legend_of, legend_of_values, read_class_lines
 
 
-class MasksSettings(Settings):
+class MasksSettings(ImageSettings):
     """Options for reading a folder of images and label images."""
 
     images: str = "images"
@@ -115,7 +115,7 @@ class MaskFolder(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its labels."""
         item = self._items[index]
-        sample = labeled_sample(item.id, item.image, item.label, self._legend.read)
+        sample = labeled_sample(item.id, item.image, item.label, self._legend.read, self.scale)
         ids_path = self._instances.get(item.id)
         if ids_path is None:
             return sample

@@ -8,9 +8,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_image, read_label_map
+from toolkit.data.images import read_image
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
@@ -56,7 +57,7 @@ RARE = ("horse", "mountain")
 ARCHIVE_FOLDER = "MSRC_ObjCategImageDatabase_v2"
 
 
-class MsrcSettings(Settings):
+class MsrcSettings(ImageSettings):
     """Options for reading MSRC v2."""
 
     num_classes: Literal[21, 23] = 21
@@ -120,7 +121,7 @@ class Msrc(Dataset):
         name = self.ids[index]
         image_path = self._root / self._layout.image.format(name)
         label_path = self._root / self._layout.label.format(name)
-        sample = labeled_sample(name, image_path, label_path, self._read_label_map)
+        sample = labeled_sample(name, image_path, label_path, self._read_label_map, self.scale)
         ids_path = self._root / "instances" / f"{name}.png"
         if not ids_path.is_file():
             return sample

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import labeled_sample, values_to_label_map
 from toolkit.formats.pairs import complete, places_in_split, read_lines
@@ -73,7 +73,7 @@ _REPAIR = (
 )
 
 
-class PetsSettings(Settings):
+class PetsSettings(ImageSettings):
     """Options for reading the Oxford-IIIT Pet dataset."""
 
     classes: Literal["pet", "species", "breeds"] = "pet"
@@ -145,7 +145,11 @@ class Pets(Dataset):
         border = {"void": VOID, "pet": pet, "background": 0}[self._border]
         table = {PET: pet, BACKGROUND: 0, BORDER: border}
         return labeled_sample(
-            name, image_path, label_path, lambda path: values_to_label_map(read_label_map(path), table, path)
+            name,
+            image_path,
+            label_path,
+            lambda path: values_to_label_map(read_label_map(path), table, path),
+            self.scale,
         )
 
     def _label(self, breed: str) -> int:

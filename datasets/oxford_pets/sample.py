@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from toolkit.data.generated import generate
-from toolkit.data.images import write_label_map
+from toolkit.data.label_maps import write_label_map
 from toolkit.errors import OutputError
 from toolkit.runtime.files import atomic_write
 from toolkit.visualization.drawing import write_picture

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import (
@@ -46,7 +46,7 @@ BACKGROUND = "background"
 AUGMENTED = "train_aug"
 
 
-class VocSettings(Settings):
+class VocSettings(ImageSettings):
     """Options for reading PASCAL VOC."""
 
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012"
@@ -125,7 +125,7 @@ class Voc(Dataset):
         name = self.ids[index]
         image_path = self._root / "JPEGImages" / f"{name}.jpg"
         label_path = self._root / self._labels / f"{name}.png"
-        sample = labeled_sample(name, image_path, label_path, self._read_label_map)
+        sample = labeled_sample(name, image_path, label_path, self._read_label_map, self.scale)
         ids_path = self._root / "SegmentationObject" / f"{name}.png"
         if not ids_path.is_file():
             return sample

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from toolkit.data.generated import generate
-from toolkit.data.images import write_label_map
+from toolkit.data.label_maps import write_label_map
 from toolkit.errors import OutputError
 from toolkit.formats.label_images import id_map_from_instances
 from toolkit.runtime.files import atomic_write

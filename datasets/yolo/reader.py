@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from toolkit.config import Settings
+from toolkit.config import ImageSettings
 from toolkit.data.notes import announce
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
@@ -15,7 +15,7 @@ from toolkit.formats.yolo_labels import yolo_regions
 from toolkit.types import Size
 
 
-class YoloSettings(Settings):
+class YoloSettings(ImageSettings):
     """Options for reading segments in YOLO format."""
 
     file: str = "data.yaml"

@@ -18,7 +18,7 @@ from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, read_checkpoint, save_checkpoint
 from toolkit.cli import main
 from toolkit.cli.infer import default_results
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.inference import image_batches, load
 from toolkit.models.building import rebuild_model
 

@@ -17,7 +17,7 @@ from toolkit.cluster import RayEngine
 from toolkit.cluster import engine as engines
 from toolkit.cluster.job import Job
 from toolkit.cluster.ray_pool import Share
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.inference import Predictor
 from toolkit.inference.image_batches import Work

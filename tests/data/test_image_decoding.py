@@ -15,14 +15,8 @@ from image_cases import chunk, encoded, exif, photo, png, tiff, with_exif
 from PIL import Image, ImageOps, features
 
 from toolkit.data.image_decoding import turned
-from toolkit.data.images import (
-    decode_image,
-    decode_picture,
-    image_size,
-    read_channels,
-    read_image,
-    read_label_map,
-)
+from toolkit.data.images import decode_image, decode_picture, image_size, read_image
+from toolkit.data.label_maps import read_channels, read_label_map
 from toolkit.errors import ImageError
 
 MODES = {

@@ -14,7 +14,8 @@ from image_cases import chunk, encoded, exif, photo, png, tiff, with_exif
 from PIL import Image, ImageFile
 
 from toolkit.data.image_headers import FREE_BYTES, MAX_PIXELS, PIXELS_VARIABLE, read_header
-from toolkit.data.images import image_size, pixel_count, read_channels, read_image, read_label_map
+from toolkit.data.images import image_size, pixel_count, read_image
+from toolkit.data.label_maps import read_channels, read_label_map
 from toolkit.errors import ImageError, UsageError
 
 READERS = (read_image, read_label_map, read_channels)

@@ -17,14 +17,8 @@ from PIL import Image
 from support.source_tree import FILES, tree_of
 
 from toolkit.data import images
-from toolkit.data.images import (
-    IMAGE_SUFFIXES,
-    decode_image,
-    image_size,
-    read_image,
-    read_label_map,
-    write_label_map,
-)
+from toolkit.data.images import IMAGE_SUFFIXES, decode_image, image_size, read_image
+from toolkit.data.label_maps import read_label_map, write_label_map
 from toolkit.errors import ImageError
 
 

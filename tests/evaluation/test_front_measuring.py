@@ -13,7 +13,7 @@ from support.tiny import Squares, TinyModel, TinySettings
 
 import toolkit
 from toolkit import registry
-from toolkit.data.images import write_label_map
+from toolkit.data.label_maps import write_label_map
 from toolkit.errors import UsageError
 from toolkit.evaluation.requests import Computing, DataChoice
 from toolkit.evaluation.runs import evaluate_run

@@ -19,7 +19,7 @@ from pipeline_cases import Bright, files, manifest, predictor
 
 from toolkit.data.georeference import georeference
 from toolkit.data.image_headers import MAX_PIXELS
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import OutputError, UsageError
 from toolkit.formats.predictions import PredictionFiles

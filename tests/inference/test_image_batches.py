@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pipeline_cases import Bright, predictor, write_image
 
+from toolkit.config.scale import Scale
 from toolkit.data.images import Picture
 from toolkit.errors import UsageError
 from toolkit.inference import image_batches, inputs
@@ -26,12 +27,12 @@ def test_what_waits_is_bounded_in_number_and_in_pixels(
     waiting, most, lock = 0, 0, threading.Lock()
     read = inputs.read_picture
 
-    def counting(path: Path) -> Picture:
+    def counting(path: Path, scale: Scale | None) -> Picture:
         nonlocal waiting, most
         with lock:
             waiting += 1
             most = max(most, waiting)
-        return read(path)
+        return read(path, scale)
 
     class Counting(Bright):
         def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
@@ -61,10 +62,10 @@ def test_failures_are_entered_as_they_happen(tmp_path: Path, first: str) -> None
     read = image_batches.read_input
     reads = 0
 
-    def counting(*args: object) -> object:
+    def counting(*args: object, **options: object) -> object:
         nonlocal reads
         reads += 1
-        return read(*args)
+        return read(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_batches, "read_input", counting)

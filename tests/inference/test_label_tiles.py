@@ -10,7 +10,7 @@ import tifffile
 import torch
 from torch import Tensor
 
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.inference import label_tiles

@@ -19,7 +19,8 @@ from pipeline_cases import GOOD, ORDER, Bright, Spots, files, manifest, predicto
 from pycocotools import mask as coco_mask
 from torch import nn
 
-from toolkit.data.images import image_size, read_image, read_label_map
+from toolkit.data.images import image_size, read_image
+from toolkit.data.label_maps import read_label_map
 from toolkit.errors import InvalidDataError, OutputError, UsageError
 from toolkit.inference import Tiling
 from toolkit.inference.pipeline import Summary, Work, predict_folder

@@ -66,10 +66,10 @@ def test_a_fault_in_a_decoder_is_one_image_s_failure(
 
     read = inputs.read_picture
 
-    def faulty(path: Path) -> object:
+    def faulty(path: Path, scale: object) -> object:
         if path.name == "3.png":
             raise AttributeError("a fault in a library")
-        return read(path)
+        return read(path, None)
 
     monkeypatch.setattr(inputs, "read_picture", faulty)
     assert predict_folder(predictor(), [photos], tmp_path / "out") == Summary(done=7, failed=4, resumed=0)

@@ -17,7 +17,7 @@ from pipeline_cases import Bright, Spots, predictor, write_image
 import toolkit
 from toolkit.checkpoints import read_manifest
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.data.images import read_label_map
+from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, UsageError
 from toolkit.inference import Predictor

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pipeline_cases import write_image
 
+from toolkit.config.scale import Scale
 from toolkit.data.images import Picture, read_image
 from toolkit.errors import DownloadError
 from toolkit.inference.inputs import FileState, InputImage
@@ -19,7 +20,7 @@ from toolkit.inference.reading import pixels_of, read_input
 class Raising(InputImage):
     what: BaseException | None = None
 
-    def read(self) -> Picture:
+    def read(self, scale: Scale | None = None) -> Picture:
         assert self.what is not None
         raise self.what
 

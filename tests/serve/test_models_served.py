@@ -16,7 +16,7 @@ from support.tiny import PLUGIN  # noqa: F401 - what the run below was trained w
 import toolkit
 from toolkit import Model, Predictor, Sample, registry
 from toolkit.errors import CheckpointError
-from toolkit.inference.predictor import as_sample
+from toolkit.inference.image_likes import as_sample
 from toolkit.serve.errors import RequestError
 from toolkit.serve.metrics import Metrics
 from toolkit.serve.models import Models, ServedModel, name_of

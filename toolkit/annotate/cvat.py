@@ -98,7 +98,7 @@ class CvatDetector:
             image: of any mode.
         """
         above = self._above if context.conf_threshold is None else context.conf_threshold
-        prediction = self._predictor.predict(readable(image))
+        prediction = self._predictor.predict(readable(image, self._predictor.scale))
         found: list[Any] = []
         for number, shape in enumerate(shapes_of(prediction, self._predictor.classes, above), start=1):
             found += self._annotations(shape, number, polygons=context.conv_mask_to_poly)
@@ -138,7 +138,7 @@ class CvatInteractor:
             raise UsageError(
                 "the installed cvat-sdk has no interaction functions. Hint: pip install --upgrade cvat-sdk"
             )
-        self._prompting = Prompting(predictor)
+        self._prompting, self._scale = Prompting(predictor), predictor.scale
 
     @property
     def spec(self) -> auto_annotation.InteractionFunctionSpec:
@@ -149,7 +149,7 @@ class CvatInteractor:
         self, context: auto_annotation.InteractionFunctionContext, image: Image.Image
     ) -> Encoded:
         """The encoded image, which serves for any number of prompts."""
-        return self._prompting.encode(readable(image))
+        return self._prompting.encode(readable(image, self._scale))
 
     def detect(
         self,

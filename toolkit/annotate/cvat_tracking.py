@@ -14,7 +14,7 @@ from toolkit.annotate.cvat_values import PURPOSE, mask_points, readable
 from toolkit.annotate.shapes import region_of
 from toolkit.errors import DataError, UsageError
 from toolkit.formats.cvat_masks import decode_cvat_mask
-from toolkit.inference.predictor import Predictor, as_sample
+from toolkit.inference.predictor import Predictor
 from toolkit.models.capabilities import Trackable
 from toolkit.models.learned import check_tracking_learned
 from toolkit.runtime.extras import import_cvat_sdk
@@ -103,7 +103,7 @@ class CvatTracker:
         self, context: auto_annotation.TrackingFunctionContext, image: Image.Image
     ) -> Sample:
         """The frame as a sample."""
-        return as_sample(readable(image))
+        return self._predictor.sample(readable(image, self._predictor.scale))
 
     def init_tracking_state(
         self,

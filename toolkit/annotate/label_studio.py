@@ -139,8 +139,8 @@ class LabelStudioBackend:
                 " labeling interface",
                 ", ".join(missing),
             )
-        image = self._images.read(name)
-        size = (int(image.shape[1]), int(image.shape[2]))
+        image = self._images.read(name, self._predictor.scale)
+        size = image.size
         if len(missing) == len(names):
             return [], size
         with self._lock:
@@ -154,7 +154,7 @@ class LabelStudioBackend:
                 f"{self.version} takes no prompts, so it cannot answer what is marked with a smart tool."
                 " Hint: use the run of a promptable plugin, such as sam2, or turn off the smart tools"
             )
-        encoded = self._prompting.encoded(name, lambda: self._images.read(name))
+        encoded = self._prompting.encoded(name, lambda: self._images.read(name, self._predictor.scale))
         marks: Marks | None = marks_of(context, encoded.size)
         if marks is None:
             return [], encoded.size

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
-import torch
-
+from toolkit.config.scale import Scale
 from toolkit.data.images import decode_image, read_image
 from toolkit.errors import DataError, DownloadError
 from toolkit.reading.files import is_file
 from toolkit.reading.json_text import parse_json
 from toolkit.runtime.confine import inside
 from toolkit.runtime.http_requests import CHUNK, connect, reason_of, request
+from toolkit.types import Sample
 
 MAX_BYTES = 1 << 28
 """The largest image that is fetched, 256 MiB."""
@@ -44,12 +44,13 @@ class ImageSource:
     hosts: Sequence[str] = ()
     limit: int = MAX_BYTES
 
-    def read(self, name: str) -> torch.Tensor:
-        """The image that a task names, uint8 ``[3, H, W]``.
+    def read(self, name: str, scale: Scale | None = None) -> Sample:
+        """The image that a task names.
 
         Args:
             name: ``/data/upload/…`` and other paths on the server, ``/data/local-files/?d=PATH``, or an
                 address.
+            scale: how its values become 8 bits, that of the model.
 
         Raises:
             DataError: when it is not in the folder, or of a kind that is not read.
@@ -57,9 +58,9 @@ class ImageSource:
             ImageError: when it is not a complete image.
         """
         if (local := self._local(name)) is not None:
-            return read_image(local)
+            return Sample(name, read_image(local, scale))
         url = self._address(name)
-        return decode_image(self._fetch(url), url.partition("?")[0])
+        return Sample(name, decode_image(self._fetch(url), url.partition("?")[0], scale))
 
     def _local(self, name: str) -> Path | None:
         """The file in the folder that a name stands for; None where it is to be fetched."""

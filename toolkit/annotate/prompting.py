@@ -13,7 +13,8 @@ import torch
 
 from toolkit.annotate.shapes import Shape, region_of
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.inference.predictor import ImageLike, Predictor, as_sample
+from toolkit.inference.image_likes import ImageLike
+from toolkit.inference.predictor import Predictor
 from toolkit.models.capabilities import Promptable
 from toolkit.models.learned import prompts_not_learned
 from toolkit.models.simulated_prompts import BOX, POINT
@@ -60,7 +61,7 @@ class Prompting:
 
     def encode(self, image: ImageLike) -> Encoded:
         """Encode an image, once for all prompts."""
-        sample = as_sample(image)
+        sample = self._predictor.sample(image)
         with self._lock, self._predictor.computing():
             return Encoded(sample.size, self._model.encode([sample])[0])
 

@@ -5,12 +5,15 @@ the command line. Unknown keys are errors, and all errors are reported in one me
 """
 
 from toolkit.config.recipes import find_recipe, recipe_folder, resolve
+from toolkit.config.scale import ImageSettings, Scale
 from toolkit.config.schema import DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
 
 __all__ = [
     "DataSettings",
+    "ImageSettings",
     "RunSettings",
+    "Scale",
     "Settings",
     "TrainSettings",
     "find_recipe",

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from toolkit import registry
-from toolkit.config import Settings, settings_class, validate
+from toolkit.config import ImageSettings, Scale, Settings, settings_class, validate
+from toolkit.data.image_files import FilePath
+from toolkit.data.images import image_depth, read_image
 from toolkit.data.label_values import LabelValues
 from toolkit.data.unfinished import require_finished
 from toolkit.errors import DataError, UsageError
@@ -41,6 +43,8 @@ class Dataset(ABC):
         keypoint_names: names of the keypoints of ``Instances``, in order; empty if there are none, or if they
             are not known. A mirror image uses the names to swap keypoints on the left with those on the
             right.
+        scale: how the values of image files become 8 bits, from ``data.options.scale``; None for the usual
+            rule. ``open_dataset`` sets it.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +52,7 @@ class Dataset(ABC):
     palette: tuple[tuple[int, int, int], ...] | None = None
     label_values: LabelValues | None = None
     keypoint_names: Sequence[str] = ()
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +73,14 @@ class Dataset(ABC):
             DataError: when its file cannot be used.
         """
         return self[index].image
+
+    def read_image(self, path: FilePath) -> Tensor:
+        """An image file by the dataset's scale: how every dataset reads its images, uint8 ``[3, H, W]``.
+
+        Raises:
+            ImageError: as ``toolkit.data.images.read_image``.
+        """
+        return read_image(path, self.scale)
 
     def require_images(self) -> None:  # noqa: B027 - most have checked when they were built
         """Quickly check whether the images are where they should be, before any is read; called by
@@ -102,7 +115,7 @@ class InMemory(Dataset):
         self._dataset, self._kept = dataset, dict[int, Sample]()
         self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
         self.label_values = dataset.label_values
-        self.keypoint_names = dataset.keypoint_names
+        self.keypoint_names, self.scale = dataset.keypoint_names, dataset.scale
 
     def __getstate__(self) -> dict[str, Any]:
         """What a new process receives: the dataset without the samples that were read here."""
@@ -181,9 +194,24 @@ def open_dataset(
             f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not"
             f" {type(dataset).__name__}"
         )
+    if isinstance(settings, ImageSettings):
+        dataset.scale = settings.scale
     if need_images:
         dataset.require_images()
+        dataset.scale = _with_depth(dataset)
     return dataset
+
+
+def _with_depth(dataset: Dataset) -> Scale | None:
+    """The scale of a dataset, for the depth of its first image if it names none."""
+    if dataset.scale is None or dataset.scale.depth is not None or not len(dataset):
+        return dataset.scale
+    try:
+        path = dataset[0].path
+    except DataError:  # reported when it is needed
+        return dataset.scale
+    depth = None if path is None else image_depth(path)
+    return dataset.scale.model_copy(update={"depth": depth})
 
 
 def unread(
@@ -231,7 +259,9 @@ def open_for_task(
     if not conversion:
         return dataset, ""
     convert = task.resolve(conversion)
-    return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
+    converted = convert(dataset)
+    converted.scale = dataset.scale
+    return converted, (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
 SYNTHETIC = ".synthetic"

@@ -54,9 +54,28 @@ def decode_colors(header: Header) -> NDArray[Any]:
         kind = "32-bit" if image.mode == "I" else "floating-point"
         raise ImageError(
             f"{header.path} has {kind} pixels (mode {image.mode}), whose range is not known; expected 8 or"
-            " 16 bits per channel. Hint: scale them to the range of interest, and save an 8-bit PNG"
+            " 16 bits per channel. Hint: train with data.options.scale, such as min-max, or scale them to the"
+            " range of interest and save an 8-bit PNG"
         )
     return _as_displayed(header, _rgb(header, image))
+
+
+def decode_deep(header: Header) -> NDArray[Any]:
+    """The pixels of an image with the values that the file has, as displayed: ``[H, W]`` for gray, otherwise
+    ``[H, W, 3]``; uint8, uint16, int32, uint32 or float32.
+
+    Raises:
+        ImageError: when the image is damaged or cut off.
+    """
+    if header.image.mode not in ("I", "F"):
+        colors = decode_colors(header)
+        return np.ascontiguousarray(colors[..., 0]) if header.is_gray() else colors
+    image = load(header)
+    values = np.asarray(image)
+    values = values.astype(values.dtype.newbyteorder("="))
+    if image.mode == "I" and header.is_unsigned():
+        values = values.view(np.uint32)
+    return _as_displayed(header, values)
 
 
 def decode_values(header: Header) -> NDArray[Any]:
@@ -92,6 +111,11 @@ def _is_for_opencv(header: Header) -> bool:
 
 def _by_opencv(header: Header) -> NDArray[Any]:
     """Pixels ``[H, W, 3]`` as RGB, in the stored orientation."""
+    if header.has_planes():  # OpenCV returns other pixels, and Pillow 8 of the 16 bits
+        raise ImageError(
+            f"{header.path} has 16 bits per channel in separate planes, which are not read. Hint: save it"
+            " with interleaved channels (TIFF's PlanarConfiguration 1), or as PNG"
+        )
     data = _bytes_of(header)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:

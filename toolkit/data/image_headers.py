@@ -7,9 +7,8 @@ decoded, the size of a file must be plausible for the pixels that it claims: a f
 from __future__ import annotations
 
 import os
-import struct
 from dataclasses import dataclass
-from io import SEEK_CUR, SEEK_END, SEEK_SET
+from io import SEEK_END
 from typing import Any, BinaryIO, cast
 
 from PIL import (
@@ -24,6 +23,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from toolkit.config.scale import Depth
+from toolkit.data.bounded_file import HEADER_BYTES, BoundedFile
+from toolkit.data.exif import ORIENTATION, exif_of_profile, exif_orientation, late_exif
 from toolkit.data.image_files import FilePath
 from toolkit.errors import ImageError, UsageError
 from toolkit.types import Size
@@ -54,11 +56,10 @@ _WORKSPACE = {"JPEG 2000": 4}
 _SPARE_BYTES = 1 << 28
 # More than any format needs.
 _BYTES_PER_PIXEL = 16
-_HEADER_BYTES, _HEADER_READS = 1 << 26, 200_000
 # The parser of WebP reads the whole file.
 _HEADER_BYTES_OF = {"WebP": 1 << 28}
-_ORIENTATION = 0x0112  # a tag of EXIF and TIFF
 _IMAGE_WIDTH = 256
+_PLANAR = 284
 _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTRA_SAMPLES, _BITS, _SAMPLE_FORMAT = 277, 262, 338, 258, 339
 _COLOR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}  # by TIFF's photometric interpretation
 _ALPHA = (1, 2, 999)  # kinds of extra samples in TIFF; the last is Corel Draw's
@@ -118,12 +119,12 @@ class Header:
         """How the image has to be rotated for display, 1 to 8 as in EXIF; 1 if that is damaged."""
         info: dict[Any, Any] = self.image.info
         if self.format == "TIFF":
-            value = _tag(self.image, _ORIENTATION, 1)
+            value = _tag(self.image, ORIENTATION, 1)
             return value if value in range(1, 9) else 1
         exif = info.get("exif") or b""
         if self.format == "PNG" and not exif:
-            exif = _from_profile(info.get("Raw profile type exif")) or _late_exif(self.file)
-        return _exif_orientation(exif)
+            exif = exif_of_profile(info.get("Raw profile type exif")) or late_exif(self.file)
+        return exif_orientation(exif)
 
     def notes(self) -> dict[str, str]:
         """Descriptions of what a reader of three bands and one page leaves out, by ``"pages"`` and
@@ -164,6 +165,27 @@ class Header:
             return int(max(bits)) if isinstance(bits, tuple) else int(bits)
         return 8
 
+    def depth(self) -> Depth:
+        """The kind of the values, of which a scale knows the range or does not."""
+        if self.image.mode == "F":
+            return "float"
+        if self.bits() <= 8 and not self.image.mode.startswith("I"):
+            return "8-bit"
+        return "16-bit" if self.bits() <= 16 else "32-bit"
+
+    def is_gray(self) -> bool:
+        """Whether each pixel has one value, not the index of a color."""
+        return self.image.mode in ("1", "L", "I", "F") or self.image.mode.startswith("I;16")
+
+    def has_planes(self) -> bool:
+        """Whether a TIFF stores its channels one after another."""
+        return self.format == "TIFF" and not self.is_gray() and bool(_tag(self.image, _PLANAR, 1) == 2)
+
+    def is_unsigned(self) -> bool:
+        """Whether the numbers of a TIFF have no sign."""
+        form = _tag(self.image, _SAMPLE_FORMAT, 1)
+        return bool((form[0] if isinstance(form, tuple) else form) == 1)
+
 
 def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     """Read the header of an image.
@@ -188,7 +210,7 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
         )
     name, parser = found
     try:
-        bounded = _Bounded(file, file_size, _HEADER_BYTES_OF.get(name, _HEADER_BYTES))
+        bounded = BoundedFile(file, file_size, _HEADER_BYTES_OF.get(name, HEADER_BYTES))
         image = parser(cast(BinaryIO, bounded))
     except Image.DecompressionBombError as error:  # only for WebP, whose parser has its own limit
         raise ImageError(f"{path} has too many pixels: {error} Hint: cut it into tiles") from error
@@ -271,40 +293,6 @@ def _allowed_pixels() -> int:
         ) from None
 
 
-class _Bounded:
-    """The file that a header parser reads from: limited in size, and never endless."""
-
-    def __init__(self, file: BinaryIO, size: int, most: int = _HEADER_BYTES) -> None:
-        self._file, self._size = file, size
-        self._bytes_left, self._reads_left = most, _HEADER_READS
-
-    def read(self, count: int | None = -1) -> bytes:
-        rest = max(0, self._size - self._file.tell())
-        count = rest if count is None or count < 0 else min(count, rest)
-        self._bytes_left -= count
-        self._reads_left -= 1
-        if self._bytes_left < 0 or self._reads_left < 0:
-            raise ValueError("it does not end")
-        return self._file.read(count)
-
-    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        base = {SEEK_SET: 0, SEEK_CUR: self._file.tell(), SEEK_END: self._size}[whence]
-        return self._file.seek(max(0, base + offset))
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        """Closing is left to whoever opened the file."""
-
-
-def bounded(file: BinaryIO, size: int) -> Any:
-    """A reader of a file of ``size`` bytes for a header parser; it raises ``ValueError`` where the header
-    does not end.
-    """
-    return _Bounded(file, size)
-
-
 def _tags(image: Image.Image) -> Any:
     return getattr(image, "tag_v2", {})
 
@@ -323,7 +311,7 @@ def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
     try:
         # The header of a BigTIFF has 16 bytes.
         directory = TiffImagePlugin.ImageFileDirectory_v2(start if 43 in start[2:4] else start[:8])
-        bounded = _Bounded(file, file.seek(0, SEEK_END))
+        bounded = BoundedFile(file, file.seek(0, SEEK_END))
         bounded.seek(directory.next)
         directory.load(cast(Any, bounded))
         bits, form = directory.get(_BITS, (1,)), directory.get(_SAMPLE_FORMAT, (1,))
@@ -333,49 +321,3 @@ def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
         return ""
     numbers = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(max(form), "unsigned")
     return f"{counted(bands, 'band')} of {width}-bit {numbers} numbers"
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF data, 1 if there is none.
-
-    Pillow's own reader warns about every error, or raises; only one tag of the first directory is needed.
-    """
-    data = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}L", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-        for position in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", data, position)
-            if tag == _ORIENTATION and kind in (3, 4):
-                (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'L'}", data, position + 8)
-                return int(value) if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
-
-
-def _from_profile(text: Any) -> bytes:
-    """EXIF data as ImageMagick writes it into PNG files: a name and a length, then hexadecimal digits."""
-    try:
-        return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
-    except ValueError:
-        return b""
-
-
-def _late_exif(file: BinaryIO) -> bytes:
-    """The EXIF data of a PNG that follows the pixels, where ExifTool puts it."""
-    file.seek(8)
-    for _ in range(_HEADER_READS):
-        head = file.read(8)
-        if len(head) < 8:
-            break
-        length, name = struct.unpack(">L4s", head)
-        if name == b"eXIf":
-            return file.read(min(length, _HEADER_BYTES))
-        if name == b"IEND":
-            break
-        file.seek(length + 4, SEEK_CUR)
-    return b""

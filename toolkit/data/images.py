@@ -1,4 +1,4 @@
-"""Reading photos and label maps from files.
+"""Reading photos from files.
 
 There is one way to read images: a file is opened if it is a regular file, its header is read, its size must
 be plausible for the pixels that it claims, and only then is it decoded. Files that are not images, are cut
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -20,38 +19,32 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from toolkit.data.image_decoding import NUMBERS, decode_colors, decode_values, load
+from toolkit.config.scale import Depth, Scale
+from toolkit.data.image_decoding import decode_colors, decode_deep
 from toolkit.data.image_files import IMAGE_SUFFIXES, FilePath, open_image_file
 from toolkit.data.image_headers import MAX_PIXELS, Header, check_budget, read_header
-from toolkit.errors import ImageError, InvalidDataError
-from toolkit.runtime.files import atomic_write
-from toolkit.types import VOID, Size
-from toolkit.visualization.palettes import Palette, full_palette
+from toolkit.data.pixel_scale import check_depth, scaled
+from toolkit.types import Size
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "FilePath",
     "Picture",
+    "as_read",
     "decode_image",
-    "decode_numbers",
     "decode_picture",
-    "has_colors",
-    "image_palette",
+    "image_depth",
     "image_size",
+    "opened",
     "pixel_count",
     "range_note",
-    "read_channels",
-    "read_id_map",
     "read_image",
-    "read_label_map",
     "read_picture",
+    "scaled_picture",
     "stated_size",
-    "write_id_map",
-    "write_label_map",
 ]
 
 logger = logging.getLogger("toolkit")
@@ -64,15 +57,15 @@ class Picture(NamedTuple):
 
     Attributes:
         pixels: uint8 ``[3, H, W]``, RGB.
-        notes: sentences without their subject, the file, by topic: ``"pages"``, ``"bands"``
-            and ``"range"``.
+        notes: sentences without their subject, the file, by topic: ``"pages"``, ``"bands"``,
+            ``"range"`` and ``"scale"``.
     """
 
     pixels: Tensor
     notes: Mapping[str, str]
 
 
-def read_image(path: FilePath) -> Tensor:
+def read_image(path: FilePath, scale: Scale | None = None) -> Tensor:
     """Read a JPEG, PNG, BMP, WebP, TIFF, GIF or JPEG 2000 file as RGB.
 
     Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending,
@@ -80,56 +73,116 @@ def read_image(path: FilePath) -> Tensor:
     range onto the full range; EXIF orientation is applied; of several pages or frames the first is read. What
     is left out and may matter is logged, once per process and kind: see ``read_picture``.
 
+    Args:
+        path: the file.
+        scale: how values become 8 bits instead, see ``toolkit.data.pixel_scale``; also of 32 bits, and of
+            floating-point numbers.
+
     Returns:
         uint8 ``[3, H, W]``, stored channels-last (as decoded; call ``.contiguous()`` if the layout matters).
 
     Raises:
-        ImageError: when the file cannot be read or is not a complete image; says what is wrong and how to fix
-            it.
+        ImageError: when the file cannot be read or is not a complete image, or is not of the scale's depth;
+            says what is wrong and how to fix it.
     """
-    return _said(path, read_picture(path))
+    return _said(path, read_picture(path, scale))
 
 
-def read_picture(path: FilePath) -> Picture:
+def read_picture(path: FilePath, scale: Scale | None = None) -> Picture:
     """Read an image like ``read_image``, with notes on what else its file contains: further pages, frames or
     bands, or a deep image that uses little of its range and so becomes almost black.
 
     Raises:
         ImageError: as ``read_image``.
     """
-    with _opened(path) as header:
-        return _decoded(header)
+    with opened(path) as header:
+        return _decoded(header, scale)
 
 
-def decode_image(data: bytes, path: FilePath) -> Tensor:
+def decode_image(data: bytes, path: FilePath, scale: Scale | None = None) -> Tensor:
     """Decode an image from the bytes of a file, like ``read_image``.
 
     Args:
         data: all bytes of the file.
         path: where they come from, for messages.
+        scale: as for ``read_image``.
     """
-    return _said(path, decode_picture(data, path))
+    return _said(path, decode_picture(data, path, scale))
 
 
-def decode_picture(data: bytes, path: FilePath) -> Picture:
+def decode_picture(data: bytes, path: FilePath, scale: Scale | None = None) -> Picture:
     """Decode an image from the bytes of a file, like ``read_picture``."""
-    return _decoded(read_header(path, BytesIO(data), len(data)))
+    return _decoded(read_header(path, BytesIO(data), len(data)), scale)
+
+
+def as_read(pixels: Tensor, name: FilePath, scale: Scale | None) -> Picture:
+    """Decoded 8-bit pixels ``[3, H, W]``, such as those of a video, as a file with them is read.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    if scale is None:
+        return Picture(pixels, {})
+    return scaled_picture(pixels.permute(1, 2, 0).numpy(), name, scale)
+
+
+def scaled_picture(pixels: NDArray[Any], path: FilePath, scale: Scale) -> Picture:
+    """An image in memory like ``read_picture``.
+
+    Args:
+        pixels: ``[H, W]`` for gray, or ``[H, W, 3]``, RGB.
+        path: where they come from, for messages.
+        scale: how they become 8 bits.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    bits = pixels.dtype.itemsize * 8
+    depths: dict[int, Depth] = {8: "8-bit", 16: "16-bit"}
+    check_depth("float" if pixels.dtype.kind == "f" else depths.get(bits, "32-bit"), scale, path)
+    return _picture(*scaled(pixels, scale, path))
 
 
 @contextmanager
-def _opened(path: FilePath) -> Iterator[Header]:
+def opened(path: FilePath) -> Iterator[Header]:
+    """The header of an image, whose file is open.
+
+    Raises:
+        ImageError: when the file cannot be read or is not an image.
+    """
     with open_image_file(path) as (file, size):
         yield read_header(path, file, size)
 
 
-def _decoded(header: Header) -> Picture:
+def image_depth(path: FilePath) -> Depth:
+    """The kind of values of an image, from its header.
+
+    Raises:
+        ImageError: when the file cannot be read or is not an image.
+    """
+    with opened(path) as header:
+        return header.depth()
+
+
+def _decoded(header: Header, scale: Scale | None) -> Picture:
     check_budget(header, 3)
     notes = header.notes()
+    if scale is not None:
+        check_depth(header.depth(), scale, header.path)
+        pixels, found = _picture(*scaled(decode_deep(header), scale, header.path))
+        return Picture(pixels, {**notes, **found})
     array = decode_colors(header)
     if array.dtype == np.uint16:
         notes |= range_note(int(array.max()))
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
     return Picture(torch.from_numpy(array).permute(2, 0, 1), notes)
+
+
+def _picture(pixels: NDArray[np.uint8], notes: dict[str, str]) -> Picture:
+    """Gray becomes three equal channels."""
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return Picture(torch.from_numpy(pixels).permute(2, 0, 1), notes)
 
 
 def range_note(most: int) -> dict[str, str]:
@@ -138,7 +191,7 @@ def range_note(most: int) -> dict[str, str]:
         return {}
     return {
         "range": f"uses the values up to {most} of 65535, so it becomes almost black: 16 bits are divided by"
-        " 257. Hint: scale such images to the full range first"
+        " 257. Hint: scale such images to the full range first, or train with data.options.scale"
     }
 
 
@@ -172,7 +225,7 @@ def image_size(path: FilePath) -> Size:
         ImageError: when the file cannot be read or is not an image, or when it claims more pixels than are
             read.
     """
-    with _opened(path) as header:
+    with opened(path) as header:
         check_budget(header, 1)
         return header.size()
 
@@ -184,7 +237,7 @@ def stated_size(path: FilePath) -> tuple[str, Size]:
     Raises:
         ImageError: when the file cannot be read or is not an image.
     """
-    with _opened(path) as header:
+    with opened(path) as header:
         return header.format, header.size()
 
 
@@ -194,164 +247,6 @@ def pixel_count(path: FilePath) -> int:
     Raises:
         ImageError: as ``image_size``.
     """
-    with _opened(path) as header:
+    with opened(path) as header:
         check_budget(header, 1)
         return header.pixels
-
-
-def image_palette(path: FilePath) -> list[int] | None:
-    """The palette of an image, as red, green and blue of each index; None if it has none.
-
-    Raises:
-        ImageError: when the file cannot be read or is not an image.
-    """
-    with _opened(path) as header:
-        check_budget(header, 1)
-        return load(header).getpalette() if header.image.mode == "P" else None
-
-
-def has_colors(path: FilePath) -> bool:
-    """Whether an image has red, green and blue for each pixel, rather than one number.
-
-    Raises:
-        ImageError: when the file cannot be read or is not an image.
-    """
-    with _opened(path) as header:
-        return header.image.mode not in NUMBERS
-
-
-def decode_numbers(data: bytes, path: FilePath) -> NDArray[Any]:
-    """The numbers of an image with one channel, ``[H, W]``, from the bytes of its file.
-
-    Args:
-        data: all bytes of the file, such as those of a PNG in an annotation.
-        path: where they come from, for messages.
-
-    Raises:
-        ImageError: when this is not an image, is a color image, or has a compression that changes values.
-    """
-    return _numbers(read_header(path, BytesIO(data), len(data)))
-
-
-def read_label_map(path: FilePath, expected: Size | None = None) -> Tensor:
-    """Read a label image: the raw index of every pixel, not the color that a palette gives it.
-
-    Args:
-        path: of the file.
-        expected: height and width of the image that it belongs to, if known: a label map of this size may
-            have very few bytes. Another size is not an error.
-
-    Returns:
-        uint8 ``[H, W]``.
-
-    Raises:
-        ImageError: when the file cannot be read, is a color image or a JPEG, or has values above 255.
-    """
-    values = _read_values(path, expected)
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    if low < 0 or high > 255:
-        raise ImageError(
-            f"{path} has the value {low if low < 0 else high}; expected class indexes up to 254, and {VOID}"
-            " for void"
-        )
-    return torch.from_numpy(values.astype(np.uint8))
-
-
-def read_id_map(path: FilePath) -> Tensor:
-    """Read an image of object ids: the raw number of every pixel, with any number of bits (8 or 16 in a PNG,
-    32 in a TIFF).
-
-    Returns:
-        int32 ``[H, W]``.
-
-    Raises:
-        ImageError: when the file cannot be read, is a color image or a JPEG, or has negative numbers.
-    """
-    values = _read_values(path)
-    if values.size and int(values.min()) < 0:
-        raise ImageError(
-            f"{path} has the value {int(values.min())}; expected object ids of 0 or more (0 is no object)"
-        )
-    return torch.from_numpy(values.astype(np.int32))
-
-
-def read_channels(path: FilePath) -> Tensor:
-    """Read an image whose color channels hold numbers, such as ids or marks, of 8 or 16 bits each.
-
-    A palette is treated as a way of storing colors; gray becomes three equal channels; transparency is
-    dropped.
-
-    Returns:
-        int32 ``[3, H, W]``: red, green and blue.
-
-    Raises:
-        ImageError: when the file cannot be read or is a JPEG.
-    """
-    with _opened(path) as header:
-        _require_exact(header)
-        check_budget(header, 6)
-        return torch.from_numpy(decode_colors(header).astype(np.int32)).permute(2, 0, 1)
-
-
-def _read_values(path: FilePath, expected: Size | None = None) -> NDArray[Any]:
-    """The numbers of an image with one channel, as integers ``[H, W]``."""
-    with _opened(path) as header:
-        return _numbers(header, expected)
-
-
-def _numbers(header: Header, expected: Size | None = None) -> NDArray[Any]:
-    _require_exact(header)
-    check_budget(header, 1, expected=expected)
-    return decode_values(header)
-
-
-def _require_exact(header: Header) -> None:
-    if header.format in ("JPEG", "JPEG 2000"):
-        raise ImageError(
-            f"{header.path} is a {header.format}, whose compression changes label values. Hint: save label"
-            " maps as PNG"
-        )
-
-
-def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palette: Palette) -> None:
-    """Write a label map as a palette PNG: viewers show the colors, ``read_label_map`` gives the indexes back.
-
-    Args:
-        path: the file to write; missing folders are created.
-        label_map: uint8 ``[H, W]``.
-        palette: one RGB color per index, from 0 on; the others get the colors of PASCAL VOC's rule, so void
-            is (224, 224, 192).
-
-    Raises:
-        InvalidDataError: when ``label_map`` is not uint8 ``[H, W]``.
-        OutputError: when the file cannot be written.
-    """
-    array = label_map.numpy() if isinstance(label_map, Tensor) else label_map
-    if array.dtype != np.uint8 or array.ndim != 2:
-        raise InvalidDataError(f"label_map must be uint8 [H, W], not {array.dtype} {list(array.shape)}")
-    image = Image.fromarray(array)
-    image.putpalette(full_palette(palette)[:256].tobytes())
-    # Run-length matching suits label maps: it is as fast as no compression, and smaller than the default.
-    with atomic_write(path) as file:
-        image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-
-
-def write_id_map(path: FilePath, ids: Tensor) -> None:
-    """Write an image of object ids that ``read_id_map`` reads back: a palette PNG, or from id 256 on a gray
-    one of 16 bits.
-
-    Args:
-        path: the file to write; missing folders are created.
-        ids: whole numbers ``[H, W]``; 0 is no object, and black.
-
-    Raises:
-        InvalidDataError: when an id is negative or beyond 65535.
-        OutputError: when the file cannot be written.
-    """
-    low, high = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
-    if low < 0 or high > 65_535:
-        raise InvalidDataError(f"ids of objects must be 0…65535, not {low if low < 0 else high}")
-    if high <= 255:
-        return write_label_map(path, ids.to(torch.uint8), [(0, 0, 0)])
-    with atomic_write(path) as file:
-        Image.fromarray(ids.numpy().astype(np.uint16)).save(file, "PNG", compress_level=1)

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO, cast
 
 from PIL import TiffImagePlugin
 
+from toolkit.data.bounded_file import BoundedFile
 from toolkit.data.image_files import FilePath, open_image_file
-from toolkit.data.image_headers import bounded
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -30,7 +30,7 @@ def _tags(file: BinaryIO, size: int) -> dict[int, Any]:
     try:
         # The header of a BigTIFF has 16 bytes.
         directory = TiffImagePlugin.ImageFileDirectory_v2(start if 43 in start[2:4] else start[:8])
-        reader = bounded(file, size)
+        reader = BoundedFile(file, size)
         reader.seek(directory.next)
         directory.load(cast(Any, reader))
     except Exception:  # what Pillow raises for damaged tags is not documented

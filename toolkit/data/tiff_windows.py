@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import FilePath, open_image_file
 from toolkit.data.image_headers import REPAIR, Header, check_windows_budget, read_header
 from toolkit.data.images import range_note
+from toolkit.data.pixel_scale import Table, check_depth
 from toolkit.data.window_reading import WindowReader
 from toolkit.errors import ImageError
 from toolkit.runtime.extras import import_tifffile
@@ -40,11 +42,13 @@ _JPEGS = (6, 7)
 _SEPARATE = 2
 
 
-def open_tiff(path: FilePath) -> TiffWindows | None:
+def open_tiff(path: FilePath, scale: Scale | None = None) -> TiffWindows | None:
     """Open a TIFF to read parts of it.
 
     Args:
         path: of the file.
+        scale: how values become 8 bits, as for ``toolkit.data.images.read_image``. One by percentiles is for
+            the whole image: before the first part, all tiles or strips are decoded once to count values.
 
     Returns:
         None if this is no TIFF, or one of a kind that can only be read whole: with tiles or strips above
@@ -52,7 +56,8 @@ def open_tiff(path: FilePath) -> TiffWindows | None:
         of 8 or 16 bits.
 
     Raises:
-        ImageError: when the file cannot be opened or is damaged, or claims more pixels than are allowed.
+        ImageError: when the file cannot be opened or is damaged, claims more pixels than are allowed, or is
+            not of the scale's depth.
         UnavailableError: when tifffile or imagecodecs is not installed.
     """
     with ExitStack() as stack:
@@ -61,6 +66,8 @@ def open_tiff(path: FilePath) -> TiffWindows | None:
         if header.format != "TIFF":
             return None
         check_windows_budget(header)
+        if scale is not None:
+            check_depth(header.depth(), scale, path)
         library = import_tifffile("reading a TIFF window by window")
         file.seek(0)
         try:
@@ -69,7 +76,7 @@ def open_tiff(path: FilePath) -> TiffWindows | None:
             usable = _is_usable(page, header)
         except Exception as error:  # what tifffile raises for damaged files is not documented
             raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
-        return TiffWindows(page, header, stack.pop_all()) if usable else None
+        return TiffWindows(page, header, stack.pop_all(), scale) if usable else None
 
 
 def _is_usable(page: Any, header: Header) -> bool:
@@ -107,10 +114,14 @@ class TiffWindows(WindowReader):
         page: of tifffile.
         header: of the file.
         resources: what is closed at the end.
+        scale: how values become 8 bits; None for the usual rule.
     """
 
-    def __init__(self, page: Any, header: Header, resources: ExitStack) -> None:
-        self._page, self._header, self._resources = page, header, resources
+    def __init__(self, page: Any, header: Header, resources: ExitStack, scale: Scale | None = None) -> None:
+        self._page, self._header, self._resources, self._scale = page, header, resources, scale
+        self._table: Table | None = None
+        self._counted: set[int] = set()  # tiles or strips whose values are counted
+        self._counts = np.zeros(1 << page.bitspersample, np.int64)
         self.size = int(page.imagelength), int(page.imagewidth)
         self._side = _segment_size(page)
         self._grid = -(-self.size[0] // self._side[0]), -(-self.size[1] // self._side[1])
@@ -124,8 +135,15 @@ class TiffWindows(WindowReader):
         self._resources.close()
 
     def notes(self) -> Mapping[str, str]:
-        """The notes of the header, and whether 16 bits are nearly unused in what was read."""
-        return self._header.notes() | range_note(self._most)
+        """The notes of the header, and whether 16 bits are nearly unused, or values were outside of the
+        scale, in what was read.
+        """
+        if self._scale is None:
+            return self._header.notes() | range_note(self._most)
+        if not self._counts.any():
+            return self._header.notes()
+        with self._lock:
+            return self._header.notes() | Table.of(self._counts, self._scale, self._header.path).notes
 
     def place_tags(self) -> Sequence[tuple[Any, ...]]:
         """The tags of a GeoTIFF."""
@@ -172,19 +190,55 @@ class TiffWindows(WindowReader):
         return found
 
     def _decoded(self, number: int) -> NDArray[np.uint8]:
+        values = self._stored(number)
+        if self._scale is not None:
+            values = self._colored(values)
+            return self._levels(number, values)[values]
+        if values.dtype != np.uint8:
+            self._most = max(self._most, int(values.max(initial=0)))
+            values = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=1 / 257)
+        return np.asarray(self._colored(values), np.uint8)
+
+    def _levels(self, number: int, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """What each value becomes; counts the values of the tile or strip if that is not done."""
+        assert self._scale is not None  # the caller has looked
+        if self._scale.range is None and self._table is None:
+            for each in range(self._grid[0] * self._grid[1]):
+                self._count(each, self._colored(self._stored(each)))
+            self._table = Table.of(self._counts, self._scale, self._header.path)
+        elif self._scale.range is not None:
+            self._count(number, values)
+            self._table = self._table or Table.of(self._full_range(), self._scale, self._header.path)
+        assert self._table is not None  # made above
+        return self._table.levels
+
+    def _full_range(self) -> NDArray[np.int64]:
+        """A table of a fixed range does not depend on which values there are."""
+        return np.ones_like(self._counts)
+
+    def _count(self, number: int, values: NDArray[Any]) -> None:
+        if number in self._counted:
+            return
+        self._counted.add(number)
+        row, column = divmod(number, self._grid[1])
+        inside = values[: self.size[0] - row * self._side[0], : self.size[1] - column * self._side[1]]
+        self._counts += np.bincount(inside.ravel(), minlength=len(self._counts))
+
+    def _stored(self, number: int) -> NDArray[Any]:
+        """The values of a tile or strip, ``[h, w, bands]``."""
         bands, planes = self._bands(), 1
         if self._page.planarconfig == _SEPARATE and self._page.samplesperpixel > 1:
             planes = bands
         step = self._grid[0] * self._grid[1]
         values = np.concatenate([self._values(number + plane * step) for plane in range(planes)], axis=2)
-        values = values[..., :bands]
-        if values.dtype != np.uint8:
-            self._most = max(self._most, int(values.max(initial=0)))
-            values = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=1 / 257)
+        return values[..., :bands]
+
+    def _colored(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of which 0 is black, or the colors of a palette."""
         if self._page.photometric == _MIN_IS_WHITE:
             values = 255 - values
-        pixels: NDArray[np.uint8] = np.asarray(values).reshape(*self._side, bands)
-        return pixels if self._colors is None else self._colors[pixels[..., 0]]
+        values = np.asarray(values).reshape(*self._side, -1)
+        return values if self._colors is None else self._colors[values[..., 0]]
 
     def _bands(self) -> int:
         return 3 if self._page.photometric in (_RGB, _YCBCR) else 1

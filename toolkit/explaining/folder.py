@@ -183,7 +183,7 @@ def explain_folder(
         OutputError: when a result cannot be written.
     """
     predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
-    images = images_of(paths, out) if data is None else samples_of(data)
+    images = images_of(paths, out, predictor.scale) if data is None else samples_of(data)
     work: _Work
     if activations is None:
         question = Question(class_name, object, point, box, part)

@@ -15,7 +15,8 @@ from toolkit.explaining.methods import DEFAULT, check_possible, find_method
 from toolkit.explaining.subject import Effort, Map, Subject
 from toolkit.explaining.targets import Corners, Point, Question, class_index, find_target
 from toolkit.explaining.types import Explanation
-from toolkit.inference.predictor import ImageLike, Precision, Predictor, as_sample, load
+from toolkit.inference.image_likes import ImageLike
+from toolkit.inference.predictor import Precision, Predictor, load
 from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import with_gradients
 from toolkit.runtime.devices import autocast
@@ -194,5 +195,5 @@ def explain(
     question = Question(class_name, object, point, box, part)
     explainer = Explainer(run, question, method=method, layer=layer, effort=effort)
     if not isinstance(images, (list, tuple)):
-        return explainer.explain(as_sample(images))
-    return [explainer.explain(as_sample(image, str(i))) for i, image in enumerate(images)]
+        return explainer.explain(run.sample(images))
+    return [explainer.explain(run.sample(image, str(i))) for i, image in enumerate(images)]

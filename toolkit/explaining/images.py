@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from toolkit.config.scale import Scale
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, UsageError
 from toolkit.inference.inputs import InputImage
@@ -34,9 +35,9 @@ class ImageToExplain:
 
 
 def images_of(
-    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], out: Path
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], out: Path, scale: Scale | None = None
 ) -> list[ImageToExplain]:
-    """The images that files, folders and patterns refer to, without those in ``out``.
+    """The images that files, folders and patterns refer to, without those in ``out``, read by a scale.
 
     Raises:
         UsageError: when there are none, or one is a video or a camera.
@@ -48,11 +49,14 @@ def images_of(
             f"{inputs.streams[0].name} is a video or a camera, whose frames are not explained. Hint: save the"
             " frames as images, and give these"
         )
-    return [ImageToExplain(each.name, each.source, each.stem, partial(_read, each)) for each in inputs.images]
+    return [
+        ImageToExplain(each.name, each.source, each.stem, partial(_read, each, scale))
+        for each in inputs.images
+    ]
 
 
-def _read(image: InputImage) -> tuple[Sample | None, str]:
-    read = read_input(image)
+def _read(image: InputImage, scale: Scale | None) -> tuple[Sample | None, str]:
+    read = read_input(image, scale=scale)
     return read.sample, read.error
 
 

@@ -87,7 +87,7 @@ def run_program(
             more = ["--prompts", str(written)]
         out = Path(scratch) / "out"
         words = [str(folder.resolve() / PROGRAM), *images, *more]
-        words += ["--out", str(out), "--threads", str(threads)]
+        words += ["--out", str(out), "--threads", str(threads), "--scaled"]
         _run([sys.executable, "-I", "-c", _RUN_WITHOUT, *words], scratch)
         return [_read(out / f"{number}.npz") for number in range(len(samples))]
 

@@ -59,12 +59,47 @@ def _open_openvino(graph: dict[str, Any], folder: Path, manifest: dict[str, Any]
     return run
 
 
+def read(path: Path, scale: dict[str, Any] | None) -> np.ndarray[Any, Any]:
+    """An image as the model got it in training: RGB uint8 ``[H, W, 3]``."""
+    deep = cv2.IMREAD_ANYDEPTH if scale else 0
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | deep)
+    if pixels is None:
+        sys.exit(f"{path} is not an image that OpenCV can read")
+    if scale:
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        is_gray = stored is not None and stored.ndim == 2
+        pixels = scaled(pixels[:, :, :1] if is_gray else pixels, scale, path)
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def scaled(values: np.ndarray[Any, Any], scale: dict[str, Any], path: Path) -> np.ndarray[Any, Any]:
+    """Values of an image as 8 bits, by data.options.scale of the training."""
+    depths = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float", "float64": "float"}
+    depth = depths.get(values.dtype.name, "32-bit")
+    if scale.get("depth") not in (None, "any", depth):
+        sys.exit(f"{path} has {depth} values, but the model was trained on {scale['depth']} images")
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        sys.exit(f"{path} has no value that is a number")
+    percentiles = scale.get("percentiles")
+    low, high = np.percentile(finite, percentiles) if percentiles else scale["range"]
+    levels = values.astype(np.float64)
+    levels = (levels - low) * (255 / (high - low)) if high > low else (levels > low) * 255.0
+    return np.asarray(np.nan_to_num(np.clip(np.rint(levels), 0, 255)), np.uint8)
+
+
 def main() -> int:
     """Predict the images that are given on the command line."""
     parser = argparse.ArgumentParser(description="predict images with the exported model in this folder")
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--threads", type=int, default=0, help="0: as the runtime chooses")
+    parser.add_argument(
+        "--scaled",
+        action="store_true",
+        help="images have the 8 bits that the model gets",
+    )
     parser.add_argument(
         "--prompts",
         type=Path,
@@ -73,6 +108,8 @@ def main() -> int:
     )
     args = parser.parse_args()
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    data = manifest["checkpoint"]["config"].get("data") or {}
+    scale = None if args.scaled else (data.get("options") or {}).get("scale")
     takes_prompts = manifest["processing"].get("kind") == "promptable"
     if takes_prompts != (args.prompts is not None):
         parser.error(f"this model takes {'prompts: add --prompts FILE' if takes_prompts else 'no prompts'}")
@@ -80,14 +117,11 @@ def main() -> int:
     graphs = open_graphs(manifest, HERE, args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.images:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if pixels is None:
-            sys.exit(f"{path} is not an image that OpenCV can read")
+        rgb = read(path, scale)
         more = [prompts.get(path.name, prompts.get(path.stem, []))] if takes_prompts else []
-        if manifest["size"] not in (None, list(pixels.shape[:2])):
-            sizes = [" x ".join(map(str, size)) for size in (manifest["size"], pixels.shape[:2])]
+        if manifest["size"] not in (None, list(rgb.shape[:2])):
+            sizes = [" x ".join(map(str, size)) for size in (manifest["size"], rgb.shape[:2])]
             sys.exit(f"this model takes images of {sizes[0]} pixels (height x width); {path} has {sizes[1]}")
-        rgb = np.ascontiguousarray(pixels[:, :, ::-1])
         found: dict[str, Any] = dict(predict(rgb, graphs, manifest, *more))
         np.savez_compressed(args.out / f"{path.stem}.npz", **found)
         if "label_map" in found:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from toolkit.data.faults import fault
-from toolkit.data.images import read_channels
+from toolkit.data.label_maps import read_channels
 from toolkit.errors import DataError
 from toolkit.formats.coco_schema import CocoCategory, CocoImage
 from toolkit.reading.fields import Count, FileName, Flag, Id, Number, Schema, below

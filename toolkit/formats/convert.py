@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import IMAGE_SUFFIXES, read_image
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.unfinished import MARK
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
@@ -143,7 +143,7 @@ def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Siz
     if (
         path.suffix.lower() in IMAGE_SUFFIXES
         and path.is_file()
-        and torch.equal(read_image(path), sample.image)
+        and torch.equal(dataset.read_image(path), sample.image)
     ):
         return path.read_bytes(), path.suffix, sample.size, regions
     return _png(sample.image), ".png", sample.size, regions

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.config.scale import Scale
 from toolkit.data.faults import together
 from toolkit.data.images import read_image
 from toolkit.errors import DataError
@@ -27,7 +28,7 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
     """Replace the raw values of a label image with class indexes.
 
     Args:
-        values: uint8 ``[H, W]``, as ``toolkit.data.images.read_label_map`` reads them.
+        values: uint8 ``[H, W]``, as ``toolkit.data.label_maps.read_label_map`` reads them.
         table: value in the file -> class index, or ``VOID``.
         path: the file, for messages.
 
@@ -102,7 +103,11 @@ def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_
 
 
 def labeled_sample(
-    sample_id: str, image_path: Path, label_path: Path, read: Callable[[Path], Tensor]
+    sample_id: str,
+    image_path: Path,
+    label_path: Path,
+    read: Callable[[Path], Tensor],
+    scale: Scale | None = None,
 ) -> Sample:
     """A photo with its label map.
 
@@ -111,12 +116,13 @@ def labeled_sample(
         image_path: the photo.
         label_path: its label image.
         read: makes a label map, uint8 ``[H, W]``, of the label image.
+        scale: how the photo becomes 8 bits, ``Dataset.scale``.
 
     Raises:
         DataError: when either cannot be read, or they are of different sizes. Where faults are gathered, both
             are tried.
     """
-    image, label_map = together(lambda: read_image(image_path), lambda: read(label_path))
+    image, label_map = together(lambda: read_image(image_path, scale), lambda: read(label_path))
     check_same_size(label_map, image, label_path, image_path)
     return Sample(sample_id, image, label_map, path=str(image_path))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.data.images import decode_numbers
+from toolkit.data.label_maps import decode_numbers
 from toolkit.errors import DataError, ImageError
 from toolkit.formats.bounds import Bounds
 from toolkit.formats.regions import Region, ellipse, numbers, polygon, rectangle

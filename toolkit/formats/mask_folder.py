@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import write_id_map, write_label_map
+from toolkit.data.label_maps import write_id_map, write_label_map
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import Color, id_map_from_instances
 from toolkit.reading.files import read_text

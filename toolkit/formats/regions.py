@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from toolkit.data.dataset import Dataset
-from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
+from toolkit.data.images import IMAGE_SUFFIXES, image_size
 from toolkit.errors import DataError
 from toolkit.reading.fields import are_numbers, is_number, shown
 from toolkit.types import Instances, Masks, Sample, Size
@@ -104,7 +104,7 @@ class RegionDataset(Dataset):
 
     def image(self, index: int) -> torch.Tensor:
         """The image without its objects."""
-        return read_image(self.image_path(index))
+        return self.read_image(self.image_path(index))
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its objects."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import cv2
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import IMAGE_SUFFIXES, images_in
-from toolkit.data.images import read_image
+from toolkit.data.images import as_read, read_image
 from toolkit.errors import DataError, UsageError
 from toolkit.inference.videos import frame_tensor, no_video
 from toolkit.types import Sample
@@ -26,7 +27,8 @@ class FrameFolder(Sequence[Sample]):
         ImageError: on access, when one cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scale: Scale | None = None) -> None:
+        self._scale = scale
         try:
             self.paths = sorted(images_in(folder), key=_natural)
         except OSError as error:
@@ -38,14 +40,14 @@ class FrameFolder(Sequence[Sample]):
                 " folder of frames"
             )
         self.names = tuple(path.name for path in self.paths)
-        self._size = tuple(read_image(self.paths[0]).shape[1:])
+        self._size = tuple(read_image(self.paths[0], scale).shape[1:])
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: Any) -> Any:
         path = self.paths[index]
-        image = read_image(path)
+        image = read_image(path, self._scale)
         if tuple(image.shape[1:]) != self._size:
             ours, first = (f"{width} × {height}" for height, width in (tuple(image.shape[1:]), self._size))
             raise DataError(
@@ -61,8 +63,8 @@ class VideoFile(Sequence[Sample]):
         DataError: when it cannot be decoded, or has no frames.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, scale: Scale | None = None) -> None:
+        self.path, self._scale = path, scale
         self._last: tuple[int, Sample | None] = (-1, None)
         self._open()
         count = 0
@@ -92,8 +94,9 @@ class VideoFile(Sequence[Sample]):
                     f"{self.path}: frame {index} of {len(self)} cannot be decoded. Hint: copy or convert"
                     " the video again"
                 )
-            image = frame_tensor(pixels).contiguous()
-            self._last = index, Sample(self.names[index], image, path=f"{self.path}, frame {index}")
+            where = f"{self.path}, frame {index}"
+            image = as_read(frame_tensor(pixels), where, self._scale).pixels.contiguous()
+            self._last = index, Sample(self.names[index], image, path=where)
         return self._last[1]
 
     def _open(self) -> None:
@@ -101,20 +104,20 @@ class VideoFile(Sequence[Sample]):
         self._next = 0  # the frame that the next read returns
 
 
-def open_frames(path: Path) -> FrameFolder | VideoFile:
-    """The frames of a video file, or of a folder of images.
+def open_frames(path: Path, scale: Scale | None = None) -> FrameFolder | VideoFile:
+    """The frames of a video file, or of a folder of images, by the scale of a model.
 
     Raises:
         UsageError: when there is no such file, or no image in the folder.
         DataError: when the video cannot be decoded.
     """
     if path.is_dir():
-        return FrameFolder(path)
+        return FrameFolder(path, scale)
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is neither a file nor a folder. Hint: give a video or a folder of frames")
     if not path.is_file():
         raise UsageError(f"{path} does not exist. Hint: give a video or a folder of frames")
-    return VideoFile(path)
+    return VideoFile(path, scale)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

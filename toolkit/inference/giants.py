@@ -132,7 +132,7 @@ def open_giant(image: InputImage, predictor: Predictor) -> WindowReader | None:
             f"{image.where} has {size[1]} x {size[0]} pixels, too many to read at once. Hint: --window 1024"
             " reads and predicts it window by window"
         )
-    return open_tiff(image.file) if is_giant(size, predictor) or not fits else None
+    return open_tiff(image.file, predictor.scale) if is_giant(size, predictor) or not fits else None
 
 
 def _can_use_tiff() -> bool:

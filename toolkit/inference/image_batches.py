@@ -84,7 +84,8 @@ def predict_images(
     )
     try:
         giants = Giants(predictor, results, show=show)
-        reads = ((pool.submit(read_input, image, giants.open), pixels_of(image)) for image in images)
+        read = partial(read_input, open_parts=giants.open, scale=predictor.scale)
+        reads = ((pool.submit(read, image), pixels_of(image)) for image in images)
         decoded = _in_order(reads, depth)
         outcomes = (
             outcome

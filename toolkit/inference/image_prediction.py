@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from toolkit.config.scale import Scale
 from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.inference.coco_documents import coco_document
 from toolkit.inference.findings import Findings, counts_by_class, findings_of, shares
@@ -48,6 +49,8 @@ class ImagePrediction(Prediction):
         draw_above: minimum score of the objects that are drawn and counted.
         path: the path of the image, if it is a file.
         about: the model that made the prediction, as in ``about.json``.
+        kept_image: the image, if it is not a file.
+        scale: how the values of the file became 8 bits.
     """
 
     classes: tuple[str, ...] = ()
@@ -56,6 +59,7 @@ class ImagePrediction(Prediction):
     path: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     kept_image: Tensor | None = None
+    scale: Scale | None = None
 
     @classmethod
     def of(
@@ -67,6 +71,7 @@ class ImagePrediction(Prediction):
         palette: Palette | None = None,
         draw_above: float = DRAW_ABOVE,
         about: Mapping[str, Any] | None = None,
+        scale: Scale | None = None,
     ) -> ImagePrediction:
         """Combine a model's prediction with what is known about it. ``Predictor.predict`` does this, and so
         can code that calls a model directly::
@@ -78,7 +83,7 @@ class ImagePrediction(Prediction):
             sample: the sample; its image is kept if it is not a file.
             classes: the names that labels stand for.
             palette: one RGB color per class; the default colors when None.
-            draw_above, about: see the attributes.
+            draw_above, about, scale: see the attributes.
 
         Raises:
             InvalidDataError: when the prediction is for an image of another size.
@@ -97,6 +102,7 @@ class ImagePrediction(Prediction):
             path=sample.path,
             about=about or {},
             kept_image=kept,
+            scale=scale,
         )
 
     def __repr__(self) -> str:
@@ -124,7 +130,7 @@ class ImagePrediction(Prediction):
         if self.kept_image is not None:
             return self.kept_image
         assert self.path is not None  # it is one or the other
-        return read_again(self.path, self.size)
+        return read_again(self.path, self.size, self.scale)
 
     @property
     def names(self) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import IMAGE_SUFFIXES, Found, ImageSearch
 from toolkit.data.images import Picture, pixel_count, read_picture
 from toolkit.errors import ImageError, UsageError
@@ -79,13 +80,16 @@ class InputImage:
         """The state by which changes are detected; None if that is not possible."""
         return FileState.of(self.path)
 
-    def read(self) -> Picture:
+    def read(self, scale: Scale | None = None) -> Picture:
         """The image, with notes on what else its file contains; may be called from any thread.
+
+        Args:
+            scale: how its values become 8 bits, as for ``toolkit.data.images.read_image``.
 
         Raises:
             ImageError, DownloadError: when it is not available or cannot be read.
         """
-        return read_picture(self.path)
+        return read_picture(self.path, scale)
 
     def expected_pixels(self) -> int:
         """The number of pixels that it will have, from its header; 0 if reading it will fail anyway."""

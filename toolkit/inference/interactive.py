@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.inference.predictor import ImageLike, Predictor
+from toolkit.inference.image_likes import ImageLike
+from toolkit.inference.predictor import Predictor
 from toolkit.inference.prompted_image import PromptedImage, PromptedObject
 from toolkit.types import Instances, Masks
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
 from torch import Tensor
 
+from toolkit.config.scale import Scale
 from toolkit.data.georeference import Georeference, georeference
 from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.errors import DataError, ImageError
 from toolkit.inference.reading import read_again
 from toolkit.inference.records import latest_records
+from toolkit.inference.results import ABOUT
+from toolkit.reading.fields import shown
 from toolkit.reading.files import is_there
+from toolkit.reading.json_text import load_json
 from toolkit.types import Size
 
 
@@ -23,13 +28,14 @@ class MeasuredImages:
         folder: the folder of the images; None for where ``toolkit infer`` read them.
 
     Raises:
-        DataError: when the manifest beside the document cannot be read.
+        DataError: when the manifest beside the document, or the scale in ``about.json``, cannot be read.
     """
 
     def __init__(self, document: Path, folder: Path | None) -> None:
         self._document, self._folder = document, folder
         found = latest_records(document.parent / RESULT_MANIFEST) if folder is None else []
         self._sources = {record["image"]: record["source"] for record in found}
+        self._scale = _scale_beside(document)
 
     def require(self) -> None:
         """Check that it is known where the images are.
@@ -59,13 +65,29 @@ class MeasuredImages:
                 f"{self._expected(name) or name} is not there, but {name} was predicted. Hint: name the"
                 " folder of the images: --images DIR"
             )
-        return read_again(path, size)
+        return read_again(path, size, self._scale)
 
     def _expected(self, name: str) -> Path | None:
         if self._folder is not None:
             return self._folder / name
         source = self._sources.get(name)
         return Path(source) if source else None
+
+
+def _scale_beside(document: Path) -> Scale | None:
+    """The scale by which ``toolkit infer`` read the images; None without one."""
+    about = document.parent / ABOUT
+    if not is_there(about):
+        return None
+    content = load_json(about, "what is known of results", DataError)
+    model = content.get("model") if isinstance(content, dict) else None
+    given = model.get("scale") if isinstance(model, dict) else None
+    try:
+        return None if given is None else Scale.model_validate(given)
+    except ValidationError:
+        raise DataError(
+            f"{about} has the scale {shown(given)}, which is damaged. Hint: predict the images again"
+        ) from None
 
 
 def place_of(path: Path | None) -> tuple[Georeference | None, str]:

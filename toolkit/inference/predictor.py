@@ -13,18 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from torch import Tensor
 
 import toolkit
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, checkpoint_name, path_of_run
-from toolkit.data.images import decode_image, read_image
+from toolkit.config.scale import Scale, scale_of
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import InvalidDataError, UsageError
+from toolkit.errors import CheckpointError, UsageError
+from toolkit.inference.image_likes import ImageLike, as_sample
 from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
@@ -34,14 +31,11 @@ from toolkit.models.prompted import prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.models.sliding_window import Tiling, windowed
 from toolkit.runtime.devices import autocast
-from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample, Size
 from toolkit.visualization.palettes import Palette, default_palette
 from toolkit.wording import counted
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
-ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image | Tensor"
-"""A path or an address; RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch); a Pillow image."""
 
 
 class Predictor:
@@ -58,6 +52,7 @@ class Predictor:
         label_values: the values that the training data use for the classes; None if unknown.
         run: where it was loaded from.
         loading: the arguments of ``load`` that it was loaded with, so that other processes can do the same.
+        scale: how the values of images become 8 bits, as in training; None for the usual rule.
 
     Raises:
         UsageError: when the device is not available, the precision is unknown, or a window is requested that
@@ -77,6 +72,7 @@ class Predictor:
         label_values: LabelValues | None = None,
         run: Path | None = None,
         loading: Mapping[str, Any] | None = None,
+        scale: Scale | None = None,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
@@ -87,7 +83,7 @@ class Predictor:
         self.palette = tuple(palette or default_palette(len(model.classes)))
         self.precision, self.tiling, self.name = precision, tiling or Tiling(), name
         self.about, self.label_values, self.run = dict(about or {}), label_values, run
-        self.loading = loading
+        self.loading, self.scale = loading, scale
 
     def __repr__(self) -> str:
         classes = counted(len(self.classes), "class", "classes")
@@ -119,8 +115,8 @@ class Predictor:
             InvalidDataError: when an array has the wrong shape or dtype.
         """
         if not isinstance(images, (list, tuple)):
-            return self.predict_named([as_sample(images)])[0]
-        samples = (as_sample(image, str(i)) for i, image in enumerate(images))
+            return self.predict_named([self.sample(images)])[0]
+        samples = (self.sample(image, str(i)) for i, image in enumerate(images))
         predictions: list[ImagePrediction] = []
         while batch := list(islice(samples, max(1, batch_size))):
             predictions += self.predict_named(batch)
@@ -136,9 +132,14 @@ class Predictor:
                 palette=self.palette,
                 draw_above=self.model.draw_above,
                 about={"toolkit": toolkit.__version__, "model": {"name": self.name, **self.about}},
+                scale=self.scale,
             )
             for prediction, sample in zip(self.predict_samples(samples), samples, strict=True)
         ]
+
+    def sample(self, image: ImageLike, name: str = "image") -> Sample:
+        """An image as the model gets it, see ``as_sample``."""
+        return as_sample(image, name, self.scale)
 
     def predict_samples(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Predict samples in one batch, except those that are predicted window by window, which come one by
@@ -244,7 +245,26 @@ def load(
         label_values=values,
         run=path,
         loading=loading,
+        scale=scale_of_run(manifest, path),
     )
+
+
+def scale_of_run(manifest: CheckpointManifest, path: Path) -> Scale | None:
+    """The scale that a run was trained with; None without one.
+
+    Args:
+        manifest: of its checkpoint.
+        path: of the run, for messages.
+
+    Raises:
+        CheckpointError: when it is damaged.
+    """
+    try:
+        return scale_of(manifest.config)
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} has a damaged data.options.scale: {error}. Hint: copy the run again"
+        ) from error
 
 
 def about_model(manifest: CheckpointManifest, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -263,41 +283,6 @@ def about_model(manifest: CheckpointManifest, settings: Mapping[str, Any] | None
         "trained_on": dict(manifest.dataset),
         "start_weights": dict(manifest.start_weights),
     }
+    scale = ((manifest.config.get("data") or {}).get("options") or {}).get("scale")
+    about |= {"scale": scale} if scale else {}
     return about | ({"settings": dict(settings)} if settings else {})
-
-
-def as_sample(image: ImageLike, name: str = "image") -> Sample:
-    """Make a sample from a path, an array, a tensor or a Pillow image.
-
-    Raises:
-        ImageError: when a file is not a complete image.
-        DownloadError: when an address cannot be fetched.
-        InvalidDataError: when an array has the wrong shape or dtype.
-    """
-    if isinstance(image, (str, os.PathLike)):
-        path = os.fspath(image)
-        if is_url(path):
-            return Sample(path, decode_image(fetch_bytes(path), path))
-        return Sample(path, read_image(path), path=path)
-    if isinstance(image, Image.Image):
-        return Sample(name, _from_pillow(image))
-    if isinstance(image, Tensor):
-        return Sample(name, image.cpu())
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = (
-            f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        )
-        raise InvalidDataError(
-            f"image {name!r} must be a path, a Pillow image, an RGB uint8 array [H, W, 3] or an RGB uint8"
-            f" tensor [3, H, W], not {found}"
-        )
-    return Sample(name, torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
-
-
-def _from_pillow(image: Image.Image) -> Tensor:
-    if image.mode.startswith(("I", "F")):
-        raise InvalidDataError(
-            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits per channel, such as"
-            " mode RGB"
-        )
-    return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)

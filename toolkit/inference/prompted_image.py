@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.inference.predictor import ImageLike, Predictor, as_sample
+from toolkit.inference.image_likes import ImageLike
+from toolkit.inference.predictor import Predictor
 from toolkit.models.capabilities import MaskPromptable, Promptable
 from toolkit.models.learned import prompts_not_learned
 from toolkit.models.simulated_prompts import BOX, POINT
@@ -75,7 +76,7 @@ class PromptedImage:
         self.refines = trained_so if refine is None else refine
         self._context = predictor.computing
         self._start_weights: Mapping[str, str] = predictor.about.get("start_weights", {})
-        sample = as_sample(image)
+        sample = predictor.sample(image)
         self.size = sample.size
         with self._context():
             self.encoded: Any = model.encode([sample])[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import FilePath
 from toolkit.data.images import read_image
 from toolkit.data.window_reading import WindowReader
@@ -37,13 +38,16 @@ class ReadImage:
 
 
 def read_input(
-    image: InputImage, open_parts: Callable[[InputImage], WindowReader | None] | None = None
+    image: InputImage,
+    open_parts: Callable[[InputImage], WindowReader | None] | None = None,
+    scale: Scale | None = None,
 ) -> ReadImage:
     """Read an image; may be called from any thread.
 
     Args:
         image: the image.
         open_parts: opens images that are not to be read as a whole; None for those that are.
+        scale: how values become 8 bits, that of the model's training.
     """
     if image.error:
         return ReadImage(image, error=image.error)
@@ -53,7 +57,7 @@ def read_input(
         reader = None if open_parts is None else open_parts(image)
         if reader is not None:
             return ReadImage(image, state=state, reader=reader)
-        pixels, notes = image.read()
+        pixels, notes = image.read(scale)
         return ReadImage(image, Sample(image.name, pixels, path=image.where), state=state, notes=notes)
     except ToolkitError as error:
         return ReadImage(image, error=str(error))
@@ -72,18 +76,19 @@ def pixels_of(image: InputImage) -> int:
         return 0
 
 
-def read_again(path: FilePath, size: Size) -> Tensor:
+def read_again(path: FilePath, size: Size, scale: Scale | None = None) -> Tensor:
     """The image of a prediction that was made before, uint8 ``[3, H, W]``.
 
     Args:
         path: its file.
         size: height and width at the time of the prediction.
+        scale: how its values became 8 bits.
 
     Raises:
         ImageError: when its file no longer exists, or cannot be read.
         DataError: when it has another size now.
     """
-    image = read_image(path)
+    image = read_image(path, scale)
     if tuple(image.shape[1:]) != size:
         raise DataError(
             f"{path} has {image.shape[2]} x {image.shape[1]} pixels now, but {size[1]} x {size[0]} when it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from toolkit.data.images import write_label_map
+from toolkit.data.label_maps import write_label_map
 from toolkit.data.segments import PANOPTIC
 from toolkit.formats.coco_panoptic import segment_records, write_panoptic_png
 from toolkit.inference.coco_documents import coco_annotations

@@ -19,8 +19,9 @@ from urllib.parse import unquote, urlsplit
 import cv2
 from torch import Tensor
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import ImageSearch
-from toolkit.data.images import Picture, decode_picture
+from toolkit.data.images import Picture, as_read, decode_picture
 from toolkit.errors import DownloadError, UsageError
 from toolkit.inference.inputs import FileState, InputImage, LaterImages, find_images, search_of, with_stems
 from toolkit.inference.store_images import stores_of
@@ -80,9 +81,9 @@ class RemoteImage(InputImage):
     def state(self) -> None:
         """None, since only downloading it would show whether it has changed."""
 
-    def read(self) -> Picture:
+    def read(self, scale: Scale | None = None) -> Picture:
         """Fetch and decode it."""
-        return decode_picture(fetch_bytes(self.url), self.url)
+        return decode_picture(fetch_bytes(self.url), self.url, scale)
 
     def expected_pixels(self) -> int:
         """An estimate, since asking the server would take as long as downloading the image."""
@@ -110,10 +111,10 @@ class Frame(InputImage):
         """The state of the video when it was opened."""
         return self.video
 
-    def read(self) -> Picture:
+    def read(self, scale: Scale | None = None) -> Picture:
         """The pixels."""
         assert self.pixels is not None  # a frame without pixels has an error
-        return Picture(self.pixels, {})
+        return as_read(self.pixels, self.name, scale)
 
     def expected_pixels(self) -> int:
         """The number of its pixels."""

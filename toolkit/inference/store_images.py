@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import IMAGE_SUFFIXES
 from toolkit.data.images import Picture, decode_picture
 from toolkit.errors import DownloadError, UsageError
@@ -54,9 +55,9 @@ class StoreImage(InputImage):
         except DownloadError:
             return None
 
-    def read(self) -> Picture:
+    def read(self, scale: Scale | None = None) -> Picture:
         """Read and decode it."""
-        return decode_picture(read_store(self.url), self.where)
+        return decode_picture(read_store(self.url), self.where, scale)
 
     def expected_pixels(self) -> int:
         """An estimate, since asking would take as long as reading."""

@@ -69,7 +69,7 @@ def track_video(
         )
     name = predictor.name or type(predictor.model).__name__
     check_tracking_learned(model, predictor.about.get("start_weights", {}), name)
-    frames = open_frames(source)
+    frames = open_frames(source, predictor.scale)
     if on_frames:
         on_frames(frames.names)
     file = PromptFile(prompts)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import ImageSearch, open_image_file
 from toolkit.data.image_headers import Header, check_budget, read_header
 from toolkit.data.images import decode_image, read_image
@@ -89,8 +90,8 @@ class ImageFolder:
             )
         return found
 
-    def sample(self, name: str) -> Sample:
-        """An image as ``toolkit infer`` reads it.
+    def sample(self, name: str, scale: Scale | None = None) -> Sample:
+        """An image as ``toolkit infer`` reads it with a model of this scale.
 
         Raises:
             RequestError: 404 and 413, for an unknown name and an image that is too large.
@@ -99,7 +100,7 @@ class ImageFolder:
         path = self.path(name)
         with _naming(path, name):
             self.size(name)
-            return Sample(name, read_image(path), path=str(path))
+            return Sample(name, read_image(path, scale), path=str(path))
 
     def size(self, name: str) -> Size:
         """Height and width as displayed, from the header; ``sample`` describes the errors."""
@@ -110,7 +111,7 @@ class ImageFolder:
             check_budget(header, 3)
             return header.size()
 
-    def displayed(self, name: str) -> Displayed:
+    def displayed(self, name: str, scale: Scale | None = None) -> Displayed:
         """An image as a browser can show it, in the orientation and with the colors that models see; the file
         itself if possible. ``sample`` describes the errors.
         """
@@ -123,7 +124,7 @@ class ImageFolder:
                 file.seek(0)
                 return Displayed(file.read(), SHOWN_BY_BROWSERS[header.format])
             lossy = header.format in ("JPEG", "JPEG 2000")
-        pixels = Image.fromarray(self.sample(name).image.permute(1, 2, 0).numpy())
+        pixels = Image.fromarray(self.sample(name, scale).image.permute(1, 2, 0).numpy())
         data = io.BytesIO()
         if lossy:
             pixels.save(data, "JPEG", quality=95, subsampling=0)
@@ -170,8 +171,8 @@ class ImageFolder:
         return Path(os.path.realpath(path)).is_relative_to(self.folder)
 
 
-def uploaded(data: bytes, name: str, limits: Limits) -> Sample:
-    """An image from the body of a request.
+def uploaded(data: bytes, name: str, limits: Limits, scale: Scale | None = None) -> Sample:
+    """An image from the body of a request, by the scale of the model.
 
     Raises:
         RequestError: 413, when it has too many pixels.
@@ -179,7 +180,7 @@ def uploaded(data: bytes, name: str, limits: Limits) -> Sample:
     """
     header = read_header(name, io.BytesIO(data), len(data))
     check_pixels(header.pixels, limits, name)
-    return Sample(name, decode_image(data, name))
+    return Sample(name, decode_image(data, name, scale))
 
 
 def check_pixels(pixels: int, limits: Limits, name: str) -> None:

@@ -34,7 +34,7 @@ async def predict(request: Request, services: Using, format: Format = "json") ->
     given = await asked(request, PredictBody)
     above = given.fields["score_threshold"]
     async with services.using(given.fields["model"]) as model:
-        sample = await services.run(given.sample, services)
+        sample = await services.run(given.sample, services, model.predictor.scale)
         async with services.holding(sample.size[0] * sample.size[1]):
             found = await services.wait(request, model.worker.submit(sample))
             return await services.run(_answered, found, format, above)

@@ -31,7 +31,7 @@ async def start(request: Request, services: Using) -> dict[str, Any]:
     async with services.using(listed.name) as model:
         services.sessions.reserve()
         try:
-            sample = await services.run(given.sample, services)
+            sample = await services.run(given.sample, services, model.predictor.scale)
             async with services.holding(sample.size[0] * sample.size[1]):
                 image = await services.wait(request, model.worker.call(lambda: encode(model, sample)))
         except BaseException:

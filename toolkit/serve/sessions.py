@@ -257,7 +257,7 @@ def encode(model: ServedModel, sample: Sample) -> PromptedImage:
     Raises:
         UsageError: when the model takes no prompts.
     """
-    return PromptedImage(model.predictor, sample.image)
+    return PromptedImage(model.predictor, sample)
 
 
 def mask_of(rle: Any, size: Size) -> Masks:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from toolkit.config.scale import Scale
 from toolkit.serve.errors import RequestError, described
 from toolkit.serve.image_folder import uploaded
 from toolkit.serve.schemas import Body, ImageOf
@@ -55,16 +56,16 @@ class Asked:
     data: bytes | None
     name: str
 
-    def sample(self, services: Services) -> Sample:
-        """The image. Called in a thread.
+    def sample(self, services: Services, scale: Scale | None) -> Sample:
+        """The image, by the scale of the model. Called in a thread.
 
         Raises:
             RequestError: when there is no such image, or it is too large.
             ImageError: when it cannot be read.
         """
         if self.data is None:
-            return services.image_folder.sample(self.name)
-        return uploaded(self.data, self.name, services.options.limits)
+            return services.image_folder.sample(self.name, scale)
+        return uploaded(self.data, self.name, services.options.limits, scale)
 
 
 async def asked(request: Request, schema: type[ImageOf]) -> Asked:

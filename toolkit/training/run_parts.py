@@ -31,7 +31,7 @@ from toolkit.training.keeping import Keeper
 from toolkit.training.length import with_batch_size, with_length
 from toolkit.training.loss_module import LossModule
 from toolkit.training.optimizer import Ema, build_optimizer, build_schedule
-from toolkit.training.splits import Splits
+from toolkit.training.splits import Splits, with_scale
 from toolkit.training.state import RESUME_FILE, Progress
 from toolkit.training.validation import Validation
 
@@ -67,6 +67,7 @@ class RunParts:
         self.plugin = registry.named(registry.plugins(), settings.plugin)
         settings, self.batch_note = with_batch_size(settings, splits.train, self.plugin)
         settings = with_length(settings, len(splits.train))
+        settings = with_scale(settings, splits.train.scale)
         self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
         options, self.train_set = settings.train, splits.train
         self.plugin_code = code_hash(self.plugin)

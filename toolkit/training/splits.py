@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit import registry
-from toolkit.config import RunSettings
+from toolkit.config import RunSettings, Scale, Settings
 from toolkit.data.dataset import Dataset, InMemory, open_for_task
 from toolkit.errors import DataError, UsageError
 from toolkit.reading.files import expanded
@@ -51,6 +51,7 @@ def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:
     train_set, conversion = open_for_task(manifest, task, data.dir, split, data.options)
     if not len(train_set):
         raise DataError(f"dataset {data.name!r}: the split {split!r} has no images")
+    options = _with_scale(data.options, train_set.scale)
     if data.in_memory:
         train_set = InMemory(train_set)
     if data.dir and data.val_split and expanded(data.dir).is_file():
@@ -60,10 +61,20 @@ def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:
         )
     if not data.val_split:
         return Splits(train_set, None, conversion)
-    val_set, _ = open_for_task(manifest, task, data.dir, data.val_split, data.options)
+    val_set, _ = open_for_task(manifest, task, data.dir, data.val_split, options)
     if tuple(val_set.classes) != tuple(train_set.classes):
         raise DataError(
             f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and"
             f" {val_set.classes}"
         )
     return Splits(train_set, val_set if len(val_set) else None, conversion)
+
+
+def with_scale(settings: RunSettings, scale: Scale | None) -> RunSettings:
+    """The settings of a run with the scale of its training images, which knows their depth."""
+    options = _with_scale(settings.data.options, scale)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"options": options})})
+
+
+def _with_scale(options: Settings, scale: Scale | None) -> Settings:
+    return options if scale is None else options.model_copy(update={"scale": scale})

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from toolkit import Dataset, DatasetManifest, Sample, Settings
-from toolkit.data.images import read_image, read_label_map
+from toolkit import Dataset, DatasetManifest, ImageSettings, Sample
+from toolkit.data.label_maps import read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import check_same_size
 
@@ -28,7 +28,7 @@ DATASET = DatasetManifest(
 )
 
 
-class MyNetSettings(Settings):
+class MyNetSettings(ImageSettings):
     """How the folder is read; the docstring of each field is its documentation."""
 
     classes: tuple[str, ...] = Field(("background", "object"), min_length=1)
@@ -54,7 +54,7 @@ class MyNet(Dataset):
         """Read a photo and its label image."""
         name = self.ids[index]
         photo, labels = self.folder / "photos" / f"{name}.jpg", self.folder / "labels" / f"{name}.png"
-        image, label_map = read_image(photo), read_label_map(labels)
+        image, label_map = self.read_image(photo), read_label_map(labels)
         check_same_size(label_map, image, labels, photo)
         return Sample(name, image, label_map=label_map, path=str(photo))
 

@@ -13,7 +13,7 @@ from photo_cases import as_hwc, encoded, photo
 from PIL import Image
 
 from toolkit.data import images
-from toolkit.data.images import (
+from toolkit.data.label_maps import (
     decode_numbers,
     has_colors,
     image_palette,
