@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.checkpoints import find_checkpoint, is_export
+from toolkit.config.scale import Scale
 from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.inference.predictor import Predictor, load
 from toolkit.models.capabilities import MaskPromptable, Promptable
@@ -50,6 +51,7 @@ class ListedModel:
         about: what ``/api/models`` says about it.
         run: the folder or file of a run, which can be fine-tuned; None for an exported model.
         source: from which it is loaded again; None for one that stays in memory.
+        scale: how it gets 8 bits of deep images; None for the usual way.
         loaded: the model, while it is in memory.
         users: the number of requests that are using it.
     """
@@ -58,6 +60,7 @@ class ListedModel:
     about: dict[str, Any]
     run: Path | None
     source: Path | None
+    scale: Scale | None
     loaded: ServedModel | None
     users: int = 0
 
@@ -109,6 +112,11 @@ class Models:
         """The models in memory."""
         return tuple(each.loaded for each in self._models.values() if each.loaded is not None)
 
+    @property
+    def scale(self) -> Scale | None:
+        """By which images are shown: that of the first model that has one."""
+        return next((each.scale for each in self._models.values() if each.scale is not None), None)
+
     def about(self) -> list[dict[str, Any]]:
         """What ``/api/models`` says."""
         return [each.about for each in self._models.values()]
@@ -147,7 +155,9 @@ class Models:
                 taken = f"{name}-{number}"
             model = self._started(taken, predictor)
             about = _about(predictor, taken, is_run=is_run)
-            listed = ListedModel(taken, about, predictor.run if is_run else None, source, model)
+            listed = ListedModel(
+                taken, about, predictor.run if is_run else None, source, predictor.scale, model
+            )
             self._metrics.watch_queue(taken, lambda: listed.waiting)
             self._models = {**self._models, taken: listed}
             if source is not None:

@@ -50,9 +50,7 @@ async def image(services: Using, name: Name) -> Response:
     """An image as browsers can show it, turned as models see it; deep ones by the scale of the first model
     that has one.
     """
-    scales = (model.predictor.scale for model in services.models)
-    scale = next((scale for scale in scales if scale is not None), None)
-    shown = await services.run(services.image_folder.displayed, name, scale)
+    shown = await services.run(services.image_folder.displayed, name, services.models.scale)
     return Response(shown.data, media_type=shown.media_type, headers={"Cache-Control": "private, no-cache"})
 
 

@@ -94,7 +94,9 @@ class Services:
         """A small picture of an image; ``image_folder`` and ``Thumbnails.get`` describe the errors."""
         if self.thumbnails is None:
             raise RequestError(404, NO_FOLDER)
-        return await asyncio.get_running_loop().run_in_executor(self.painter, self.thumbnails.get, name)
+        return await asyncio.get_running_loop().run_in_executor(
+            self.painter, self.thumbnails.get, name, self.models.scale
+        )
 
     @contextlib.asynccontextmanager
     async def using(self, name: str) -> AsyncIterator[ServedModel]:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 from PIL import Image, ImageOps
 
+from toolkit.config.scale import Scale
 from toolkit.data.image_files import open_image_file
 from toolkit.data.image_headers import check_budget, read_header
 from toolkit.serve.image_folder import ImageFolder
@@ -19,6 +20,8 @@ SIDE = 96
 
 MOST_BYTES = 32 << 20
 """Memory for those that are kept: some 10,000."""
+
+_Key = tuple[str, Scale | None, int, int]
 
 
 class Thumbnails:
@@ -31,11 +34,11 @@ class Thumbnails:
 
     def __init__(self, images: ImageFolder, most_bytes: int = MOST_BYTES) -> None:
         self._images, self._most = images, most_bytes
-        self._kept: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, scale: Scale | None = None) -> bytes:
         """A JPEG of at most ``SIDE`` pixels per side, in the orientation and with the colors that models see.
 
         Raises:
@@ -44,17 +47,17 @@ class Thumbnails:
         """
         self._images.size(name)
         state = self._images.path(name).stat()
-        key = (name, state.st_mtime_ns, state.st_size)
+        key = (name, scale, state.st_mtime_ns, state.st_size)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         data = io.BytesIO()
-        self._small(name).save(data, "JPEG", quality=80)
+        self._small(name, scale).save(data, "JPEG", quality=80)
         self._keep(key, data.getvalue())
         return data.getvalue()
 
-    def _keep(self, key: tuple[str, int, int], data: bytes) -> None:
+    def _keep(self, key: _Key, data: bytes) -> None:
         with self._lock:
             self._bytes += len(data) - len(self._kept.pop(key, b""))
             self._kept[key] = data
@@ -62,10 +65,10 @@ class Thumbnails:
                 _, old = self._kept.popitem(last=False)
                 self._bytes -= len(old)
 
-    def _small(self, name: str) -> Image.Image:
+    def _small(self, name: str, scale: Scale | None) -> Image.Image:
         found = self._from_jpeg(name)
         if found is None:
-            found = Image.fromarray(self._images.sample(name).image.permute(1, 2, 0).numpy())
+            found = Image.fromarray(self._images.sample(name, scale).image.permute(1, 2, 0).numpy())
         found.thumbnail((SIDE, SIDE))
         return found
 
