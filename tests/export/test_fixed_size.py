@@ -36,10 +36,12 @@ def register() -> None:
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
 def fixed(request: pytest.FixtureRequest, run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run, exported for one size and compared."""
+    """The run, exported for one size and compared by the command."""
     register()
     out = tmp_path_factory.mktemp("fixed") / request.param
-    return export_run(run_folder, out, target=request.param, size=SIZE, images=3).folder
+    words = ["export", str(run_folder), "--to", request.param, "--out", str(out), "--images", "3"]
+    assert main([*words, "--size", "16x16"]) == 0
+    return out
 
 
 def image(height: int, width: int) -> torch.Tensor:
@@ -125,10 +127,8 @@ def test_the_command_takes_height_and_width(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     register()
-    out = tmp_path / "out"
-    words = ["export", str(run_folder), "--to", "onnx", "--out", str(out), "--images", "2"]
-    assert main([*words, "--size", "16x16"]) == 0
-    assert json.loads((out / "manifest.json").read_text())["size"] == [16, 16]
-    assert main([*words, "--size", "16"]) == 2
+    words = ["export", str(run_folder), "--out", str(tmp_path / "out")]
+    assert main([*words, "--to", "onnx", "--size", "16"]) == 2
     assert "expected HEIGHTxWIDTH, such as 480x640, not '16'" in capsys.readouterr().err
-    assert main(["export", str(run_folder), "--size", "16x16"]) == 2
+    assert main([*words, "--size", "16x16"]) == 2
+    assert "leave out --data, --data-dir, --split, --size" in capsys.readouterr().err

@@ -133,6 +133,7 @@ def export_run(
         _check_quantizable(found)
     if size is not None:
         check_size(found.model, size)
+        indexes_of_size(found.opened.dataset, size, 1)  # before anything is computed
     with locked_file(out), staged(out) as folder:
         manifest = build_folder(found, folder, target, size)
         measured = check_folder(found, folder, images=images, show_progress=show_progress)
