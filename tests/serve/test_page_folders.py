@@ -136,6 +136,11 @@ def test_a_server_without_images_says_what_to_do(browser: Browser, tmp_path: Pat
         browser.open(address)
         browser.wait_for("document.body.dataset.ready")
         assert PageDriver(browser, address).text("none") == "There are no images in this folder."
+    with serving(tmp_path, [], images=None, labels=None) as (address, _):
+        browser.open(address)
+        browser.wait_for("document.body.dataset.ready")
+        assert "Start it with --images DIR" in PageDriver(browser, address).text("none")
+        assert "Start it with --images DIR" in PageDriver(browser, address).text("empty")
 
 
 def test_a_token_is_given_once(browser: Browser, tmp_path: Path) -> None:
