@@ -8,8 +8,8 @@ import { Thumbnails } from "./thumbnails.js";
 const FIRST_PAGE = 500;
 const PAGE = 5000;
 // Characters of a name that are shown, and of its end.
-const MOST = 26;
-const END = 15;
+const MOST = 25;
+const END = 14;
 const MARKS = { "not saved": "●", done: "✓", "to do": "○" };
 
 export class Folder {
@@ -46,6 +46,12 @@ export class Folder {
     return order.find((image) => !image.labeled)?.name ?? null;
   }
 
+  /** Why there are no images. */
+  get nothing() {
+    if (this.id) return "There are no images in this folder.";
+    return "The server has no folder of images. Start it with --images DIR to label some.";
+  }
+
   /** How many of the images that are listed have labels. */
   get done() {
     return this.images.filter((image) => image.labeled).length;
@@ -78,7 +84,7 @@ export class Folder {
     const isRead = total !== null;
     byId("progress").textContent = isRead ? `${done} of ${total} done${loaded}` : "Reading the folder…";
     byId("none").hidden = shown.length > 0 || !isRead;
-    byId("none").textContent = total ? "No image matches." : "There are no images in this folder.";
+    byId("none").textContent = total ? "No image matches." : this.nothing;
   }
 
   #shown() {
