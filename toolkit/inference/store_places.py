@@ -26,7 +26,7 @@ from toolkit.inference.fetched_records import FetchedRecords
 from toolkit.inference.name_digests import digests_of
 from toolkit.inference.outputs import remove_outputs
 from toolkit.inference.record_writer import RecordWriter
-from toolkit.inference.records import PARTS, Record
+from toolkit.inference.records import PARTS, Record, write_records
 from toolkit.inference.result_options import ABOUT
 from toolkit.inference.result_places import TOKEN, ResultPlace
 from toolkit.runtime.confine import inside
@@ -192,11 +192,10 @@ class StorePlace(ResultPlace):
         """Put it, before its parts are removed."""
         manifest = self.folder / RESULT_MANIFEST
         parts = [file.url for file in files_in_store(f"{self.url}/{PARTS}/")]
-        if parts or not self._is_taken_up:
-            write_store(self._url_of(manifest), manifest)
+        write_store(self._url_of(manifest), manifest)
         _all_at_once(remove_store, [f"{self.url}/{PARTS}/{_name(url)}" for url in parts])
         shutil.rmtree(self.folder / PARTS, ignore_errors=True)
-        manifest.write_bytes(b"")
+        write_records(manifest, ())
         self._is_taken_up, self._listed = True, None
 
     def are_whole(self, outputs: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
