@@ -12,7 +12,9 @@ from pathlib import Path
 import fsspec
 import pytest
 from cluster_cases import LOADING, Bright, FakePool, Process
+from mortal_cases import check_same
 from PIL import Image
+from support.s3 import Flaky, faulty_s3
 
 from toolkit.cluster import RayEngine
 from toolkit.cluster import engine as engines
@@ -238,3 +240,29 @@ def test_an_error_leaves_what_can_be_resumed(
     assert not (out / PARTS).exists()
     predict_folder(predictor(), photos, tmp_path / "alone", progress=False)
     assert files(out) == files(tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_real_processes_read_from_and_write_to_a_busy_server_of_s3(
+    mortal: Path, many_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the answers are faults, and a process dies."""
+    pytest.importorskip("ray")
+    with faulty_s3(monkeypatch, "box") as client:
+        for photo in many_photos.iterdir():
+            client.upload_file(str(photo), "box", f"in/{photo.name}")
+        work = Work(2, 1)
+        predict_folder(mortal, "s3://box/in/", tmp_path / "alone", work=work, progress=False)
+        (tmp_path / "deadly" / "11.png").touch()
+        engine, out = RayEngine(actors=2), "s3://box/out"
+        summary = predict_folder(mortal, "s3://box/in/", out, work=work, engine=engine, progress=False)
+        assert (summary.done, summary.failed) == (60, 1)
+        assert not list((tmp_path / "deadly").iterdir())
+        for each in client.list_objects_v2(Bucket="box", Prefix="out/")["Contents"]:
+            copy = tmp_path / each["Key"]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file("box", each["Key"], str(copy))
+    (tmp_path / "alone" / ".toolkit.lock").unlink(missing_ok=True)
+    check_same(tmp_path / "out", tmp_path / "alone")
+    assert {500, 503} <= set(Flaky.faults)
