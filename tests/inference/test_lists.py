@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
 from pipeline_cases import Bright, files, manifest, predictor, write_image
 
 from toolkit.errors import UsageError
+from toolkit.inference import lists
 from toolkit.inference.lists import ImageList
 from toolkit.inference.pipeline import Summary, predict_folder
 
@@ -106,3 +109,14 @@ def test_a_parquet_file_gives_what_a_text_file_gives(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"path": ["", None]}), tmp_path / "none.parquet")
     with pytest.raises(UsageError, match=r"none\.parquet names no image"):
         ImageList(tmp_path / "none.parquet").check()
+
+
+def test_most_names_are_known_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are what taking the path apart gives."""
+    chance = random.Random(0)
+    parts = ["a", "b.png", ".h", "..", ".", "", "c:d", "é x", "s3:", "-", "a\nb"]
+    lines = ["/".join(chance.choices(parts, k=chance.randint(1, 5))) for _ in range(3000)]
+    quick = [lists._name(line) for line in lines]
+    assert sum(bool(lists._PLAIN.fullmatch(line)) for line in lines) > 300
+    monkeypatch.setattr(lists, "_PLAIN", re.compile("(?!)"))
+    assert quick == [lists._name(line) for line in lines]

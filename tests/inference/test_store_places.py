@@ -122,6 +122,17 @@ def test_what_was_recorded_survives_the_end_of_the_command(
     assert in_store(shelf) == on_disk(tmp_path / "disk")
 
 
+def test_what_a_killed_process_has_not_renamed_is_removed(photos: Path, tmp_path: Path) -> None:
+    rest = tmp_path / "stored" / "labels" / ".toolkit-0123456789ab.part"
+    rest.parent.mkdir(parents=True)
+    rest.write_bytes(b"half")
+    predict_folder(predictor(), photos, f"file://{tmp_path}/stored", progress=False)
+    assert not rest.exists()
+    again = Bright()
+    predict_folder(predictor(again), photos, f"file://{tmp_path}/stored", resume=True, progress=False)
+    assert again.seen == []
+
+
 def test_a_command_that_is_taken_over_ends(shelf: Any, photos: Path) -> None:
     def take_over(record: Record) -> None:
         shelf.pipe_file(f"/shelf/out/{TOKEN}", b"another")

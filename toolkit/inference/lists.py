@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from toolkit.runtime.remote import is_url
 from toolkit.runtime.stores import host_and_path, is_store
 
 _WHAT = "names of images"
+_PLAIN = re.compile(r"/?[^/.:][^/:]*(?:/[^/.:][^/:]*)*")
+# A path of which the name is known without taking it apart.
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class ImageList(LaterImages):
 
     def names(self) -> Iterator[str]:
         """The names of the images, with those that come again."""
-        return (_image(line).name for line in self._lines())
+        return map(_name, self._lines())
 
     def _lines(self) -> Iterator[str]:
         if is_parquet(self.path):
@@ -75,17 +79,26 @@ class ImageList(LaterImages):
 
 
 def _image(line: str) -> InputImage:
+    name = _name(line)
     if is_store(line):
-        name = file_name(host_and_path(line).replace(":", "_"))
         return store_image(line, name)
+    if is_url(line):
+        return RemoteImage(Path(name), name, name, unique=True, url=line)
+    return InputImage(Path(line), name, name, unique=True)
+
+
+def _name(line: str) -> str:
+    """What the image of a line is called."""
+    if os.name == "posix" and _PLAIN.fullmatch(line):  # most of millions
+        return line.removeprefix("/")
+    if is_store(line):
+        return file_name(host_and_path(line).replace(":", "_"))
     if is_url(line):
         parts = urlsplit(line)
         query = f"_{parts.query}" if parts.query else ""
-        name = file_name(f"{parts.netloc}{unquote(parts.path)}{query}".replace(":", "_"))
-        return RemoteImage(Path(name), name, name, unique=True, url=line)
+        return file_name(f"{parts.netloc}{unquote(parts.path)}{query}".replace(":", "_"))
     path = Path(line)
     name = posixpath.normpath(path.as_posix())
     if name.startswith("../"):
         name = posixpath.normpath(path.absolute().as_posix())
-    name = name.removeprefix(Path(name).anchor) or line
-    return InputImage(path, name, name, unique=True)
+    return name.removeprefix(Path(name).anchor) or line

@@ -26,20 +26,22 @@ from toolkit.inference.fetched_records import FetchedRecords
 from toolkit.inference.name_digests import digests_of
 from toolkit.inference.outputs import remove_outputs
 from toolkit.inference.record_writer import RecordWriter
-from toolkit.inference.records import PARTS, Record
+from toolkit.inference.records import PARTS, Record, write_records
 from toolkit.inference.result_options import ABOUT
 from toolkit.inference.result_places import TOKEN, ResultPlace
 from toolkit.runtime.confine import inside
+from toolkit.runtime.files import is_unfinished
 from toolkit.runtime.locks import LOCK_FILE, locked, require_unlocked
 from toolkit.runtime.remote import is_url
 from toolkit.runtime.store_writes import (
+    ATOMIC,
     fetch_store,
     files_in_store,
     found_in_store,
     remove_store,
     write_store,
 )
-from toolkit.runtime.stores import StoredFile, host_and_path, is_store, open_store, shown_url
+from toolkit.runtime.stores import StoredFile, is_store, open_store, scheme_of, shown_url
 
 PIECE_BYTES = 1 << 20
 """A piece of a manifest that is larger than this is not put again."""
@@ -110,6 +112,7 @@ class StorePlace(ResultPlace):
         self._token = uuid.uuid4().hex
         self._listed: tuple[Any, Any] | None = None
         self._is_taken_up = False
+        self._read: list[Path] = []  # copies of the parts of the manifest that were read last
         _remove_rests()
         super().__init__(Path(tempfile.mkdtemp(prefix=_PREFIX)))
         self.address = self.url
@@ -126,6 +129,9 @@ class StorePlace(ResultPlace):
             stack.enter_context(locked(self.folder))
             write_store(f"{self.url}/{TOKEN}", self._token.encode())
             stack.callback(self._leave)
+            if scheme_of(self.url) not in ATOMIC:
+                rests = [path for path in self._paths() if is_unfinished(Path(path))]
+                _all_at_once(remove_store, [f"{self.url}/{path}" for path in rests])
             fetch_store(f"{self.url}/{ABOUT}", self.folder / ABOUT)
             yield
 
@@ -158,7 +164,8 @@ class StorePlace(ResultPlace):
         """Copies of those in the store."""
         manifest = self.folder / RESULT_MANIFEST
         fetch_store(f"{self.url}/{RESULT_MANIFEST}", manifest)
-        return [manifest, *self._parts("")]
+        self._read = self._parts("")
+        return [manifest, *self._read]
 
     def manifests_of(self, part: str) -> list[Path]:
         """Copies of those of a process."""
@@ -189,14 +196,12 @@ class StorePlace(ResultPlace):
         return f"{self.url}/{path.relative_to(self.folder).as_posix()}"
 
     def keep_manifest(self) -> None:
-        """Put it, before its parts are removed."""
+        """Put it, before the parts that are in it are removed."""
         manifest = self.folder / RESULT_MANIFEST
-        parts = [file.url for file in files_in_store(f"{self.url}/{PARTS}/")]
-        if parts or not self._is_taken_up:
-            write_store(self._url_of(manifest), manifest)
-        _all_at_once(remove_store, [f"{self.url}/{PARTS}/{_name(url)}" for url in parts])
+        write_store(self._url_of(manifest), manifest)
+        _all_at_once(remove_store, [self._url_of(part) for part in self._read])
         shutil.rmtree(self.folder / PARTS, ignore_errors=True)
-        manifest.write_bytes(b"")
+        write_records(manifest, ())
         self._is_taken_up, self._listed = True, None
 
     def are_whole(self, outputs: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
@@ -216,13 +221,18 @@ class StorePlace(ResultPlace):
 
     def copy(self) -> None:
         """Copy all files but pictures that nobody reads."""
-        paths = [path for path in map(self._path_of, files_in_store(f"{self.url}/")) if _is_read(path)]
+        paths = filter(_is_read, self._paths())
         self._fetch([path for path in paths if not (self.folder / path).exists()])
+
+    def _paths(self) -> list[str]:
+        """The paths of all files, below the folder."""
+        return [self._path_of(file) for file in files_in_store(f"{self.url}/")]
 
     def _path_of(self, file: StoredFile) -> str:
         """The path of a file below the folder, which may be hostile."""
-        root = host_and_path(self.url).strip("/")
-        return host_and_path(file.url).strip("/").removeprefix(f"{root}/")
+        # The name of a host is not part of the paths there, and that of a bucket is.
+        root = open_store(self.url)[1].strip("/")
+        return file.url.partition("://")[2].strip("/").removeprefix(f"{root}/")
 
     def _list(self) -> tuple[Any, Any]:
         """Digests of the paths of all files in the store, in their order, and sizes."""

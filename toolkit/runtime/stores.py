@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ ATTEMPTS = 5
 BACKOFF = 0.5
 """Seconds before the second try; doubled each time."""
 
+FIRST_SECONDS = 10.0
+"""For how long a call is begun again if its store has never answered."""
+
+_answered: set[str] = set()  # the hosts or buckets that have
 _EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 # Their contents could be modified in transit, or they are read by `toolkit.runtime.remote`.
 _OTHERS = ("http", "https", "ftp")
@@ -147,17 +152,24 @@ def _opened(url: str) -> tuple[Any, str]:
 
 
 def tried(url: str, call: Any) -> Any:
-    """What a call returns, tried again if that may help.
+    """What a call returns, tried again if that may help. A store that has never answered to this process is
+    given up after a shorter time, since its address may be wrong.
 
     Raises:
         DownloadError: when it fails each time; says which address and why.
     """
     error: BaseException | None = None
+    store = host_and_path(url).partition("/")[0]
+    end = math.inf if store in _answered else time.monotonic() + FIRST_SECONDS
     for attempt in range(ATTEMPTS):
+        if attempt and time.monotonic() > end:
+            break
         if attempt:
             time.sleep(BACKOFF * 2 ** (attempt - 1))
         try:
-            return call()
+            found = call()
+            _answered.add(store)
+            return found
         except OutputError:  # of this machine, such as a full disk
             raise
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as problem:
