@@ -175,7 +175,14 @@ def run(args: argparse.Namespace) -> int:
     if args.measure and summary.images > summary.failed:
         from toolkit.inference.measurements import measure
 
-        found = measure(out, pixel_size=given, above=summary.draw_above, geojson=args.geojson)
+        found = measure(
+            out,
+            images=True,
+            where_possible=True,
+            pixel_size=given,
+            above=summary.draw_above,
+            geojson=args.geojson,
+        )
         print_measured(found)
     has_classes = predictor.model.capability(Promptable) is None
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
