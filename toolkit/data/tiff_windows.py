@@ -205,7 +205,7 @@ class TiffWindows(WindowReader):
         values = self._stored(number)
         if self._scale is not None:
             values = self._colored(values)
-            return self._levels(number, values)[values]
+            return np.asarray(self._levels(number, values)[values], np.uint8)
         if values.dtype != np.uint8:
             self._most = max(self._most, int(values.max(initial=0)))
             values = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=1 / 257)
