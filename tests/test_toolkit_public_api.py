@@ -25,6 +25,7 @@ PUBLIC = [
     "Exported",
     "Graph",
     "ImagePrediction",
+    "ImageSettings",
     "Inspectable",
     "Instances",
     "Masks",

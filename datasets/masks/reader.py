@@ -6,15 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from pydantic import Field, model_validator
 
 from toolkit.config import ImageSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.label_maps import read_id_map
 from toolkit.data.notes import note
+from toolkit.data.parts import PartReadable, cut_instances
+from toolkit.data.tiff_windows import TiffWindows
 from toolkit.errors import DataError
-from toolkit.formats.label_images import labeled_sample, with_objects
+from toolkit.formats.label_images import (
+    check_same_size,
+    instances_from_id_map,
+    labeled_sample,
+    majority_labels,
+    with_objects,
+)
 from toolkit.types import Sample
+from toolkit.types.pixel_runs import Rectangle
 
 from . import files
 from .files import Folders, Item, find_items
@@ -96,7 +106,7 @@ def _folders(folder: Path, settings: MasksSettings) -> Folders:
     )
 
 
-class MaskFolder(Dataset):
+class MaskFolder(Dataset, PartReadable):
     """One split of a folder of images and label images, with instances if there are images of object
     ids.
     """
@@ -111,6 +121,26 @@ class MaskFolder(Dataset):
         without = sum(item.id not in instances for item in items) if instances else 0
         note("images without an image of object ids have no objects", without, log=True)
         self._legend = legend
+
+    def part_path(self, index: int) -> Path:
+        """The file of the image."""
+        return self._items[index].image
+
+    def part(self, index: int, reader: TiffWindows, place: Rectangle) -> Sample:
+        """The image in a rectangle with its labels; label images are decoded whole, at a byte per pixel."""
+        item, size = self._items[index], reader.size
+        label_map = self._legend.read(item.label)
+        check_same_size(label_map, torch.empty(size, device="meta"), item.label, item.image)
+        rows, columns = slice(place.top, place.bottom), slice(place.left, place.right)
+        cut = label_map[rows, columns].contiguous()
+        sample = Sample(item.id, reader.read(place), cut, path=str(item.image))
+        ids_path = self._instances.get(item.id)
+        if ids_path is None:
+            return sample
+        ids = read_id_map(ids_path)
+        check_same_size(ids, label_map, ids_path, item.image)
+        objects = instances_from_id_map(ids, majority_labels(ids, label_map))
+        return sample.with_(instances=cut_instances(objects, place))
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its labels."""

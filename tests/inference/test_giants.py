@@ -258,7 +258,7 @@ def test_a_label_map_lies_at_the_place_of_its_geotiff(photo: Path, tmp_path: Pat
 def test_without_the_libraries_nothing_changes(
     kind: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(giants, "find_spec", lambda name: None)
+    monkeypatch.setattr(giants, "has_tifffile", lambda: False)
     predict(MODELS[kind](), photo, tmp_path / "out")
     usual = in_the_usual_way(monkeypatch, MODELS[kind](), photo, tmp_path / "usual")
     without = {"overlays/a.jpg": b"", "manifest.jsonl": b""} if kind == "objects" else {}
@@ -285,7 +285,7 @@ def test_an_image_beyond_memory_needs_a_window(tmp_path: Path, monkeypatch: pyte
         "a.tif has 21000 x 21000 pixels, too many to read at once. Hint: --window 1024 reads and predicts it"
         " window by window"
     )
-    monkeypatch.setattr(giants, "_can_use_tiff", lambda: False)
+    monkeypatch.setattr(giants, "has_tifffile", lambda: False)
     monkeypatch.setitem(sys.modules, "tifffile", None)
     predict(Objects(), photo, tmp_path / "other", tiling=Tiling(8192))
     (record,) = manifest(tmp_path / "other")

@@ -15,6 +15,7 @@ from measuring.tiff_cases import write_geotiff, write_ome
 
 import toolkit
 from toolkit.errors import DataError, UsageError
+from toolkit.inference import measured_images
 from toolkit.types import Masks
 
 
@@ -126,6 +127,22 @@ def test_colors_of_photos_in_a_folder(tmp_path: Path) -> None:
     assert [float(row["mean_red"]) for row in rows] == [40, 80]
 
 
+def test_colors_where_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = document(tmp_path), photos(tmp_path)
+    whole = table(toolkit.measure(path, images=folder).folder / "objects.csv")
+    assert table(measured_where_possible(path, folder)) == whole
+    monkeypatch.setattr(measured_images, "MOST_PIXELS", 10)
+    large = table(measured_where_possible(path, folder))
+    assert {row["mean_red"] for row in large} == {""}
+    assert [row["area"] for row in large] == [row["area"] for row in whole]
+    assert "mean_red" not in table(measured_where_possible(path, tmp_path / "elsewhere"))[0]
+    assert "mean_red" not in table(measured_where_possible(path, True))[0]
+
+
+def measured_where_possible(path: Path, images: Any) -> Path:
+    return toolkit.measure(path, images=images, where_possible=True).folder / "objects.csv"
+
+
 def test_tables_are_replaced_as_a_whole(tmp_path: Path) -> None:
     path = document(tmp_path)
     before = toolkit.measure(path)
@@ -229,6 +246,19 @@ def test_polygons_of_each_image(tmp_path: Path) -> None:
     assert feature["properties"]["area_m2"] == 24 * 0.125
     assert second["coordinate_system"] == "pixels"
     assert any("2.png is a GeoTIFF, but it has no transform" in note for note in found.notes)
+
+
+def test_polygons_of_an_earlier_call_go_and_other_files_stay(tmp_path: Path) -> None:
+    path = document(tmp_path)
+    folder = toolkit.measure(path, geojson=True).folder / "geojson"
+    assert len(list(folder.iterdir())) == 2
+    (folder / "mine.geojson").write_text("{}")
+    toolkit.measure(path)
+    assert [each.name for each in folder.iterdir()] == ["mine.geojson"]
+    (folder / "mine.geojson").unlink()
+    toolkit.measure(path, geojson=True)
+    toolkit.measure(path)
+    assert not folder.exists()
 
 
 def test_names_in_a_document_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -185,7 +185,14 @@ def run(args: argparse.Namespace) -> int:
         from toolkit.inference.store_places import local_results
 
         with local_results(out) as folder:
-            found = measure(folder, pixel_size=given, above=summary.draw_above, geojson=args.geojson)
+            found = measure(
+                folder,
+                images=True,
+                where_possible=True,
+                pixel_size=given,
+                above=summary.draw_above,
+                geojson=args.geojson,
+            )
         print_measured(found, shown_path(out, found.folder.name))
     has_classes = predictor.model.capability(Promptable) is None and isinstance(out, Path)
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):

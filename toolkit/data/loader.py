@@ -25,6 +25,7 @@ from toolkit.data.loader_processes import (
     naming_deaths,
     starting,
 )
+from toolkit.data.transforms import Augmenter
 from toolkit.errors import ToolkitError
 from toolkit.registry.discovery import load_path, loaded_paths
 from toolkit.runtime.seeding import derive_seed
@@ -57,12 +58,12 @@ class _View(TorchDataset["Sample | ToolkitError"]):
     def __getitem__(self, item: tuple[int, int]) -> Sample | ToolkitError:
         index, position = item
         try:
-            sample = self.dataset[index]
-            return (
-                sample
-                if self.transform is None
-                else self.transform(sample, derive_seed(self.seed, "augment", position))
-            )
+            if self.transform is None:
+                return self.dataset[index]
+            seed = derive_seed(self.seed, "augment", position)
+            if isinstance(self.transform, Augmenter):
+                return self.transform.read(self.dataset, index, seed)
+            return self.transform(self.dataset[index], seed)
         except ToolkitError as error:
             return error
 

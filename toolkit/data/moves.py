@@ -106,13 +106,19 @@ def resize_move(size: Size) -> Move:
     return Move(resize)
 
 
-def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move:
-    # A negative offset is a margin: the image lies somewhere inside the window, or the window somewhere
-    # inside the image.
+def draw_crop_place(settings: Crop, size: Size, rng: Generator) -> tuple[int, int]:
+    """The first row and column of a random crop in an image of ``size``; a negative one is a margin: the
+    image lies somewhere inside the window.
+    """
     top, left = (
         _integer(rng, min(0, have - want), max(0, have - want))
         for have, want in zip(size, settings.size, strict=True)
     )
+    return top, left
+
+
+def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move:
+    top, left = draw_crop_place(settings, size, rng)
     height, width = settings.size
     return Move(lambda x: F.crop(x, top, left, height, width))
 

@@ -42,13 +42,14 @@ _JPEGS = (6, 7)
 _SEPARATE = 2
 
 
-def open_tiff(path: FilePath, scale: Scale | None = None) -> TiffWindows | None:
+def open_tiff(path: FilePath, scale: Scale | None = None, table: Table | None = None) -> TiffWindows | None:
     """Open a TIFF to read parts of it.
 
     Args:
         path: of the file.
         scale: how values become 8 bits, as for ``toolkit.data.images.read_image``. One by percentiles is for
             the whole image: before the first part, all tiles or strips are decoded once to count values.
+        table: of an earlier reader of the file, which then need not be done again.
 
     Returns:
         None if this is no TIFF, or one of a kind that can only be read whole: with tiles or strips above
@@ -76,7 +77,7 @@ def open_tiff(path: FilePath, scale: Scale | None = None) -> TiffWindows | None:
             usable = _is_usable(page, header)
         except Exception as error:  # what tifffile raises for damaged files is not documented
             raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
-        return TiffWindows(page, header, stack.pop_all(), scale) if usable else None
+        return TiffWindows(page, header, stack.pop_all(), scale, table) if usable else None
 
 
 def _is_usable(page: Any, header: Header) -> bool:
@@ -115,11 +116,22 @@ class TiffWindows(WindowReader):
         header: of the file.
         resources: what is closed at the end.
         scale: how values become 8 bits; None for the usual rule.
+        table: what each value becomes, if that is known.
+
+    Attributes:
+        table: what each value becomes; None if it is not known yet.
     """
 
-    def __init__(self, page: Any, header: Header, resources: ExitStack, scale: Scale | None = None) -> None:
+    def __init__(
+        self,
+        page: Any,
+        header: Header,
+        resources: ExitStack,
+        scale: Scale | None = None,
+        table: Table | None = None,
+    ) -> None:
         self._page, self._header, self._resources, self._scale = page, header, resources, scale
-        self._table: Table | None = None
+        self.table = table
         self._counted: set[int] = set()  # tiles or strips whose values are counted
         self._counts = np.zeros(1 << page.bitspersample, np.int64)
         self.size = int(page.imagelength), int(page.imagewidth)
@@ -202,15 +214,15 @@ class TiffWindows(WindowReader):
     def _levels(self, number: int, values: NDArray[Any]) -> NDArray[np.uint8]:
         """What each value becomes; counts the values of the tile or strip if that is not done."""
         assert self._scale is not None  # the caller has looked
-        if self._scale.range is None and self._table is None:
+        if self._scale.range is None and self.table is None:
             for each in range(self._grid[0] * self._grid[1]):
                 self._count(each, self._colored(self._stored(each)))
-            self._table = Table.of(self._counts, self._scale, self._header.path)
+            self.table = Table.of(self._counts, self._scale, self._header.path)
         elif self._scale.range is not None:
             self._count(number, values)
-            self._table = self._table or Table.of(self._full_range(), self._scale, self._header.path)
-        assert self._table is not None  # made above
-        return self._table.levels
+            self.table = self.table or Table.of(self._full_range(), self._scale, self._header.path)
+        assert self.table is not None  # made above
+        return self.table.levels
 
     def _full_range(self) -> NDArray[np.int64]:
         """A table of a fixed range does not depend on which values there are."""

@@ -11,7 +11,7 @@ state is never touched, and masks are decoded a few at a time, and only if posit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,14 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from toolkit.config import Settings
-from toolkit.config.augmentations import AugmentSettings, Flip
+from toolkit.config.augmentations import AugmentSettings, Crop, Flip
+from toolkit.data.dataset import Dataset, InMemory
 from toolkit.data.keypoint_pairs import PAIRS_HINT, pairs_by_name
-from toolkit.data.moves import Move, draw_move, resize_move
+from toolkit.data.moves import Move, draw_crop_place, draw_move, resize_move
+from toolkit.data.parts import READERS, PartReadable
 from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Sample, Size
+from toolkit.types.pixel_runs import Rectangle
 
 __all__ = ["AugmentSettings", "Augmenter", "build_transform", "resize_sample"]
 
@@ -49,10 +52,35 @@ class Augmenter:
             InvalidDataError: when a geometric augmentation meets prompts, or a mirror image meets keypoints
                 whose pairs are unknown.
         """
+        return self._augmented(sample, self.steps, torch.Generator().manual_seed(seed))
+
+    def read(self, dataset: Dataset, index: int, seed: int) -> Sample:
+        """The augmented sample at ``index``. If the first step is a crop, only that part of a TIFF is decoded
+        where the dataset can read parts; the result is the same.
+
+        Raises:
+            DataError: when it cannot be read.
+            InvalidDataError: as when it is called.
+        """
+        parts = None if isinstance(dataset, InMemory) else dataset.capability(PartReadable)
+        first = self.steps[0] if self.steps else None
+        if parts is None or not isinstance(first, Crop):
+            return self(dataset[index], seed)
+        reader = READERS.reader(parts.part_path(index), dataset.scale)
+        if reader is None or any(have < want for have, want in zip(reader.size, first.size, strict=True)):
+            return self(dataset[index], seed)
         rng = torch.Generator().manual_seed(seed)
+        top, left = draw_crop_place(first, reader.size, rng)
+        place = Rectangle(top, left, top + first.size[0], left + first.size[1])
+        sample = self._augmented(parts.part(index, reader, place), self.steps[1:], rng)
+        if sample.instances is not None:
+            sample = sample.with_(instances=_covering(sample.instances))
+        return sample
+
+    def _augmented(self, sample: Sample, steps: Sequence[Settings], rng: torch.Generator) -> Sample:
         image = tv_tensors.Image(sample.image)
         moves = []
-        for settings in self.steps:
+        for settings in steps:
             move = draw_move(settings, (image.shape[1], image.shape[2]), rng)
             if move is not None:
                 image = move.apply(image)
@@ -60,9 +88,7 @@ class Augmenter:
         return _replay(sample, image.as_subclass(Tensor).contiguous(), moves)
 
 
-def build_transform(
-    settings: Sequence[Settings], keypoint_names: Sequence[str] = ()
-) -> Callable[[Sample, int], Sample]:
+def build_transform(settings: Sequence[Settings], keypoint_names: Sequence[str] = ()) -> Augmenter:
     """The augmentations of a recipe as one function of a sample and a seed; an empty list changes
     nothing.
 
@@ -164,9 +190,15 @@ def _moved_instances(sample: Sample, instances: Instances, moves: Sequence[Move]
     moved = Instances(
         size, boxes, instances.labels, masks, instances.scores, keypoints, instances.is_crowd, areas
     )
-    # Remaining objects must cover a pixel; the box of a mask always does, and that of an empty mask is all
-    # zeros.
-    return moved[((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)]
+    return _covering(moved)
+
+
+def _covering(instances: Instances) -> Instances:
+    """The objects that cover a pixel: the box of a mask always does, and that of an empty mask is all
+    zeros.
+    """
+    boxes = instances.boxes_xyxy
+    return instances[((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)]
 
 
 def _moved_areas(instances: Instances, boxes: Tensor, masks: Masks | None) -> Tensor:
@@ -194,10 +226,14 @@ def _moved_rle(masks: Masks, moves: Sequence[Move], size: Size) -> Masks:
 
 def _moved_boxes(boxes: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:
     moved: Any = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size)
+    gone = torch.zeros(len(boxes), dtype=torch.bool)
     for move in moves:
         moved = F.clamp_bounding_boxes(move.apply(moved))
+        corners = moved.as_subclass(Tensor)
+        # what has left the image is a line on its edge, of which a rotation would make a box again
+        gone |= ((corners[:, 2:] - corners[:, :2]) <= 0).any(dim=1)
     result: Tensor = moved.as_subclass(Tensor)
-    return result.clone()
+    return torch.where(gone[:, None], 0, result)
 
 
 def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:

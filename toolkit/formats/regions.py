@@ -20,11 +20,14 @@ import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from toolkit.data.dataset import Dataset
+from toolkit.data.dataset import C, Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, image_size
+from toolkit.data.parts import PartReadable, cut_instances
+from toolkit.data.tiff_windows import TiffWindows
 from toolkit.errors import DataError
 from toolkit.reading.fields import are_numbers, is_number, shown
 from toolkit.types import Instances, Masks, Sample, Size
+from toolkit.types.pixel_runs import Rectangle
 
 Polygon: TypeAlias = tuple[float, ...]
 """``x0, y0, x1, y1, …`` in pixels."""
@@ -77,7 +80,7 @@ class Region:
         return counts
 
 
-class RegionDataset(Dataset):
+class RegionDataset(Dataset, PartReadable):
     """A split whose objects are built from ``Region`` records, read on demand.
 
     Attributes:
@@ -106,6 +109,24 @@ class RegionDataset(Dataset):
         """The image without its objects."""
         return self.read_image(self.image_path(index))
 
+    def capability(self, kind: type[C]) -> C | None:
+        """Parts cannot be read where a subclass reads samples in its own way."""
+        if kind is PartReadable and type(self).__getitem__ is not RegionDataset.__getitem__:
+            return None
+        return super().capability(kind)
+
+    def part_path(self, index: int) -> Path:
+        """The file of the image."""
+        return self.image_path(index)
+
+    def part(self, index: int, reader: TiffWindows, place: Rectangle) -> Sample:
+        """The image in a rectangle with the parts of its objects; objects elsewhere are not painted."""
+        every = self.regions(index, reader.size)
+        near = [region for region in every if _may_touch(region, place)]
+        found = to_instances(near, reader.size, self.num_keypoints, like=every)
+        path = str(self.image_path(index))
+        return Sample(self.ids[index], reader.read(place), instances=cut_instances(found, place), path=path)
+
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its objects."""
         image = self.image(index)
@@ -118,17 +139,49 @@ class RegionDataset(Dataset):
         )
 
 
-def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) -> Instances:
+def _may_touch(region: Region, place: Rectangle) -> bool:
+    """Whether a region may have pixels in a rectangle, by the corners of its polygons or its box."""
+    if region.polygons:
+        xs = [x for polygon in region.polygons for x in polygon[::2]]
+        ys = [y for polygon in region.polygons for y in polygon[1::2]]
+        box = min(xs), min(ys), max(xs), max(ys)
+    elif region.code is None and region.box_xyxy is not None:
+        box = region.box_xyxy
+    else:
+        return True
+    # painted pixels may lie beyond the corners by a rounding
+    return (
+        box[0] <= place.right + 1
+        and box[1] <= place.bottom + 1
+        and box[2] >= place.left - 1
+        and box[3] >= place.top - 1
+    )
+
+
+def to_instances(
+    regions: Sequence[Region],
+    size: Size,
+    num_keypoints: int = 0,
+    *,
+    like: Sequence[Region] | None = None,
+) -> Instances:
     """Convert regions to ``Instances``; masks are None if the file has only boxes.
+
+    Args:
+        regions: the regions.
+        size: height and width of the image.
+        num_keypoints: of each object; 0 for none.
+        like: all regions of the image, if these are some of them; they decide which fields there are.
 
     Raises:
         DataError: when a mask covers no pixels, or some objects of the image have masks and others do not.
     """
     masks = None
-    without = [region for region in regions if not region.has_mask]
+    every = regions if like is None else like
+    without = [region for region in every if not region.has_mask]
     if not without:
         masks = Masks(size, tuple(region.counts(size) for region in regions))
-    elif len(without) < len(regions):
+    elif len(without) < len(every):
         raise DataError(
             f"{without[0].where} has no mask, but other objects of the image have one. Hint: add a mask, or"
             " remove the object; to train on boxes alone, remove the masks of all objects"
@@ -144,8 +197,8 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
         torch.tensor([region.label for region in regions], dtype=torch.int64),
         masks,
         keypoints=_keypoints(regions, num_keypoints) if num_keypoints else None,
-        is_crowd=crowds if bool(crowds.any()) else None,
-        areas=_areas(regions, boxes, masks) if any(region.area is not None for region in regions) else None,
+        is_crowd=crowds if any(region.is_crowd for region in every) else None,
+        areas=_areas(regions, boxes, masks) if any(region.area is not None for region in every) else None,
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from toolkit.models.capabilities import Tileable
 from toolkit.models.label_bands import label_bands
 from toolkit.models.sliding_window import WINDOWS_AT_ONCE, window_objects
 from toolkit.models.window_grid import Window, grid
+from toolkit.runtime.extras import has_tifffile
 from toolkit.runtime.memory import ran_out_of_memory
 from toolkit.runtime.progress import Count
 from toolkit.types import Instances, Masks, Prediction, Size
@@ -108,7 +108,7 @@ def is_giant(size: Size, predictor: Predictor) -> bool:
     """Whether an image of this size is read, predicted and written window by window."""
     if size[0] * size[1] <= GIANT_PIXELS or predictor.window_for_size(size) is None:
         return False
-    return not isinstance(predictor.windows, Tileable) or _can_use_tiff()
+    return not isinstance(predictor.windows, Tileable) or has_tifffile()
 
 
 def open_giant(image: InputImage, predictor: Predictor) -> WindowReader | None:
@@ -125,7 +125,7 @@ def open_giant(image: InputImage, predictor: Predictor) -> WindowReader | None:
         return None
     kind, size = stated_size(image.file)
     fits = size[0] * size[1] <= most_pixels()
-    if kind != "TIFF" or (fits and not _can_use_tiff()):
+    if kind != "TIFF" or (fits and not has_tifffile()):
         return None
     if predictor.window_for_size(size) is None and not fits:
         raise ImageError(
@@ -133,11 +133,6 @@ def open_giant(image: InputImage, predictor: Predictor) -> WindowReader | None:
             " reads and predicts it window by window"
         )
     return open_tiff(image.file, predictor.scale) if is_giant(size, predictor) or not fits else None
-
-
-def _can_use_tiff() -> bool:
-    """Whether the libraries of the extra ``tiff`` are installed."""
-    return all(find_spec(name) is not None for name in ("tifffile", "imagecodecs"))
 
 
 def predict_giant(

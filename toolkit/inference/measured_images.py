@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toolkit.config.scale import Scale
 from toolkit.data.georeference import Georeference, georeference
-from toolkit.data.image_files import RESULT_MANIFEST
+from toolkit.data.image_files import IMAGE_SUFFIXES, RESULT_MANIFEST
 from toolkit.errors import DataError, ImageError
 from toolkit.inference.reading import read_again
 from toolkit.inference.records import latest_records
@@ -18,6 +18,9 @@ from toolkit.reading.fields import shown
 from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json
 from toolkit.types import Size
+
+MOST_PIXELS = 1 << 26
+"""Larger images are not read for their colors alone."""
 
 
 class MeasuredImages:
@@ -52,6 +55,15 @@ class MeasuredImages:
         """The file of an image; None if it is not known, or not there."""
         path = self._expected(name)
         return path if path is not None and is_there(path) else None
+
+    def is_readable(self, name: str) -> bool:
+        """Whether an image is there as a file."""
+        path = self.path(name)
+        return path is not None and path.suffix.lower() in IMAGE_SUFFIXES
+
+    def is_small(self, name: str, size: Size) -> bool:
+        """Whether an image is there as a file, and may be read at once."""
+        return size[0] * size[1] <= MOST_PIXELS and self.is_readable(name)
 
     def read(self, name: str, size: Size) -> Tensor:
         """The image of a prediction of this size, uint8 ``[3, H, W]``.

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,6 +66,7 @@ def measure(
     *,
     images: str | os.PathLike[str] | Literal[True] | None = None,
     pixel_size: GivenSize = None,
+    where_possible: bool = False,
     above: float = 0.0,
     geojson: bool = False,
 ) -> Measured:
@@ -79,6 +80,8 @@ def measure(
             are replaced.
         images: folder of the images, for means and standard deviations of the colors of each object; True for
             the images that ``toolkit infer`` read.
+        where_possible: leave the colors of an image empty, rather than raise an error, if it is not there as
+            a file (a frame of a video, an image from the web), or is too large to be read at once.
         pixel_size: such as ``"0.02mm"`` or ``"0.5x0.25um"`` (width and height), for areas and lengths in
             this unit, too; or the path of a table with the columns ``image`` and ``pixel_size``. When None,
             the sizes that OME-TIFF, ImageJ's TIFF and GeoTIFF files state themselves, in ``images`` or where
@@ -111,13 +114,16 @@ def measure(
     classes = files.classes
     folder = document.parent / FOLDER if out is None else expanded(out)
     found = MeasuredImages(document, None if images is None or images is True else expanded(images))
-    if images is not None:
+    if images is not None and not where_possible:
         found.require()
+    with_colors = images is not None and (not where_possible or any(map(found.is_readable, files.sizes)))
     sizes = sizes_of({name: found.path(name) for name in files.sizes}, pixel_size)
     unit, summary, objects, below = sizes.unit, ClassTotals(), 0, 0
     notes = list(sizes.notes)
     with _removed_if_empty(folder), into(folder), ExitStack() as stack:
-        named = object_columns(unit, with_colors=images is not None, with_frames=bool(files.frames))
+        if not geojson:
+            _remove_geojson(folder / GEOJSON, files.sizes)
+        named = object_columns(unit, with_colors=with_colors, with_frames=bool(files.frames))
         columns = [named, class_columns(unit)]
         of_objects, of_classes = (
             stack.enter_context(_table(folder / name, names))
@@ -126,7 +132,9 @@ def measure(
         for prediction in _predictions(files, document):
             kept, places = _above(prediction, above)
             known = sizes.of(kept.sample_id)
-            image = None if images is None else found.read(kept.sample_id, kept.size)
+            image = None
+            if with_colors and (not where_possible or _is_worth_reading(kept, found)):
+                image = found.read(kept.sample_id, kept.size)
             frame = files.frames.get(kept.sample_id)
             rows = object_rows(kept, classes, image=image, known=known, frame=frame, places=places)
             shares = class_rows(kept, classes, objects=rows, known=known)
@@ -147,6 +155,17 @@ def measure(
     return Measured(folder, summary.images, objects, above, below, lines, sizes.line(), tuple(notes))
 
 
+def _remove_geojson(folder: Path, names: Collection[str]) -> None:
+    """Remove what an earlier call wrote, which does not belong to the new tables; other files stay."""
+    for place, _, found in os.walk(folder, topdown=False):
+        for name in found:
+            path = Path(place, name)
+            if name.endswith(".geojson") and path.relative_to(folder).with_suffix("").as_posix() in names:
+                path.unlink()
+        with suppress(OSError):  # if something else is there
+            os.rmdir(place)
+
+
 def _predictions(files: PredictionFiles, document: Path) -> Iterator[Prediction]:
     for key, size in files.sizes.items():
         if size is None:
@@ -154,6 +173,11 @@ def _predictions(files: PredictionFiles, document: Path) -> Iterator[Prediction]
                 f"{document} does not say how large {key} is. Hint: add width and height to its images"
             )
         yield files.read(key, size)
+
+
+def _is_worth_reading(prediction: Prediction, images: MeasuredImages) -> bool:
+    """Whether there are objects with colors to measure."""
+    return bool(prediction.instances) and images.is_small(prediction.sample_id, prediction.size)
 
 
 def _above(prediction: Prediction, above: float) -> tuple[Prediction, list[int]]:

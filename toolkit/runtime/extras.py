@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from toolkit.errors import UnavailableError
@@ -90,6 +91,11 @@ def import_tifffile(purpose: str) -> Any:
     except ImportError as error:
         raise _missing("tiff", "imagecodecs>=2024.1", purpose, error) from error
     return tifffile
+
+
+def has_tifffile() -> bool:
+    """Whether ``import_tifffile`` would succeed; nothing is imported."""
+    return all(find_spec(name) is not None for name in ("tifffile", "imagecodecs"))
 
 
 def import_ray(purpose: str) -> Any:

@@ -79,9 +79,8 @@ def _usual_size(settings: RunSettings, dataset: Dataset) -> tuple[int, int]:
     """Height and width of the largest of a few images, after augmentation."""
     transform = build_transform(settings.augment) if settings.augment else None
     places: Sequence[int] = sorted({i * len(dataset) // MEASURED for i in range(MEASURED)})
-    samples = [dataset[i] for i in places]
-    if transform is not None:
-        samples = [transform(sample, settings.train.seed) for sample in samples]
+    seed = settings.train.seed
+    samples = [dataset[i] if transform is None else transform.read(dataset, i, seed) for i in places]
     return max((sample.size for sample in samples), key=lambda size: size[0] * size[1])
 
 
