@@ -133,6 +133,7 @@ def exported(run: Path, out: Path, images: int = 80) -> Exports:
                 print(f"exporting {folder.name}", flush=True)
                 toolkit.export_run(run, folder, target=target, precision=precision, images=images)
         except (ExportError, UsageError) as error:
+            print(f"refused: {error}", flush=True)
             found.refused[target, precision] = str(error)
             continue
         found.folders[target, precision] = folder
