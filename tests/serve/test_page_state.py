@@ -268,3 +268,34 @@ def test_no_file_of_the_page_is_long_and_none_asks_for_others() -> None:
         assert not [
             line for line in lines if "http://" in line.replace("http://www.w3.org", "") or "https://" in line
         ]
+
+
+def test_questions_at_once_about_a_closed_session_open_one(module_page: Browser) -> None:
+    """A look ahead and a click may both be told that it is gone."""
+    body = """
+    const real = window.fetch, log = { opened: 0, answers: [] };
+    const json = (body, status = 200) => new Response(JSON.stringify(body), { status });
+    const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+    window.fetch = async (address) => {
+      if (String(address).startsWith('/api/sessions?') || address === '/api/sessions') {
+        log.opened += 1;
+        return json({ session: `s${log.opened}` });
+      }
+      // the second question is told later, when the first one has opened a new session already
+      const delay = log.late ? 60 : 5;
+      log.late = true;
+      if (address.includes("/s1/")) await sleep(delay);
+      if (address.includes('/s1/')) return json({ detail: 'gone' }, 404);
+      log.answers.push(address.split('/')[3]);
+      return json({ score: 1 });
+    };
+    try {
+      const prompting = new m.Prompting('model', 'a.png');
+      const question = { points: [[1, 2, 1]], box: null, after: 0 };
+      await prompting.open();
+      await Promise.all([sleep(0).then(() => prompting.ask(question)), prompting.ask(question)]);
+    } finally { window.fetch = real; }
+    return log;"""
+    found = run(module_page, "prompting", body)
+    assert found["opened"] == 2
+    assert found["answers"] == ["s2", "s2"]

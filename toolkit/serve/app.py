@@ -55,7 +55,7 @@ def build_services(options: ServeOptions) -> Services:
     if images is not None and options.images is not None:
         labels = LabelStore(options.labels or default_labels(options.images), images)
         if options.take_over is not None:
-            logger.info("%s: %s", options.take_over[1], take_over(labels, *options.take_over))
+            logger.info("taken over from %s: %s", options.take_over[1], take_over(labels, *options.take_over))
         trainer = Trainer(
             labels,
             options.new_runs,

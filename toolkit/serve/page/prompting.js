@@ -50,13 +50,15 @@ export class Prompting {
   }
 
   async #answer(body, signal, patient) {
-    const { session } = await this.open();
+    const opening = this.open();
+    const { session } = await opening;
     try {
       return await api.prompt(session, body, signal, patient);
     } catch (error) {
       if (error.status !== 404 && error.status !== 410) throw error;
       // The server has let go of the session, because it was idle for long or others needed the room.
-      this.#opening = null;
+      // Another question may have noticed it first, and have opened a new one.
+      if (this.#opening === opening) this.#opening = null;
       const again = await this.open();
       return api.prompt(again.session, body, signal, patient);
     }
