@@ -247,17 +247,17 @@ def test_an_error_leaves_what_can_be_resumed(
 def test_real_processes_read_from_and_write_to_a_busy_server_of_s3(
     mortal: Path, many_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A third of the answers are faults, and a process dies."""
+    """Some answers are faults, and a process dies."""
     pytest.importorskip("ray")
-    with faulty_s3(monkeypatch, "box") as client:
-        for photo in many_photos.iterdir():
+    with faulty_s3(monkeypatch, "box", share=0.1) as client:
+        for photo in sorted(many_photos.iterdir())[:20]:
             client.upload_file(str(photo), "box", f"in/{photo.name}")
         work = Work(2, 1)
         predict_folder(mortal, "s3://box/in/", tmp_path / "alone", work=work, progress=False)
         (tmp_path / "deadly" / "11.png").touch()
         engine, out = RayEngine(actors=2), "s3://box/out"
         summary = predict_folder(mortal, "s3://box/in/", out, work=work, engine=engine, progress=False)
-        assert (summary.done, summary.failed) == (60, 1)
+        assert (summary.done, summary.failed) == (19, 1)
         assert not list((tmp_path / "deadly").iterdir())
         for each in client.list_objects_v2(Bucket="box", Prefix="out/")["Contents"]:
             copy = tmp_path / each["Key"]

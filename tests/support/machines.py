@@ -41,20 +41,23 @@ class Machine:
 
     def __init__(self, space: str, address: str, link: str, shared: Sequence[Path]) -> None:
         self.space, self.address, self.link = space, address, link
+        self._started: list[Process] = []
         run_ip("-n", space, "addr", "add", f"{address}/24", "dev", link)
         for each in ("lo", link):
             run_ip("-n", space, "link", "set", each, "up")
         hold = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _HOLD, "sh", *map(str, shared)]
-        self._holder = subprocess.Popen(["ip", "netns", "exec", space, *hold])
+        self._holder: Process = subprocess.Popen(["ip", "netns", "exec", space, *hold], text=True)
         wait_until(lambda: Path(f"/proc/{self._holder.pid}/comm").read_text() == "sleep\n", 10)
 
     def begin(self, *words: str, environment: dict[str, str], output: int | None = None) -> Process:
         """Start a command there."""
         inside = ["nsenter", "-t", str(self._holder.pid), "-m", "-n", "--", *words]
         said = subprocess.DEVNULL if output is None else output
-        return subprocess.Popen(
+        started = subprocess.Popen(
             inside, env=environment, stdout=said, stderr=said, text=True, cwd=ROOT, start_new_session=True
         )
+        self._started.append(started)
+        return started
 
     def pids(self) -> list[int]:
         """All processes there."""
@@ -68,10 +71,14 @@ class Machine:
             for process in self.pids():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-            self._holder.poll()
             if not self.pids():
-                return
+                break
             time.sleep(0.1)
+        for each in (self._holder, *self._started):
+            each.wait()
+            for pipe in (each.stdout, each.stderr):
+                if pipe is not None:
+                    pipe.close()
 
     def cut(self, seconds: float) -> None:
         """Take the cable out for a while."""

@@ -1,4 +1,4 @@
-"""A server that speaks the protocol of S3, of which a third of the answers are faults."""
+"""A server that speaks the protocol of S3, of which many answers are faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import pytest
 class Flaky(BaseHTTPRequestHandler):
     """Passes requests on to a server, or answers that it is too busy, or fails."""
 
+    # Clients that put a file wait to be told to go on, which the older protocol does not do.
+    protocol_version = "HTTP/1.1"
     port = 0
+    share = 0.3
     chance = random.Random(0)
     faults: ClassVar[list[int]] = []
 
@@ -25,7 +28,7 @@ class Flaky(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.chance.random() < 0.3:
+        if self.chance.random() < self.share:
             status = self.chance.choice([500, 503])
             self.faults.append(status)
             code = "SlowDown" if status == 503 else "InternalError"
@@ -33,7 +36,8 @@ class Flaky(BaseHTTPRequestHandler):
             headers = [("Content-Type", "application/xml")]
         else:
             server = http.client.HTTPConnection("127.0.0.1", self.port)
-            server.request(self.command, self.path, data, dict(self.headers))
+            given = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            server.request(self.command, self.path, data, given)
             response = server.getresponse()
             status, headers, body = response.status, response.getheaders(), response.read()
             server.close()
@@ -47,13 +51,13 @@ class Flaky(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_PUT = do_POST = answer  # noqa: N815 - names of http.server
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - names of http.server
 
 
 @contextlib.contextmanager
-def faulty_s3(monkeypatch: pytest.MonkeyPatch, bucket: str) -> Iterator[Any]:
+def faulty_s3(monkeypatch: pytest.MonkeyPatch, bucket: str, share: float = 0.3) -> Iterator[Any]:
     """Begin the server and make a bucket there; the environment points s3fs to it. Yields a client of boto3
-    to which no fault happens. Skips the test where a library is missing.
+    to which no fault happens. Skips the test where a library is missing. ``share`` of the answers are faults.
     """
     moto_server = pytest.importorskip("moto.server")
     boto3 = pytest.importorskip("boto3")
@@ -65,6 +69,9 @@ def faulty_s3(monkeypatch: pytest.MonkeyPatch, bucket: str) -> Iterator[Any]:
     moto.start()
     _, Flaky.port = moto.get_host_and_port()
     Flaky.faults.clear()
+    Flaky.share = share
+    # Of this process; it would wait for seconds, as for a server that is far away.
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *given, **named: 0.01)
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
     Thread(target=proxy.serve_forever, daemon=True).start()
     client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{Flaky.port}")
