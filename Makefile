@@ -6,11 +6,12 @@ GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference 
 STUDIES := classifier_transfer
 MINUTES ?= 10
 KILLS ?= all
+MOMENTS ?= 20
 # Two test processes with one thread each are faster on two cores than one with two; compiled modules start the
 # processes of the tests faster.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test slow kill fuzz check format docs bench gpu clean
+.PHONY: demo test slow kill moments fuzz check format docs bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null || { \
@@ -34,6 +35,9 @@ slow: .venv/installed  ## the slow tests that `make test` leaves out, such as th
 
 kill: .venv/installed  ## kill training, inference, conversion and export before each change to their folders, and resume them; KILLS=40 limits the changes
 	TOOLKIT_KILLS=$(KILLS) $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
+
+moments: .venv/installed  ## kill nodes, actors and commands of a cluster, and cut its network, at MOMENTS=20 random moments each; needs root
+	TOOLKIT_MOMENTS=$(MOMENTS) $(BIN)/pytest -rs tests/cluster/test_two_machines.py
 
 fuzz: .venv/installed  ## read randomly modified files of every format, for MINUTES=10
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)

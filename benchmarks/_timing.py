@@ -121,6 +121,31 @@ def finish(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def interleaved(
+    works: Sequence[Callable[[], object]],
+    *,
+    rounds: int = 9,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Milliseconds of the median run of each: all once to warm up, then in turn ``rounds`` times, each until
+    ``device`` has finished, timed by a clock in seconds.
+    """
+    times: list[list[float]] = [[] for _ in works]
+    for n in range(rounds + 1):
+        for work, taken in zip(works, times, strict=True):
+            # OpenMP's threads keep a core busy for a while after their work, which would slow down the next
+            # side.
+            time.sleep(0.02)
+            finish(device)
+            start = clock()
+            work()
+            finish(device)
+            if n:
+                taken.append((clock() - start) * 1e3)
+    return [statistics.median(taken) for taken in times]
+
+
 def compare(
     case: str,
     ours: tuple[str, Callable[[], object]],
@@ -131,22 +156,8 @@ def compare(
     device: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
-    """Run both once to warm up, then alternately ``rounds`` times, each until ``device`` has finished, timed
-    by a clock in seconds.
-    """
-    times: tuple[list[float], list[float]] = ([], [])
-    for n in range(rounds + 1):
-        for (_, work), taken in zip((ours, peer), times, strict=True):
-            # OpenMP's threads keep a core busy for a while after their work, which would slow down the next
-            # side.
-            time.sleep(0.02)
-            finish(device)
-            start = clock()
-            work()
-            finish(device)
-            if n:
-                taken.append((clock() - start) * 1e3)
-    ours_ms, peer_ms = (statistics.median(taken) for taken in times)
+    """Time both as ``interleaved`` does."""
+    ours_ms, peer_ms = interleaved((ours[1], peer[1]), rounds=rounds, device=device, clock=clock)
     return Comparison(case, ours[0], peer[0], ours_ms, peer_ms, peer_ms / ours_ms, target)
 
 

@@ -32,7 +32,8 @@ from toolkit.inference.image_engines import PendingImages
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.lists import ImageList
 from toolkit.inference.records import Record
-from toolkit.inference.result_parts import TOKEN, ResultPart
+from toolkit.inference.result_parts import ResultPart
+from toolkit.inference.result_places import TOKEN
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import Inputs
 from toolkit.visualization.palettes import default_palette

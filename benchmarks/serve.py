@@ -24,6 +24,7 @@ import http.client
 import json
 import multiprocessing
 import queue
+import socket
 import statistics
 import sys
 import tempfile
@@ -130,16 +131,19 @@ def serve(folder: Path, run: str | None, prompt_run: str, pipe: Any) -> None:
 
 
 class Client:
-    """One connection to the server."""
+    """One connection to the server, which sends a request in one piece, as browsers do."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=120)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         """The status and the body of an answer."""
-        data = None if body is None else json.dumps(body)
-        self._connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
-        answer = self._connection.getresponse()
+        data = b"" if body is None else json.dumps(body).encode()
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+        head = "\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""])
+        self._socket.sendall(head.encode() + data)
+        answer = http.client.HTTPResponse(self._socket, method=method)
+        answer.begin()
         return answer.status, answer.read()
 
 

@@ -1,7 +1,7 @@
 """Writes screens.md, which shows what commands print on terminals of two sizes and into a file:
 ``python docs/screens.py``.
 
-It runs the commands in a temporary folder, on generated images, and takes about three minutes. The output
+It runs the commands in a temporary folder, on generated images, and takes about five minutes. The output
 goes through a terminal emulator (pyte), so the page shows what people see, including the progress bar.
 """
 
@@ -39,6 +39,9 @@ COMMANDS = {
     "eval": "toolkit eval runs/unet-shapes",
     "infer": "toolkit infer runs/unet-shapes photos/images --out results/OUT",
     "compare": "toolkit compare runs/unet-shapes runs/wider --resamples 200",
+    "measure": "toolkit measure results/80 --pixel-size 0.5mm",
+    "explain": "toolkit explain runs/unet-shapes photos/images --method gradcam --out why/OUT",
+    "export": "toolkit export runs/unet-shapes --to onnx --out exports/OUT",
 }
 BEFORE = {
     "infer": "toolkit data export shapes --split test --limit 8 --out photos size=64",

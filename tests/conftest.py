@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import hypothesis
@@ -49,6 +52,18 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_search_for_callbacks_in_all_packages() -> Iterator[None]:
+    """Each run asks Fabric, which reads the files of all installed packages to see whether one brings
+    callbacks for it. In the tests it reads them once.
+    """
+    fabric = sys.modules.get("lightning_fabric.utilities.registry")
+    with pytest.MonkeyPatch.context() as patch:
+        if fabric is not None:
+            patch.setattr(fabric, "entry_points", functools.cache(metadata.entry_points))
         yield
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,23 @@ def test_exit_codes_are_1_and_2_for_what_was_asked(error: type[ToolkitError]) ->
 
 def test_wrong_arrays_are_value_errors_too() -> None:
     assert issubclass(errors.InvalidDataError, ValueError)
+
+
+MODELS = {"model", "_model", "detector", "instance", "explainable", "subject"}
+"""What variables and attributes that hold models are called."""
+NO_MODEL = {"building.py", "run_parts.py"}
+"""Files with errors about what a plugin's author returns in the place of a model."""
+
+
+def test_no_error_calls_a_model_by_its_class() -> None:
+    """Users know runs and plugins; ``PromptedModel`` or ``Engine`` tells them nothing."""
+    folder = Path(errors.__file__).parent
+    found = []
+    for path in folder.rglob("*.py"):
+        if path.name in NO_MODEL:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise):
+                named = re.findall(r"{type\(([\w.]+)\)\.__name__}", ast.unparse(node))
+                found += [f"{path}:{node.lineno}" for each in named if each.split(".")[-1] in MODELS]
+    assert not found

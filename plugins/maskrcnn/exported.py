@@ -14,7 +14,7 @@ from toolkit.models import resizing_program
 from toolkit.types import Instances, Sample, Size
 
 from .contract import Engine
-from .graph import as_detections
+from .graph import as_detections, outputs_of
 from .inputs import DIVISOR, network_input, padded_size
 from .postprocessing import to_instances
 from .settings import MaskRCNNSettings
@@ -78,8 +78,13 @@ def processing_of(settings: MaskRCNNSettings) -> dict[str, Any]:
             "size": "height and width before padding",
         },
         "output": {
+            "results": list(outputs_of(settings)),
             "boxes": "x0, y0, x1, y1 in the pixels of the resized image; those without area are dropped",
             "masks": "probabilities over each box, interpolated bilinearly between the centers of cells",
+            "heatmaps": (
+                "of keypoints, over each box, interpolated bicubically to its pixels; the largest value is"
+                " the keypoint, and its softmax over the heat map itself the score"
+            ),
             "mask_threshold": settings.mask_head.threshold,
             "score_threshold": settings.roi.score_thresh_test,
         },

@@ -47,6 +47,12 @@ def detection_graph(network: DetectionGraph, settings: MaskRCNNSettings) -> Grap
         image = torch.randn((1, 3, height, width), generator=generator) * BRIGHTNESS / _spread(settings)
         image[:, :, height - below :], image[:, :, :, width - right :] = 0, 0
         examples.append((image, torch.tensor([height - below, width - right])))
+    inputs: dict[str, Axes] = {"image": (1, 3, "height", "width"), "size": (2,)}
+    return Graph("detector", network, inputs, outputs_of(settings), tuple(examples), ranked=True)
+
+
+def outputs_of(settings: MaskRCNNSettings) -> dict[str, Axes]:
+    """The results of the graph, in order."""
     outputs: dict[str, Axes] = {"boxes": ("objects", 4), "scores": ("objects",), "labels": ("objects",)}
     if settings.masks:
         side = 2 * settings.mask_head.pooler_resolution
@@ -54,8 +60,7 @@ def detection_graph(network: DetectionGraph, settings: MaskRCNNSettings) -> Grap
     if settings.keypoint_count:
         side = 4 * settings.keypoint_head.pooler_resolution
         outputs["heatmaps"] = ("objects", settings.keypoint_count, side, side)
-    inputs: dict[str, Axes] = {"image": (1, 3, "height", "width"), "size": (2,)}
-    return Graph("detector", network, inputs, outputs, tuple(examples), ranked=True)
+    return outputs
 
 
 def _spread(settings: MaskRCNNSettings) -> float:

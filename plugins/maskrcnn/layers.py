@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.models.derived import forget
 from toolkit.models.freezing import freeze
 
 from .ops.convolution import Norm, convolve
@@ -115,6 +116,8 @@ class Conv2d(nn.Conv2d):
         if fuses and (self.norm is None or _is_constant(self.norm)):
             norm = cast("Norm | None", self.norm)
             return convolve(x, self, norm, residual=residual, relu=self.relu, by_winograd=by_winograd)
+        if self.norm is not None:
+            forget(self.norm)  # its statistics are about to change, without a change of version counters
         x = convolve(x, self, fuses=fuses, by_winograd=by_winograd)
         if self.norm is not None:
             x = self.norm(x)

@@ -119,8 +119,8 @@ class MaskRCNN(Engine, Explainable, Exportable):
 
     @property
     def program(self) -> tuple[Path, ...]:
-        """The same in NumPy, except for keypoints."""
-        return () if self.settings.keypoint_count else PROGRAM
+        """The same without torch."""
+        return PROGRAM
 
     def batch(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> Tensor:
         """Images resized to ``sizes``, normalized and padded: float32 ``[B, 3, H, W]`` on the model's

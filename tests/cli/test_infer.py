@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -410,3 +411,26 @@ def test_a_list(
         assert infer(*words, out="none") == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "none").exists()
+
+
+def test_results_in_a_store(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fs = fsspec.filesystem("memory")
+    words = ["infer", str(tmp_path / "run"), str(tmp_path / "photos"), "--device", "cpu", "--measure"]
+    try:
+        assert main([*words, "--out", "memory://me:secret@shelf/out"]) == 0
+        said = capsys.readouterr().out
+        assert "results in memory://shelf/out\n" in said
+        assert "The tables are in memory://shelf/out/measurements\n" in said
+        assert "secret" not in said
+        assert "--predictions" not in said, "eval reads folders"
+        names = {path.rpartition("shelf/out/")[2] for path in fs.find("/")}
+        assert {"labels/deep/b.png", "manifest.jsonl", "measurements/summary.csv"} <= names
+        assert main([*words, "--out", "memory://me:secret@shelf/out"]) != 0
+        said = capsys.readouterr().err
+        assert "memory://shelf/out already contains results" in said.replace("\n", " ")
+        assert "secret" not in said
+    finally:
+        for path in fs.find("/"):
+            fs.rm_file(path)
+    assert main([*words, "--out", "https://example.org/out"]) == 2
+    assert "nothing can be written to https://example.org/out" in capsys.readouterr().err

@@ -139,10 +139,10 @@ def test_a_broken_image_is_skipped(
     [
         (["--resume"], "--resume would have no effect, since there are no images. Hint: give images"),
         (["photo.png", "--split", "val"], "--split would have no effect, since images are given. Hint"),
-        (["--window", "64"], "window: ColorMap only predicts whole images. Hint: leave out window"),
+        (["--window", "64"], "window: this model only predicts whole images. Hint: leave out window"),
         (
             ["photo.png", "--window", "64"],
-            "window: ColorMap only predicts whole images. Hint: leave out window",
+            "window: this model only predicts whole images. Hint: leave out window",
         ),
         (["stuf_area=3"], "stuf_area: unknown key; did you mean"),
         (["stuff_area=-3"], "stuff_area"),

@@ -78,7 +78,7 @@ def test_a_plugin_in_a_file(capsys: pytest.CaptureFixture[str], tiny: str) -> No
     summary = json_of(capsys, tiny, "--classes", "2", "width=8")
     assert summary["parameters"] == 3 * 8 * 9 + 8 + 8 * 2 * 9 + 2
     assert summary["flops"] is None
-    note = "TinyModel declares neither of the capabilities Inspectable and Tileable"
+    note = "this model declares neither of the capabilities Inspectable and Tileable"
     assert summary["notes"][0].startswith(note)
     assert f"note: {note}" in output_of(capsys, tiny)
 

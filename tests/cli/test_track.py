@@ -43,7 +43,7 @@ def test_a_model_that_cannot_track_is_named(
     assert main(words) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "TinyModel cannot track objects through a video" in shown.err
+    assert "this model cannot track objects through a video" in shown.err
     assert not (tmp_path / "out").exists()
 
 

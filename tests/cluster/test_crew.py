@@ -21,7 +21,7 @@ from toolkit.inference.image_engines import InThisProcess, PendingImages
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS, Record
-from toolkit.inference.result_parts import TOKEN
+from toolkit.inference.result_places import TOKEN
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import find_inputs
 from toolkit.types import Prediction, Sample

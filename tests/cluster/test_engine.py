@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import fsspec
 import pytest
-from cluster_cases import LOADING, Bright, FakePool
+from cluster_cases import LOADING, Bright, FakePool, Process
+from mortal_cases import check_same
 from PIL import Image
+from support.s3 import Flaky, faulty_s3
 
 from toolkit.cluster import RayEngine
 from toolkit.cluster import engine as engines
@@ -21,9 +24,10 @@ from toolkit.data.label_maps import read_label_map
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.inference import Predictor
 from toolkit.inference.image_batches import Work
+from toolkit.inference.inputs import InputImage
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS
-from toolkit.inference.result_parts import TOKEN
+from toolkit.inference.result_places import TOKEN
 from toolkit.types import Prediction, Sample
 
 
@@ -83,6 +87,34 @@ def test_it_leaves_what_one_process_leaves(photos: Path, tmp_path: Path, pool: N
     assert (summary.done, summary.failed) == (3, 0)
     assert files(tmp_path / "out") == files(tmp_path / "alone")
     assert sum(int(line.split(": ")[1].split()[0]) for line in engine.lines) == 3
+
+
+def dies_early(process: Process, images: Sequence[InputImage]) -> int | None:
+    return 1 if process.name.endswith("-1") else None
+
+
+@pytest.mark.parametrize("dies", [lambda process, images: None, dies_early])
+def test_a_store_gets_what_a_folder_gets(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies: Callable[[Process, Sequence[InputImage]], int | None],
+) -> None:
+    pool = use(Noting(Bright, dies), monkeypatch)
+    fs, out = fsspec.filesystem("memory"), "memory://shelf/out"
+    (photos / "bad.png").write_bytes(b"")
+    try:
+        predict_folder(predictor(), photos, out, engine=RayEngine(), work=Work(2, 0), progress=False)
+        assert pool.job.out == out
+        for path in fs.find("/shelf/out"):
+            copy = tmp_path / "copy" / path.removeprefix("/shelf/out/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(fs.cat_file(path))
+    finally:
+        fs.rm("/shelf", recursive=True)
+    predict_folder(predictor(), photos, tmp_path / "alone", progress=False)
+    found, want = files(tmp_path / "copy"), files(tmp_path / "alone")
+    assert found == {name: data for name, data in want.items() if name != ".toolkit.lock"}
 
 
 def test_messages_have_the_paths_that_were_given(
@@ -208,3 +240,29 @@ def test_an_error_leaves_what_can_be_resumed(
     assert not (out / PARTS).exists()
     predict_folder(predictor(), photos, tmp_path / "alone", progress=False)
     assert files(out) == files(tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_real_processes_read_from_and_write_to_a_busy_server_of_s3(
+    mortal: Path, many_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the answers are faults, and a process dies."""
+    pytest.importorskip("ray")
+    with faulty_s3(monkeypatch, "box") as client:
+        for photo in many_photos.iterdir():
+            client.upload_file(str(photo), "box", f"in/{photo.name}")
+        work = Work(2, 1)
+        predict_folder(mortal, "s3://box/in/", tmp_path / "alone", work=work, progress=False)
+        (tmp_path / "deadly" / "11.png").touch()
+        engine, out = RayEngine(actors=2), "s3://box/out"
+        summary = predict_folder(mortal, "s3://box/in/", out, work=work, engine=engine, progress=False)
+        assert (summary.done, summary.failed) == (60, 1)
+        assert not list((tmp_path / "deadly").iterdir())
+        for each in client.list_objects_v2(Bucket="box", Prefix="out/")["Contents"]:
+            copy = tmp_path / each["Key"]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file("box", each["Key"], str(copy))
+    (tmp_path / "alone" / ".toolkit.lock").unlink(missing_ok=True)
+    check_same(tmp_path / "out", tmp_path / "alone")
+    assert {500, 503} <= set(Flaky.faults)

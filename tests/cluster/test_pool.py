@@ -8,7 +8,7 @@ from cluster_cases import Bright, FakePool, check_pool
 from PIL import Image
 
 from toolkit.inference.inputs import find_images
-from toolkit.inference.result_parts import TOKEN
+from toolkit.inference.result_places import TOKEN
 
 
 def test_the_simulated_pool_is_like_a_real_one(tmp_path: Path) -> None:

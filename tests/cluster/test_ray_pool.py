@@ -24,7 +24,7 @@ from toolkit.inference.image_batches import Work
 from toolkit.inference.inputs import find_images
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS
-from toolkit.inference.result_parts import TOKEN
+from toolkit.inference.result_places import TOKEN
 
 
 def nodes(*resources: dict[str, float]) -> SimpleNamespace:

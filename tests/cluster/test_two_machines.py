@@ -1,115 +1,61 @@
-"""Two machines of a Ray cluster in network namespaces of their own: one is killed, the command is killed, and
-the network between them is cut. Needs root and Linux.
+"""Two machines of a Ray cluster with networks and ``/tmp`` of their own: one is killed, an actor, the
+command, and the network between them is cut. Needs root and Linux.
+
+``TOOLKIT_MOMENTS=20`` tries as many random moments of each, an hour in all; otherwise there is one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
+import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mortal_cases import check_same
+from support.machines import Machine, two_machines, wait_until
 
 from toolkit.inference.image_batches import Work
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.records import PARTS
 
 pytestmark = pytest.mark.slow
-SPACES = ("toolkit-a", "toolkit-b")
-HEAD, NODE = "10.77.31.1", "10.77.31.2"
 PORT = 6397
+MOMENTS = int(os.environ.get("TOOLKIT_MOMENTS", "1"))
 # The cluster is only reachable from these namespaces, so it needs no token; no proxy stands between them.
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # That of each machine.
+    "TMPDIR": "/tmp",
 }
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
-def pids(space: str) -> list[int]:
-    found = subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
-
-
-def kill_all(space: str) -> None:
-    """What a power cut does to a machine."""
-    for _ in range(20):
-        for process in pids(space):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        if not pids(space):
-            return
-        time.sleep(0.1)
-
-
-def begin(space: str, *words: str) -> subprocess.Popen[bytes]:
-    command = ["ip", "netns", "exec", space, *words]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-
-
-def begin_node() -> subprocess.Popen[bytes]:
-    words = [f"--address={HEAD}:{PORT}", f"--node-ip-address={NODE}", "--num-cpus=1", "--block"]
-    return begin(SPACES[1], sys.executable, "-m", "ray.scripts.scripts", "start", *words)
+RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", "--block"]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[None]:
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and the command ip")
+def cluster(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
     pytest.importorskip("ray")
-    started: list[subprocess.Popen[bytes]] = []
-    # Paths of sockets must be short.
-    temporary = Path(f"/tmp/toolkit-ray-{os.getpid()}")
-    try:
-        try:
-            ip("netns", "add", SPACES[0])
-        except subprocess.CalledProcessError:
-            pytest.skip("network namespaces are not possible here")
-        ip("netns", "add", SPACES[1])
-        ip("link", "add", "toolkit-va", "type", "veth", "peer", "name", "toolkit-vb")
-        for space, link, address in zip(SPACES, ("toolkit-va", "toolkit-vb"), (HEAD, NODE), strict=True):
-            ip("link", "set", link, "netns", space)
-            ip("-n", space, "addr", "add", f"{address}/24", "dev", link)
-            ip("-n", space, "link", "set", "lo", "up")
-            ip("-n", space, "link", "set", link, "up")
-        words = [f"--node-ip-address={HEAD}", f"--port={PORT}", "--num-cpus=1", "--include-dashboard=false"]
-        words += [f"--temp-dir={temporary}", "--block"]
-        started.append(
-            begin(SPACES[0], sys.executable, "-m", "ray.scripts.scripts", "start", "--head", *words)
-        )
+    with two_machines("toolkit", "10.77.31", [tmp_path]) as (head, node):
+        words = ["--head", f"--node-ip-address={head.address}", f"--port={PORT}", "--include-dashboard=false"]
+        started = [head.begin(*RAY, *words, environment=ENVIRONMENT)]
         time.sleep(8)
-        started.append(begin_node())
+        words = [f"--address={head.address}:{PORT}", f"--node-ip-address={node.address}"]
+        started.append(node.begin(*RAY, *words, environment=ENVIRONMENT))
         time.sleep(5)
         assert all(process.poll() is None for process in started)
-        yield
-    finally:
-        for space in SPACES:
-            kill_all(space)
-            subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
-        for process in started:
-            process.wait()
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield head, node
 
 
-def command(run: Path, photos: Path, out: Path) -> list[str]:
+def command(run: Path, photos: Path, out: Path, head: Machine) -> list[str]:
     return [
         *(sys.executable, "-m", "toolkit", "infer", str(run), str(photos), "--out", str(out)),
         *("--plugin", str(run.parent / "mortal.py"), "--batch-size", "2", "--workers", "1"),
-        *("--device", "cpu", "--ray", f"{HEAD}:{PORT}", "--actors", "2"),
+        *("--device", "cpu", "--ray", f"{head.address}:{PORT}", "--actors", "2"),
     ]
 
 
@@ -118,37 +64,44 @@ def done(out: Path) -> set[str]:
     return {json.loads(line)["image"] for line in lines if line.endswith("}")}
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def actors(machine: Machine) -> list[int]:
+    return [
+        each for each in machine.pids() if Path(f"/proc/{each}/cmdline").read_bytes()[:11] == b"ray::Worker"
+    ]
 
 
-@pytest.mark.parametrize("fault", ["node", "command", "network"])
+@pytest.mark.parametrize("moment", range(MOMENTS))
+@pytest.mark.parametrize("fault", ["node", "actor", "command", "network"])
 def test_images_are_done_once_whatever_fails(
-    cluster: None, mortal: Path, many_photos: Path, tmp_path: Path, fault: str
+    cluster: tuple[Machine, Machine], mortal: Path, many_photos: Path, tmp_path: Path, fault: str, moment: int
 ) -> None:
+    head, node = cluster
+    chance = random.Random(f"{fault} {moment}")
     predict_folder(mortal, many_photos, tmp_path / "alone", work=Work(2, 1), progress=False)
     # Slow enough that something can happen in between.
     plugin = mortal.parent / "mortal.py"
     plugin.write_text(plugin.read_text().replace("time.sleep(0.01", "time.sleep(0.25"))
     out = tmp_path / "out"
-    words = command(mortal, many_photos, out)
-    driver = begin(SPACES[0], *words)
-    wait_until(lambda: len(list((out / PARTS).glob("*.jsonl"))) == 2 and len(done(out)) >= 6)
+    words = command(mortal, many_photos, out, head)
+    driver = head.begin(*words, environment=ENVIRONMENT)
+    least = chance.randrange(2, 45)
+    wait_until(lambda: len(list((out / PARTS).glob("*.jsonl"))) == 2 and len(done(out)) >= least)
+    time.sleep(chance.random() / 2)
+    assert driver.poll() is None
     if fault == "node":
-        kill_all(SPACES[1])
+        node.kill()
+        assert driver.wait(timeout=240) == 3
+    elif fault == "actor":
+        os.kill(chance.choice(actors(head) + actors(node)), signal.SIGKILL)
         assert driver.wait(timeout=240) == 3
     elif fault == "network":
-        ip("-n", SPACES[1], "link", "set", "toolkit-vb", "down")
-        time.sleep(10)
-        ip("-n", SPACES[1], "link", "set", "toolkit-vb", "up")
+        node.cut(10)
         assert driver.wait(timeout=240) == 3
     else:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
         before = done(out)
         assert len(before) < 61
-        assert begin(SPACES[0], *words, "--resume").wait(timeout=240) == 3
+        again = head.begin(*words, "--resume", environment=ENVIRONMENT)
+        assert again.wait(timeout=240) == 3
     check_same(out, tmp_path / "alone")

@@ -17,7 +17,7 @@ from toolkit.cluster.job import Problem, versions
 from toolkit.cluster.worker import Worker
 from toolkit.inference.inputs import InputImage, find_images
 from toolkit.inference.records import PARTS
-from toolkit.inference.result_parts import TOKEN
+from toolkit.inference.result_places import TOKEN
 from toolkit.models.building import rebuild_model
 from toolkit.types import Prediction, Sample
 

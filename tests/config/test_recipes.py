@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from toolkit import registry
 from toolkit.config import RunSettings, recipe_folder, resolve
 from toolkit.config.recipes import find_config
 from toolkit.errors import ConfigError, UnknownNameError, UsageError
@@ -32,6 +33,25 @@ def test_resolved_settings_run_again_as_they_are(tiny: str, tmp_path: Path) -> N
     again = resolve(config=saved)
     assert again.model_dump() == settings.model_dump()
     assert again.to_yaml() == settings.to_yaml()
+
+
+def test_settings_of_the_same_words_are_equal_and_of_others_are_not(tiny: str) -> None:
+    one, two, other = (resolve(plugin=tiny, data=tiny, overrides=[f"train.lr={rate}"]) for rate in (1, 1, 2))
+    assert one == two
+    assert one != other
+    assert type(one) is type(two), "made once, since making a class takes longest"
+
+
+def test_a_plugin_whose_file_has_changed_has_the_settings_that_are_there_now(
+    tiny: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    text = Path(tiny).read_text()
+    file.write_text(text)
+    assert resolve(plugin=str(file), data=str(file)).model.width == 4
+    registry.clear()
+    file.write_text(text.replace("width: int = 4", "width: int = 5"))
+    assert resolve(plugin=str(file), data=str(file)).model.width == 5
 
 
 def test_unknown_names_suggest_and_list() -> None:

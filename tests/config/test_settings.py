@@ -10,6 +10,7 @@ from manifest_cases import manifest
 from pydantic import Field, ValidationError, field_validator
 
 from toolkit.config import Settings, resolve, settings_class, validate
+from toolkit.config.settings import with_fields
 from toolkit.config.tree import parse_overrides
 from toolkit.errors import ConfigError, UsageError
 from toolkit.reading.yaml_text import dump_yaml, parse_yaml
@@ -60,6 +61,23 @@ def test_every_setting_says_what_it_does() -> None:
                 ), f"{cls.__qualname__}.{name}"
                 checked += 1
     assert checked > 40
+
+
+def test_classes_made_for_a_run_keep_sentences_and_are_not_searched_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search for source code, where there is none, takes seconds with all that torch has loaded."""
+
+    def searches(*given: Any) -> None:
+        raise AssertionError("looks at every module that is loaded")
+
+    monkeypatch.setattr("inspect.getmodule", searches)
+    cls = with_fields("Wider", Disc, {"height": (int, 3)})
+    assert cls.model_fields["radius"].description == "In pixels."
+    assert list(cls.model_fields) == ["name", "radius", "height"]
+    assert (cls(height=2).height, cls().radius) == (2, 1.0)
+    with pytest.raises(ConfigError, match="heihgt: unknown key; did you mean 'height'"):
+        validate(cls, {"heihgt": 1}, source="a test")
 
 
 class Disc(Settings):

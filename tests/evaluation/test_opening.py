@@ -140,7 +140,7 @@ def test_a_model_that_is_measured_by_its_protocols_has_no_windows() -> None:
 def test_only_models_that_use_windows_are_wrapped() -> None:
     whole = bright_detector.BrightDetector(("box",))
     assert tiled(whole, None) is whole
-    with pytest.raises(UsageError, match=r"BrightDetector only predicts whole images\. Hint: leave out"):
+    with pytest.raises(UsageError, match=r"this model only predicts whole images\. Hint: leave out"):
         tiled(whole, Tiling(32))
     windowed = tiled(seams.Regions(("disc",)), Tiling(32))
     assert windowed.window_for((20, 40)) == 32

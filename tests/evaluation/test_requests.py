@@ -6,7 +6,7 @@ import argparse
 import inspect
 
 import toolkit
-from toolkit.cli.options import computing_of, data_choice, prompting_of
+from toolkit.cli.parsed import computing_of, data_choice, prompting_of
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 
 

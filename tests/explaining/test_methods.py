@@ -54,7 +54,7 @@ def test_a_model_without_gradients_says_which_methods_remain(monkeypatch: pytest
             check_possible(method, PLAIN, None)
             continue
         with pytest.raises(
-            UsageError, match=f"Fixed gives no gradients .* {name} needs; .*black-box.*Hint: --"
+            UsageError, match=f"this model gives no gradients .* {name} needs; .*black-box.*Hint: --"
         ):
             check_possible(method, PLAIN, None)
 

@@ -32,7 +32,7 @@ def test_the_layer_is_the_models_choice_or_the_one_that_is_named() -> None:
 
 def test_a_model_without_gradients_is_refused() -> None:
     model = Fixed(Instances.empty((4, 4), with_scores=True))
-    with pytest.raises(UsageError, match="Fixed has no gradients to look at"):
+    with pytest.raises(UsageError, match="this model has no gradients to look at"):
         _ = Subject(model, sample(), CLASS).explainable
 
 

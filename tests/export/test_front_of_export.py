@@ -121,7 +121,7 @@ def test_an_answer_that_differs_leaves_nothing(
 ) -> None:
     plain = front.build_folder
 
-    def with_other_weights(found: OpenedRun, folder: Path, target: str) -> object:
+    def with_other_weights(found: OpenedRun, folder: Path, target: str, size: object) -> object:
         for parameter in found.model.parameters():
             parameter.data.neg_()
         manifest = plain(found, folder, target)  # type: ignore[arg-type]
@@ -227,7 +227,7 @@ def test_weights_take_nothing_that_is_for_graphs(
     run_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(run_folder), "--precision", "bf16"]) == 2
-    assert "Hint: leave out --data, --data-dir, --split, --precision" in capsys.readouterr().err
+    assert "Hint: leave out --data, --data-dir, --split, --size" in capsys.readouterr().err
 
 
 def test_the_error_of_a_difference_is_one_of_the_toolkit() -> None:

@@ -19,7 +19,7 @@ from toolkit.errors import CheckpointError, ConfigError, ExportError
 from toolkit.evaluation.opening import OpenedRun, open_run
 from toolkit.evaluation.requests import DataChoice, Prompting
 from toolkit.export.front import build_folder, check_folder
-from toolkit.export.gate import CROPS, SomeImages, odd_images
+from toolkit.export.gate import CROPS, SomeImages, evenly_spaced, odd_images
 
 
 class Faulty(nn.Module):
@@ -205,6 +205,6 @@ def test_odd_images_are_valid_for_images_of_any_size() -> None:
 )
 def test_some_images_are_spread_over_the_data(opened: OpenedRun, count: int, chosen: list[int]) -> None:
     everything: Dataset = opened.opened.dataset
-    some = SomeImages(everything, count)
+    some = SomeImages(everything, evenly_spaced(len(everything), count))
     assert some.ids == [everything.ids[i] for i in chosen]
     assert some[len(some) - 1] == everything[chosen[-1]]

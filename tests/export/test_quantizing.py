@@ -66,7 +66,7 @@ def test_graphs_are_computed_in_int8(opened: OpenedRun, tmp_path: Path, target: 
     manifest = build_folder(opened, tmp_path, target)  # type: ignore[arg-type]
     plain = load_model(tmp_path)[0]
     graphs = quantize(manifest, plain, calibration_data(opened), tmp_path)
-    front._write_manifest(replace(manifest, graphs=graphs, precision="int8"), tmp_path)
+    front.write_manifest(replace(manifest, graphs=graphs, precision="int8"), tmp_path)
     smaller = load_model(tmp_path)[0]
     image = opened.opened.dataset[0].image[None]
     with evaluating(opened.model), evaluating(smaller):

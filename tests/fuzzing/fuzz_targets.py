@@ -58,6 +58,7 @@ from toolkit.evaluation.runs import evaluate_predictions
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.formats.prompts import PromptFile
 from toolkit.formats.tool_writers import config_text
+from toolkit.inference.lists import ImageList
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.window_journal import WindowJournal
 from toolkit.inference.window_objects import ObjectJournal
@@ -205,6 +206,26 @@ def figures(folder: Path) -> None:
         done.finish(["a.png"])
 
 
+def image_list(folder: Path) -> None:
+    """A list of images, as text or Parquet; memory and time do not depend on what a list claims."""
+    names = ImageList(folder / "names")
+    names.check()
+    for _ in zip(names, names.names(), range(1000), strict=False):
+        pass
+
+
+def parquet_list() -> dict[str, bytes]:
+    """A list in a Parquet file; without pyarrow, the one of text again."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        return {"names": WORDS}
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table({"path": ["a.png", "b/c.jpg"] * 9, "n": list(range(18))}), sink)
+    return {"names": sink.getvalue().to_pybytes()}
+
+
 def tiled_tiff(folder: Path) -> None:
     reader = open_tiff(folder / "a.tif")
     if reader is not None:
@@ -328,6 +349,8 @@ def targets() -> dict[str, Target]:
         "prompts coco": Target(prompts("p.json"), {"p.json": as_json(document())}),
         "recipe": Target(recipe, {"recipe.yaml": RECIPE}),
         "words": Target(words, {"words.txt": WORDS}),
+        "list of images": Target(image_list, {"names": b"photos/a.jpg\n/b.png\ns3://box/c%20d.png\n"}),
+        "parquet list of images": Target(image_list, parquet_list()),
         "detectron2 yaml": Target(detectron2, {"rcnn.yaml": RCNN}),
         "detectron2 pickle": Target(pickles, {"zoo.pkl": pickle.dumps(ZOO, protocol=2)}),
         "checkpoint": Target(checkpoint, {"manifest": as_json(manifest())}),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
 from pipeline_cases import Bright, files, manifest, predictor, write_image
 
 from toolkit.errors import UsageError
+from toolkit.inference import lists
 from toolkit.inference.lists import ImageList
 from toolkit.inference.pipeline import Summary, predict_folder
 
@@ -92,3 +95,28 @@ def test_lines_are_read_as_they_are_needed(tmp_path: Path) -> None:
     assert next(images).name == "photos/000000.jpg"
     assert next(images).name == "photos/000001.jpg"
     assert ImageList(path).check() == 300_001
+
+
+def test_a_parquet_file_gives_what_a_text_file_gives(tmp_path: Path) -> None:
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    lines = ["photos/a.jpg", "/b.png", "photos/a.jpg", "s3://bucket/c.png"]
+    parquet.write_table(pyarrow.table({"path": lines, "width": [1, 2, 3, 4]}), tmp_path / "names.parquet")
+    (tmp_path / "names.txt").write_text("\n".join(lines))
+    text, table = ImageList(tmp_path / "names.txt"), ImageList(tmp_path / "names.parquet")
+    assert list(table) == list(text)
+    assert list(table.names()) == list(text.names())
+    assert table.check() == text.check() == 4
+    parquet.write_table(pyarrow.table({"path": ["", None]}), tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match=r"none\.parquet names no image"):
+        ImageList(tmp_path / "none.parquet").check()
+
+
+def test_most_names_are_known_at_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are what taking the path apart gives."""
+    chance = random.Random(0)
+    parts = ["a", "b.png", ".h", "..", ".", "", "c:d", "é x", "s3:", "-", "a\nb"]
+    lines = ["/".join(chance.choices(parts, k=chance.randint(1, 5))) for _ in range(3000)]
+    quick = [lists._name(line) for line in lines]
+    assert sum(bool(lists._PLAIN.fullmatch(line)) for line in lines) > 300
+    monkeypatch.setattr(lists, "_PLAIN", re.compile("(?!)"))
+    assert quick == [lists._name(line) for line in lines]

@@ -150,7 +150,7 @@ def test_unknown_devices_and_precisions() -> None:
 def test_a_window_for_a_model_that_cannot_use_one() -> None:
     with pytest.raises(
         UsageError,
-        match=r"window: Bright only predicts whole images\. Hint: leave out window",
+        match=r"window: this model only predicts whole images\. Hint: leave out window",
     ):
         Predictor(Bright(), device="cpu", tiling=Tiling(window=64))
     Predictor(Bright(), device="cpu", tiling=Tiling())

@@ -10,7 +10,7 @@ import pytest
 from toolkit.errors import DataError
 from toolkit.inference.findings import Findings
 from toolkit.inference.inputs import InputImage
-from toolkit.inference.records import Record, latest_records, write_records
+from toolkit.inference.records import Record, latest_records, outline_of, record_of, write_records
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.stored_records import StoredRecords
 
@@ -123,3 +123,26 @@ def test_a_damaged_file_of_objects_is_named_with_what_to_do(tmp_path: Path, cont
     folder = ResultFolder(tmp_path, ("ring",), ((9, 9, 9),), **options)
     with folder, pytest.raises(DataError, match=r"a\.json.*Hint: "):
         folder.finish(["a.png"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"image": "a.png", "status": "ok", "size": [4, 6], "more": [1, {"x": null}]}\n',
+        b'{"image": "a.png", "status": "failed"}',
+        b'{"image": "\\udce9.png", "status": "failed"}\n',
+        b'{"image": "", "status": "failed"}\n',
+        b'{"image": "a.png", "status": "ok"}\n',
+        b'{"image": "a.png", "status": "ok", "size": [4, 0]}\n',
+        b'{"image": "a.png", "status": "ok", "size": [4, 6], "outputs": {"label_map": "../a.png"}}\n',
+        b'{"image": "a.png", "status": "failed", "more": ' + b"9" * 5000 + b"}\n",
+        b'{"image": "a.png", "status": "failed", "more": ' + b"[" * 1900 + b"]" * 1900 + b"}\n",
+        b'{"image": "a.png", "status": "failed", "source": "\xe9"}\n',
+        b'{"image": "a.png", "sta',
+        b"\n",
+        b"[1]\n",
+    ],
+)
+def test_the_outline_of_a_line_is_that_of_its_record(line: bytes) -> None:
+    record = record_of(line)
+    assert outline_of(line) == (None if record is None else (record["image"], record["status"]))

@@ -11,7 +11,8 @@ import torch
 from toolkit.errors import OutputError
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.records import PARTS
-from toolkit.inference.result_parts import TOKEN, ResultPart
+from toolkit.inference.result_parts import ResultPart
+from toolkit.inference.result_places import TOKEN
 from toolkit.inference.results import ResultFolder
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import default_palette

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
-import random
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 from pipeline_cases import Bright, manifest, predictor
+from support.s3 import Flaky, faulty_s3
 
 from toolkit.errors import UsageError
 from toolkit.inference.image_batches import Work
@@ -112,6 +109,14 @@ def test_what_cannot_be_predicted_is_refused_before_anything_is_done(
         find_inputs(words)
 
 
+def test_results_below_the_folder_are_left_out(shelf: Any) -> None:
+    predict_folder(predictor(), "memory://shelf/", "memory://shelf/out")
+    again = Bright()
+    summary = predict_folder(predictor(again), "memory://shelf/", "memory://shelf/out", resume=True)
+    assert summary == Summary(done=0, failed=0, resumed=3)
+    assert again.seen == []
+
+
 def test_a_folder_without_images(shelf: Any) -> None:
     shelf.pipe_file("/shelf/texts/a.txt", b"")
     with pytest.raises(
@@ -120,74 +125,18 @@ def test_a_folder_without_images(shelf: Any) -> None:
         StoreFolder("memory://shelf/texts/").check()
 
 
-class Flaky(BaseHTTPRequestHandler):
-    """Passes requests on to a server, or answers that it is too busy, or fails."""
-
-    port = 0
-    chance = random.Random(0)
-    faults: ClassVar[list[int]] = []
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def answer(self) -> None:
-        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.chance.random() < 0.3:
-            status = self.chance.choice([500, 503])
-            self.faults.append(status)
-            code = "SlowDown" if status == 503 else "InternalError"
-            body = f"<Error><Code>{code}</Code><Message>later</Message></Error>".encode()
-            headers = [("Content-Type", "application/xml")]
-        else:
-            server = http.client.HTTPConnection("127.0.0.1", self.port)
-            server.request(self.command, self.path, data, dict(self.headers))
-            response = server.getresponse()
-            status, headers, body = response.status, response.getheaders(), response.read()
-            server.close()
-        self.send_response_only(status)
-        for name, value in headers:
-            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
-                self.send_header(name, value)
-        length = dict(headers).get("Content-Length") if self.command == "HEAD" else None
-        self.send_header("Content-Length", length or str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_GET = do_HEAD = do_PUT = do_POST = answer  # noqa: N815 - names of http.server
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket with the images, on a server of which a third of the answers are faults."""
-    moto_server = pytest.importorskip("moto.server")
-    boto3 = pytest.importorskip("boto3")
-    s3fs = pytest.importorskip("s3fs")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    moto = moto_server.ThreadedMotoServer(port=0, verbose=False)
-    moto.start()
-    _, Flaky.port = moto.get_host_and_port()
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
-    Thread(target=proxy.serve_forever, daemon=True).start()
-    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{Flaky.port}")
-    client.create_bucket(Bucket="photos")
-    for place in range(12):
-        client.put_object(Bucket="photos", Key=f"in/{place % 3}/{place}.png", Body=picture(place))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield "s3://photos/in/"
-    proxy.shutdown()
-    proxy.server_close()
-    moto.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+    with faulty_s3(monkeypatch, "photos") as client:
+        for place in range(12):
+            client.put_object(Bucket="photos", Key=f"in/{place % 3}/{place}.png", Body=picture(place))
+        yield "s3://photos/in/"
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_busy_server_of_s3_loses_nothing(bucket: str, tmp_path: Path) -> None:
-    Flaky.faults.clear()
     out = tmp_path / "out"
     assert predict_folder(predictor(), bucket, out, work=Work(2, 2)) == Summary(done=12, failed=0, resumed=0)
     assert {500, 503} <= set(Flaky.faults)

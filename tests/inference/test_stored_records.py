@@ -44,6 +44,27 @@ def test_they_are_the_latest_in_order(manifests: list[Path]) -> None:
     found.close()
 
 
+def test_those_that_are_done_are_known_without_reading(tmp_path: Path) -> None:
+    lines = [line(f"{i}.png", "ok" if i % 3 else "failed", window=i) for i in range(30)]
+    # That a failed one is done later counts, and that it was done before does not.
+    lines += [line("3.png", window=3), line("4.png", "failed")]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    found = StoredRecords([tmp_path / "a.jsonl"])
+    want = latest_records(tmp_path / "a.jsonl")
+    assert list(found.done()) == [record for record in want if record["status"] == "ok"]
+    asked = []
+
+    def is_complete(record: dict[str, Any]) -> bool:
+        asked.append(record["status"])
+        return bool(record["window"] % 2)
+
+    kept = found.kept(is_complete)
+    assert list(kept) == [r for r in want if r["status"] == "failed" or r["window"] % 2]
+    assert set(asked) == {"ok"}
+    assert list(kept.done()) == [r for r in want if r["status"] == "ok" and r["window"] % 2]
+    found.close()
+
+
 def test_selections(manifests: list[Path]) -> None:
     found, want = StoredRecords(manifests), latest_records(*manifests)
     even = found.where(lambda record: record["window"] % 2 == 0)

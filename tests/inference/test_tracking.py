@@ -78,7 +78,7 @@ def test_what_cannot_track_is_refused(folder: Path, tmp_path: Path) -> None:
             raise NotImplementedError
 
     (tmp_path / "p.csv").write_text("image,x,y\n0,1,1\n")
-    with pytest.raises(UsageError, match="Still cannot track objects"):
+    with pytest.raises(UsageError, match="this model cannot track objects"):
         track_video(Predictor(Still(["x"]), device="cpu"), folder, tmp_path / "p.csv", tmp_path / "out")
     (tmp_path / "p.csv").write_text("image,x,y\n99,1,1\n")
     with pytest.raises(DataError, match="is for '99', but no image has this name"):

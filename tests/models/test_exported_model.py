@@ -181,3 +181,28 @@ def test_a_graph_that_is_no_graph_is_refused_when_it_is_prepared(folder: Path) -
     model, _ = load_model(folder)
     with pytest.raises(CheckpointError, match="cannot be read as a graph"):
         prepare(model)
+
+
+def test_each_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again only if the model moves to another device."""
+    from toolkit.models import exported as module
+
+    plain, read = module.read_graph, []
+    monkeypatch.setattr(module, "read_graph", lambda *args: read.append(args) or plain(*args))
+    model = load_model(folder)[0]
+    prepare(model)
+    assert len(read) == 1
+    model.network._engine = None
+    prepare(model)
+    assert len(read) == 2
+
+
+def test_it_knows_how_many_parameters_are_in_its_graphs(folder: Path, exported: Path) -> None:
+    from toolkit.models.contract import parameter_count
+
+    plugin = registry.plugins().get("strided-net")
+    plain = plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(), ("ground", "square"))
+    wanted = sum(parameter.numel() for parameter in plain.parameters())
+    found = load_model(folder)[0]
+    assert parameter_count(found) == parameter_count(plain) == wanted > 100
+    assert not list(found.parameters())

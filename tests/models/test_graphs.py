@@ -12,7 +12,8 @@ from torch import nn
 
 from toolkit import Graph
 from toolkit.errors import ConfigError, InvalidDataError, UsageError
-from toolkit.models.graphs import RuntimeGraph, as_tuple
+from toolkit.models import graphs
+from toolkit.models.graphs import RuntimeGraph, accelerator_for, as_tuple, device_for
 from toolkit.runtime.engines import Engine
 
 
@@ -75,3 +76,34 @@ def test_one_result_or_several() -> None:
     one = torch.ones(1)
     assert as_tuple(one) == (one,)
     assert as_tuple([one, one]) == (one, one)
+
+
+def placed(*, usable: bool) -> nn.Module:
+    """A model with a graph whose runtime can use GPUs or not."""
+    return nn.Sequential(
+        RuntimeGraph("adder", ("a",), ("b",), lambda *_: Adding(), lambda device: usable or device == "cpu")
+    )
+
+
+@pytest.mark.parametrize(("usable", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_auto_is_the_cpu_where_the_runtime_does_not_use_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, usable: bool, expected: str
+) -> None:
+    here = {"auto": "cuda"}
+    monkeypatch.setattr(graphs, "find_device", lambda name="auto": torch.device(here.get(name, name)))
+    models = [nn.Linear(1, 1), placed(usable=True), placed(usable=usable)]
+    assert device_for(models).type == expected
+    assert ("Everything is computed on the CPU rather than on cuda" in caplog.text) != usable
+    assert accelerator_for(models, "auto") == ("auto" if usable else "cpu")
+    assert accelerator_for(models, "cuda") == "cuda"
+    assert device_for(models, "cuda").type == "cuda", "what was asked for by name is not replaced"
+    assert device_for([nn.Linear(1, 1)]).type == "cuda"
+
+
+def test_a_graph_for_one_size_refuses_others() -> None:
+    axes = (("batch", 2), ("batch", 2))
+    adder = RuntimeGraph("adder", ("a", "b"), ("count", "sum"), lambda *_: Adding(), axes=axes)
+    assert adder(torch.ones(3, 2), torch.ones(3, 2))[0].tolist() == [2]
+    for other in (torch.ones(3, 4), torch.ones(2)):
+        with pytest.raises(InvalidDataError, match="takes b of batch x 2, but this image makes it"):
+            adder(torch.ones(3, 2), other)

@@ -173,5 +173,5 @@ class Prompted(Given, Promptable):
 
 
 def test_a_promptable_model_finds_no_classes() -> None:
-    with pytest.raises(UsageError, match="Prompted itself needs prompts"):
+    with pytest.raises(UsageError, match="the second model itself needs prompts"):
         PanopticPair(Given(("sky",), SKY, None), Prompted(("cup",), None, None))

@@ -127,7 +127,7 @@ def test_auto_leaves_it_to_the_model() -> None:
 
 
 def test_what_cannot_be_prompted_or_cannot_prompt_is_refused() -> None:
-    with pytest.raises(UsageError, match="Detector takes no prompts"):
+    with pytest.raises(UsageError, match="this model takes no prompts"):
         prompted(Detector(["cat"]), "auto")
     with pytest.raises(UsageError, match="itself needs prompts"):
         FromDetector(BoxAnswer(["cat"]))
@@ -138,7 +138,7 @@ def test_what_cannot_be_prompted_or_cannot_prompt_is_refused() -> None:
                 Prediction(s.id, s.size, label_map=torch.zeros(s.size, dtype=torch.uint8)) for s in samples
             ]
 
-    with pytest.raises(UsageError, match="Semantic predicts no instances"):
+    with pytest.raises(UsageError, match="this model predicts no instances"):
         FromDetector(Semantic(["cat"])).prompts([sample()])
 
 
@@ -193,7 +193,7 @@ def test_a_session_refuses_what_lies_outside_and_what_takes_no_prompts() -> None
     with pytest.raises(InvalidDataError, match="does not overlap the image"):
         session.box(20, 0, 30, 9)
     assert not session.undo()
-    with pytest.raises(UsageError, match="Detector takes no prompts"):
+    with pytest.raises(UsageError, match="this model takes no prompts"):
         Session(Predictor(Detector(["cat"]), device="cpu"), np.zeros((12, 16, 3), dtype=np.uint8))
 
 
@@ -343,9 +343,9 @@ def test_masks_that_do_not_fit_are_refused(mask: np.ndarray[Any, Any], message: 
 
 def test_a_model_that_takes_no_masks_says_so() -> None:
     session = Session(Predictor(BoxAnswer(["x"]), device="cpu"), blank())
-    with pytest.raises(UsageError, match="BoxAnswer takes no masks as prompts"):
+    with pytest.raises(UsageError, match="this model takes no masks as prompts"):
         session.mask(np.ones((12, 16), dtype=bool))
-    with pytest.raises(UsageError, match="BoxAnswer cannot take its earlier answers"):
+    with pytest.raises(UsageError, match="this model cannot take its earlier answers"):
         Session(Predictor(BoxAnswer(["x"]), device="cpu"), blank(), refine=True)
     masks = Masks.from_dense(np.ones((1, 12, 16), dtype=bool))
     with pytest.raises(UsageError, match="have masks or logits, which BoxAnswer does not take"):

@@ -189,6 +189,6 @@ def test_objects_are_put_together_and_whole_images_stay_as_they_are() -> None:
 
 def test_a_model_that_says_nothing_of_windows_gets_none() -> None:
     net = Oracle((90, 90), [np.ones((90, 90), bool)], [0])
-    with pytest.raises(UsageError, match=r"Oracle only predicts whole images\. Hint: leave out window"):
+    with pytest.raises(UsageError, match=r"this model only predicts whole images\. Hint: leave out window"):
         windowed(net, Tiling(window=64))
     assert windowed(net, Tiling()).window_for((9000, 9000)) is None

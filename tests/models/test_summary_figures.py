@@ -215,4 +215,6 @@ def test_other_models_get_what_there_is_and_a_sentence() -> None:
     assert (summary.parameters, summary.trainable, summary.frozen) == (15 + 8, 8, 15)
     assert [(layer.name, layer.output_shapes) for layer in summary.layers] == [("trunk", ()), ("head", ())]
     assert summary.flops is summary.receptive_field is summary.output_stride is None
-    assert summary.notes[0].startswith("Boxes declares neither of the capabilities Inspectable and Tileable")
+    assert summary.notes[0].startswith(
+        "this model declares neither of the capabilities Inspectable and Tileable"
+    )

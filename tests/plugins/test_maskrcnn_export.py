@@ -138,7 +138,6 @@ def test_other_heads(settings: dict[str, Any]) -> None:
         (wanted,), (found,) = model.predict(samples), exported.predict(samples)
     assert len(wanted.instances) > 5
     compare_predictions(wanted, found)
-    assert bool(model.program) == ("keypoint_count" not in settings)
 
 
 @pytest.mark.parametrize("fault", ["threshold", "first mask", "suppression"])
@@ -184,6 +183,33 @@ def test_the_program_finds_the_same(size: tuple[int, int], short_side: int) -> N
     assert found["labels"].tolist() == wanted.labels.tolist()
     dense = wanted.masks.dense().numpy()
     assert (dense != found["masks"]).mean() < 1e-4
+
+
+def test_the_program_finds_the_same_keypoints() -> None:
+    model = build(keypoint_count=2, keypoint_head={"conv_dims": [8]}, masks=False)
+    with torch.no_grad():
+        model.roi_heads.keypoint_head.score_lowres.weight.mul_(
+            0.1
+        )  # as of training, rather than of thousands
+    (graph,) = model.graphs()
+    sample = Sample("a", photo(70, 110))
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        with evaluating(graph.network):
+            return [each.numpy() for each in graph.network(*map(torch.from_numpy, arrays))]
+
+    with evaluating(model):
+        wanted = model.predict([sample])[0].instances
+    found = predict(
+        sample.image.permute(1, 2, 0).numpy(), {"detector": run}, {"processing": model.processing}
+    )
+    assert "masks" not in found
+    assert found["keypoints"].shape == (len(wanted), 2, 3)
+    assert len(wanted) > 5
+    assert wanted.keypoints[..., 2].std() > 1e-3
+    far = np.abs(found["keypoints"] - wanted.keypoints.numpy())
+    assert far[..., :2].max() < 1e-2
+    assert far[..., 2].max() < 1e-4
 
 
 @pytest.mark.parametrize("size", [(480, 640), (31, 33), (100, 7), (1, 1)])

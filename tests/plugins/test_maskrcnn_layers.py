@@ -116,3 +116,25 @@ def test_pyramid_is_the_sum_from_above() -> None:
         torch.testing.assert_close(features[level - 2], fpn.get_submodule(f"fpn_output{level}")(merged))
     assert torch.equal(features[4], features[3][:, :, ::2, ::2])
     assert [tuple(level.shape[2:]) for level in features] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
+
+
+@pytest.mark.parametrize("mode", [True, False], ids=["statistics", "weights"])
+@pytest.mark.parametrize("size", [1, 3], ids=["fused", "by Winograd"])
+def test_what_was_computed_from_a_norm_is_computed_again_after_training(mode: bool, size: int) -> None:
+    """Neither batch norm nor fused optimizers change the version counters of what they write to."""
+    torch.manual_seed(0)
+    conv = Conv2d(16, 16, size, norm="BN").eval()
+    optimizer = torch.optim.AdamW(conv.parameters(), lr=0.1, fused=True)
+    x = torch.randn(1, 16, 32, 32) * 3 + 1
+    with torch.no_grad():
+        conv(x)  # now something is kept
+    conv.train(mode)
+    for _ in range(3):
+        optimizer.zero_grad()
+        conv(x).square().mean().backward()
+        optimizer.step()
+    conv.eval()
+    assert conv.norm is not None
+    with torch.no_grad():
+        plain = nn.functional.conv2d(x, conv.weight, padding=size // 2)
+        torch.testing.assert_close(conv(x), conv.norm(plain), atol=1e-4, rtol=1e-4)

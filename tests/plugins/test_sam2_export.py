@@ -377,9 +377,9 @@ def test_a_faulty_program_is_found(folder: Path, run_folder: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_openvino_computes_in_bf16_with_points_in_float32(run_folder: Path, tmp_path: Path) -> None:
     manifest = build_folder(opened(run_folder), tmp_path, "openvino")
-    from toolkit.export.front import _write_manifest, in_precision
+    from toolkit.export.front import in_precision, write_manifest
 
-    _write_manifest(in_precision(manifest, "bf16", {"encoder", "decoder"}), tmp_path)
+    write_manifest(in_precision(manifest, "bf16", {"encoder", "decoder"}), tmp_path)
     exported = load_model(tmp_path)[0]
     measured = {name: exported.get_submodule(name).prepared() for name in ("encoder", "points", "decoder")}
     precisions = {

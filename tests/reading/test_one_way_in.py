@@ -22,7 +22,7 @@ READS_ITSELF = {
     "toolkit.export.quantizing": "graphs that were just written",
     "toolkit.inference.label_tiles": "tiles that it wrote, by a journal with their checksums",
     "toolkit.inference.window_journal": "the first line of its own journals",
-    "toolkit.inference.result_parts": "the mark of its own folder",
+    "toolkit.inference.result_places": "the mark of its own folder",
     "toolkit.inference.stored_records": "its own records",
     "toolkit.reading.line_stream": "the one way for lists of any length, after check_file",
     "toolkit.serve.docs_page": "its own template",

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,31 @@ def test_entry_points_are_found_and_name_their_package() -> None:
     assert found.origin == "package toolkit-fake 1.2"
     assert found.resolve(found.build)(None, ()) == "a model"
     assert "fake-data" in registry.datasets().names()
+
+
+def test_the_files_of_packages_are_read_once_and_again_when_one_is_installed_or_removed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    read = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", lambda **group: reads.append(group) or read(**group))
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(2):
+        registry.clear()
+        assert "fake-data" not in registry.datasets().names()
+        assert [len(found()) > 0 for found in (registry.plugins, registry.evaluators, registry.tasks)] == [
+            True
+        ] * 3
+    assert len(reads) == 1
+    installed = tmp_path / "toolkit_fake-1.2.dist-info"
+    packages = root / "tests" / "support" / "fake_distribution"
+    shutil.copytree(packages / installed.name, installed)
+    shutil.copytree(packages / "toolkit_fake", tmp_path / "toolkit_fake")
+    registry.clear()
+    assert "fake-data" in registry.datasets().names()
+    shutil.rmtree(installed)
+    registry.clear()
+    assert "fake-data" not in registry.datasets().names()
 
 
 @pytest.mark.usefixtures("fake_distribution")

@@ -15,7 +15,7 @@ from torch import nn
 
 from toolkit.errors import CheckpointError, ConfigError, InvalidDataError, UnavailableError, UsageError
 from toolkit.runtime import engines
-from toolkit.runtime.engines import Engine, check_target, open_engine
+from toolkit.runtime.engines import Engine, check_target, open_engine, runs_on
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,12 @@ def test_a_missing_library_is_named_with_its_extra(
 def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown target 'tensorrt'. Hint: use onnx, openvino or weights"):
         check_target("tensorrt")
+
+
+def test_what_a_runtime_uses_is_asked_of_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [runs_on("openvino", device) for device in ("cpu", "cuda:0")] == [True, False]
+    providers = ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    assert [runs_on("onnx", device) for device in ("cpu", "cuda:1", "mps")] == [True, False, False]
+    providers.append("CUDAExecutionProvider")
+    assert runs_on("onnx", "cuda:1")

@@ -102,6 +102,25 @@ def test_faults_that_pass_are_waited_for(memory: Any, monkeypatch: pytest.Monkey
     assert left == [0]
 
 
+@pytest.mark.parametrize(("has_answered", "tries"), [(False, 2), (True, ATTEMPTS)])
+def test_a_store_that_has_never_answered_is_given_up_sooner(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, has_answered: bool, tries: int
+) -> None:
+    now, made = [0.0], []
+    monkeypatch.setattr("toolkit.runtime.stores.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(stores, "_answered", {"shelf"} if has_answered else set())
+
+    def info(self: Any, path: str, **options: Any) -> None:
+        made.append(path)
+        now[0] += 0.6 * stores.FIRST_SECONDS
+        raise OSError("could not connect")
+
+    monkeypatch.setattr(type(memory), "info", info)
+    with pytest.raises(DownloadError, match=r"cannot be read: could not connect\. Hint: "):
+        stat_store("memory://shelf/a.txt")
+    assert len(made) == tries
+
+
 def test_what_will_not_pass_is_not_tried_again(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[str] = []
 

@@ -68,15 +68,8 @@ def make_photos(folder: Path) -> Path:
 @contextmanager
 def serving(folder: Path, runs: Sequence[Path], **more: Any) -> Iterator[tuple[str, Services]]:
     """The address of a server for the folder's ``photos`` and ``labels``, with ``more`` options."""
-    options = ServeOptions(
-        tuple(map(str, runs)),
-        images=folder / "photos",
-        labels=folder / "labels",
-        new_runs=folder / "new",
-        port=0,
-        predictor={"device": "cpu"},
-        **more,
-    )
+    folders = {"images": folder / "photos", "labels": folder / "labels", "new_runs": folder / "new"}
+    options = ServeOptions(tuple(map(str, runs)), port=0, predictor={"device": "cpu"}, **{**folders, **more})
     running = RunningServer(options)
     thread = threading.Thread(target=running.run)
     thread.start()

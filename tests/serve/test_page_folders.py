@@ -85,6 +85,12 @@ def test_a_large_folder_is_listed_as_it_is_scrolled_and_filtered(browser: Browse
         browser.key("Enter")
         browser.wait_for(f"toolkitPage.editor.name === '{last}' && {IDLE}")
         assert browser.run(rows) < 60
+        pictures = "[...document.querySelectorAll('#images .thumbnail')]"
+        browser.wait_for(f"{pictures}.length && {pictures}.every((each) => each.naturalWidth === 8)")
+        names = browser.run(f"{pictures}.map((each) => each.dataset.name)")
+        assert names[-1] == last
+        asked = [address for address in browser.requests if "thumbnail" in address]
+        assert len(asked) < 120, "those of rows that are seen, not of all 1,300"
         browser.reload()
         page.ready(last)
         browser.wait_for(
@@ -111,6 +117,9 @@ def test_an_image_that_cannot_be_read_is_told(browser: Browser, tmp_path: Path) 
         page = PageDriver(browser, address)
         page.open("a.png")
         page.click(40, 30)
+        pictures = "document.querySelector('#images .thumbnail[data-name=\"{}\"]')"
+        browser.wait_for(f"{pictures.format('a.png')}.naturalWidth > 0")
+        browser.wait_for(f"{pictures.format('c.png')}.dataset.state === 'failed'")
         browser.run("toolkitPage.open('c.png')")
         browser.wait_for("document.getElementById('alert').textContent.includes('c.png')")
         assert page.text("title") == "a.png"
@@ -127,6 +136,11 @@ def test_a_server_without_images_says_what_to_do(browser: Browser, tmp_path: Pat
         browser.open(address)
         browser.wait_for("document.body.dataset.ready")
         assert PageDriver(browser, address).text("none") == "There are no images in this folder."
+    with serving(tmp_path, [], images=None, labels=None) as (address, _):
+        browser.open(address)
+        browser.wait_for("document.body.dataset.ready")
+        assert "Start it with --images DIR" in PageDriver(browser, address).text("none")
+        assert "Start it with --images DIR" in PageDriver(browser, address).text("empty")
 
 
 def test_a_token_is_given_once(browser: Browser, tmp_path: Path) -> None:

@@ -273,3 +273,21 @@ def test_what_is_no_label_map_is_refused(module_page: Browser, kind: str) -> Non
     given = {"classes": ["a"], "png": base64.b64encode(png).decode()}
     message = fails(module_page, "predictions", "m.readLabelMap(given)", given)
     assert {"JPEG": "not a PNG", "RGB": "not one number per pixel", "cut": "cut off"}[kind] in message
+
+
+def test_the_color_of_a_category_stays_when_another_model_comes(module_page: Browser) -> None:
+    given = [
+        {"promptable": False, "classes": ["cell", "background"], "colors": [[9, 8, 7], [0, 0, 0]]},
+        {"promptable": False, "classes": ["cell", "cup", "lid"], "colors": [[1, 1, 1], [2, 2, 2], [3, 3, 3]]},
+        {"promptable": True, "classes": ["object"], "colors": [[4, 4, 4]]},
+    ]
+    body = """const categories = new m.Categories();
+      categories.suggest(given.slice(0, 1));
+      const before = categories.colorOf("cup");
+      categories.suggest(given.slice(1));
+      return { before, ...Object.fromEntries(["cell", "cup", "lid", "object"].map(
+        (name) => [name, categories.colorOf(name)])) };"""
+    found = run(module_page, "categories", body, given)
+    assert (found["cell"], found["lid"]) == ([9, 8, 7], [3, 3, 3]), "the first model that has the class"
+    assert found["cup"] == found["before"] != [2, 2, 2], "it was seen in this color"
+    assert found["object"] != [4, 4, 4]

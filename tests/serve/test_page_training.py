@@ -13,7 +13,7 @@ from support.browser import Browser
 
 import toolkit
 from toolkit.serve.errors import RequestError
-from toolkit.serve.models import ServedModel
+from toolkit.serve.models import ListedModel
 from toolkit.serve.services import Services
 
 
@@ -24,7 +24,7 @@ class Scripted:
         self.now: dict[str, Any] = {"state": "idle"}
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
 
-    def start(self, model: ServedModel, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def start(self, model: ListedModel, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Start, or refuse a name that is taken."""
         if name == "taken":
             raise RequestError(409, "there is something called taken already. Hint: choose another name")

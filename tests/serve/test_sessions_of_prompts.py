@@ -14,6 +14,7 @@ from serve_cases import SIZE, picture, with_limits
 
 from toolkit import Predictor
 from toolkit import Session as Reference
+from toolkit.models.capabilities import MaskPromptable
 from toolkit.serve.errors import RequestError
 from toolkit.serve.metrics import Metrics
 from toolkit.serve.models import Models
@@ -53,7 +54,7 @@ def test_random_clicks_and_undos_are_answered_as_by_a_session_of_the_library(
         history = [now]
         for _ in range(7):
             kind = rng.choice(["point", "point", "point", "box", "mask", "undo"])
-            if kind == "mask" and not session.model.about()["takes_masks"]:
+            if kind == "mask" and predictor.model.capability(MaskPromptable) is None:
                 kind = "point"
             if kind == "undo" and len(history) > 2:
                 reference.undo()

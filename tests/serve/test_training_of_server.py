@@ -16,7 +16,7 @@ from toolkit import registry
 from toolkit.errors import ConfigError
 from toolkit.serve import training
 from toolkit.serve.errors import RequestError
-from toolkit.serve.models import ServedModel
+from toolkit.serve.models import ListedModel
 from toolkit.serve.services import Services
 
 PRETENDS = """
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny: str) -> Path:
 
 
 @pytest.fixture
-def served(tmp_path: Path, run: Path, tiny: str) -> tuple[Services, ServedModel]:
+def served(tmp_path: Path, run: Path, tiny: str) -> tuple[Services, ListedModel]:
     """The services over labeled images, with the run."""
     registry.add_path(tiny)
     photos(tmp_path / "photos")
@@ -55,7 +55,8 @@ def served(tmp_path: Path, run: Path, tiny: str) -> tuple[Services, ServedModel]
     assert services.labels is not None
     for name in services.labels.images.names():
         services.labels.put(name, [{"category": "square", "rle": rle(half(SIZE))}], None)
-    return services, services.models.load(run)
+    services.models.load(run)
+    return services, services.models.listed("first")
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, folder: Path, mode: str) -> None:
@@ -73,7 +74,7 @@ def eventually(state: Callable[[], dict[str, Any]], *wanted: str, seconds: float
 
 
 @pytest.mark.slow
-def test_a_real_one_is_trained_and_served(served: tuple[Services, ServedModel], tmp_path: Path) -> None:
+def test_a_real_one_is_trained_and_served(served: tuple[Services, ListedModel], tmp_path: Path) -> None:
     services, model = served
     assert services.trainer is not None
     assert services.trainer.state() == {"state": "idle"}
@@ -86,18 +87,19 @@ def test_a_real_one_is_trained_and_served(served: tuple[Services, ServedModel], 
     assert [step for step, _ in found["losses"]] == [2, 4]
     assert "mean_iou" in found["validation"][-1]
     assert any("Trained 4 steps" in line for line in found["log"])
-    assert [each.name for each in services.models] == ["first", "second"]
+    assert services.models.names == ("first", "second")
     config = (tmp_path / "runs" / "second" / "config.yaml").read_text()
     assert "lr: 0.01\n" in config
     assert "name: coco" in config
-    new = services.models.get("second")
-    assert new.kind == "semantic"
-    assert new.predictor.classes == ("background", "square"), "named as the labels"
-    assert new.is_run
+    new = services.models.listed("second")
+    assert new.about["kind"] == "semantic"
+    assert new.loaded is not None
+    assert new.loaded.predictor.classes == ("background", "square"), "named as the labels"
+    assert new.run is not None
 
 
 def test_one_at_a_time_which_can_be_stopped(
-    served: tuple[Services, ServedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: tuple[Services, ListedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services, model = served
     assert services.trainer is not None
@@ -115,15 +117,21 @@ def test_one_at_a_time_which_can_be_stopped(
     assert caught.value.status_code == 409
     services.trainer.stop()
     assert eventually(services.trainer.state, "stopped")["log"] == ["line of the log"]
+    output = tmp_path / "runs" / "second" / "output.log"
+    while not output.exists():
+        time.sleep(0.02)
+    assert output.read_text() == "line of the log\n"
+    assert services.trainer.state()["log"] == ["line of the log"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["second"], "nothing hidden is left"
     services.trainer.stop()
-    assert [each.name for each in services.models] == ["first"]
+    assert services.models.names == ("first",)
     with pytest.raises(RequestError, match="something called second already"):
         services.trainer.start(model, "second", {})
 
 
 @pytest.mark.parametrize("ends", ["raise SystemExit('error: it broke')", "pass"])
 def test_a_failure_says_why(
-    served: tuple[Services, ServedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+    served: tuple[Services, ListedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
     """Of the training, or of loading its run."""
     services, model = served
@@ -134,12 +142,12 @@ def test_a_failure_says_why(
     assert found["state"] == "failed"
     assert found["result"] == ""
     assert "it broke" in found["log"][-1] if "broke" in ends else "checkpoint" in found["error"]
-    assert [each.name for each in services.models] == ["first"]
+    assert services.models.names == ("first",)
     assert not list((tmp_path / "runs").glob(".*.yaml")), "the recipe is removed"
 
 
 def test_the_end_of_the_server_ends_it(
-    served: tuple[Services, ServedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: tuple[Services, ListedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services, model = served
     assert services.trainer is not None
@@ -153,7 +161,7 @@ def test_the_end_of_the_server_ends_it(
 
 
 def test_the_recipe_continues_from_the_run(
-    served: tuple[Services, ServedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path
+    served: tuple[Services, ListedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path
 ) -> None:
     services, model = served
     assert services.trainer is not None
@@ -168,7 +176,7 @@ def test_the_recipe_continues_from_the_run(
 
 
 @pytest.mark.parametrize("name", ["", "..", "../out", "a/b", ".hidden", "a b", "x" * 65, "a\0"])
-def test_names_that_lead_elsewhere(served: tuple[Services, ServedModel], name: str) -> None:
+def test_names_that_lead_elsewhere(served: tuple[Services, ListedModel], name: str) -> None:
     services, model = served
     assert services.trainer is not None
     with pytest.raises(RequestError, match="cannot be the name of a run") as caught:
@@ -179,7 +187,7 @@ def test_names_that_lead_elsewhere(served: tuple[Services, ServedModel], name: s
 @pytest.mark.parametrize(
     "key", ["weights", "data.dir", "model.width", "train.loggers", "steps", "train.device"]
 )
-def test_settings_that_reach_files_cannot_be_set(served: tuple[Services, ServedModel], key: str) -> None:
+def test_settings_that_reach_files_cannot_be_set(served: tuple[Services, ListedModel], key: str) -> None:
     services, model = served
     assert services.trainer is not None
     with pytest.raises(RequestError, match="cannot be set here"):
@@ -187,7 +195,7 @@ def test_settings_that_reach_files_cannot_be_set(served: tuple[Services, ServedM
 
 
 def test_wrong_values_are_refused_before_anything_is_started(
-    served: tuple[Services, ServedModel], tmp_path: Path
+    served: tuple[Services, ListedModel], tmp_path: Path
 ) -> None:
     services, model = served
     assert services.trainer is not None
@@ -198,7 +206,7 @@ def test_wrong_values_are_refused_before_anything_is_started(
 
 
 def test_without_objects_there_is_nothing_to_train_on(
-    served: tuple[Services, ServedModel], tmp_path: Path
+    served: tuple[Services, ListedModel], tmp_path: Path
 ) -> None:
     services, model = served
     assert services.trainer is not None

@@ -72,6 +72,10 @@ def test_a_new_plugin_trains_and_is_measured_at_once(folder: Path, kind: str) ->
         "data.options.size=32",
     ]
     assert main([*words, "data.options.val=3"]) == 0
+    if kind == "semantic":  # its base class can be exported
+        export = ["export", "runs/mine-shapes", "--to", "onnx", "--plugin", "mine.py", "--images", "2"]
+        assert main(export) == 0
+        assert main(["eval", "exports/mine-shapes-onnx", *words[2:], "data.options.val=3"]) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from toolkit.annotate.label_studio import LabelStudioBackend
 from toolkit.errors import DownloadError, InvalidDataError, ToolkitError
 from toolkit.reading.json_text import parse_json
+from toolkit.serve.connections import impatient
 
 MOST_BODY = 64 << 20
 """Largest body of a request in bytes. Tasks have addresses of images, not images."""
@@ -166,4 +167,4 @@ def run_server(app: FastAPI, host: str, port: int) -> None:
     """Serve until the process is interrupted."""
     import uvicorn
 
-    uvicorn.run(app, host=host, port=port, log_level="warning", h11_max_incomplete_event_size=1 << 16)
+    uvicorn.run(app, host=host, port=port, log_level="warning", http=impatient(SECONDS_FOR_BODY))

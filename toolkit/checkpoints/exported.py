@@ -86,6 +86,8 @@ class ExportManifest:
         thresholds: scores that objects need; ``draw_above`` to be shown.
         versions: of the software that exported.
         source: the hash of the exported checkpoint.
+        parameters: their number in the exported model; 0 if unknown.
+        size: height and width of the only images that the graphs take, in pixels; None for any size.
         export_format: version of this file.
     """
 
@@ -97,6 +99,8 @@ class ExportManifest:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, Text] = field(default_factory=dict)
     source: Text = ""
+    parameters: Count = 0
+    size: tuple[Count, Count] | None = None
     export_format: Count = FORMAT
 
     def to_json(self) -> str:

@@ -10,9 +10,9 @@ from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
     add_precision_argument,
-    load_plugin_files,
     positive,
 )
+from toolkit.cli.parsed import load_plugin_files
 from toolkit.wording import quoted
 
 SUMMARY = "annotate with a run in CVAT or Label Studio"

@@ -14,10 +14,8 @@ from toolkit.cli.options import (
     add_measuring_arguments,
     add_plugin_files_argument,
     add_window_arguments,
-    is_setting,
-    load_plugin_files,
-    tiling_of,
 )
+from toolkit.cli.parsed import is_setting, load_plugin_files, tiling_of
 from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.data_check import check, print_next, print_notes, print_unread
 from toolkit.cli.data_fix import add_fix_argument
-from toolkit.cli.options import data_options, natural, positive
+from toolkit.cli.options import natural, positive
+from toolkit.cli.parsed import data_options
 from toolkit.reading.files import expanded
 from toolkit.wording import counted, quoted
 

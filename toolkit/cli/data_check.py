@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from toolkit.cli.options import data_options
+from toolkit.cli.parsed import data_options
 from toolkit.wording import counted
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import toolkit
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.cli.options import add_plugin_files_argument
+from toolkit.cli.parsed import load_plugin_files
 from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:

@@ -17,10 +17,12 @@ from toolkit.cli.options import (
     add_run_or_predictions,
     add_settings_argument,
     add_window_arguments,
+    positive,
+)
+from toolkit.cli.parsed import (
     computing_of,
     data_choice,
     load_plugin_files,
-    positive,
     prompting_of,
     settle_run_or_predictions,
     tiling_of,

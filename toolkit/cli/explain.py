@@ -12,14 +12,10 @@ from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
     add_precision_argument,
-    default_results,
-    is_setting,
-    load_plugin_files,
-    model_settings,
     natural,
     positive,
-    refuse_swapped,
 )
+from toolkit.cli.parsed import default_results, is_setting, load_plugin_files, model_settings, refuse_swapped
 from toolkit.runtime.text import printable, wrapped
 from toolkit.wording import counted, quoted
 

@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import (
-    add_data_arguments,
-    add_plugin_files_argument,
-    add_settings_argument,
-    data_choice,
-    default_results,
-    is_setting,
-    load_plugin_files,
-    positive,
-)
+from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, positive
+from toolkit.cli.parsed import data_choice, default_results, is_setting, load_plugin_files
 from toolkit.runtime.text import print_whole
 from toolkit.wording import quoted
 
@@ -50,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["fp32", "bf16", "int8"],
         help="in which the networks are computed; bf16 with --to openvino alone, int8 not for maskrcnn",
     )
+    parser.add_argument(
+        "--size",
+        type=height_and_width,
+        metavar="HxW",
+        help="height and width in pixels, such as 480x640, of the only images that the export is to take, for"
+        " runtimes that need fixed sizes; default: any size",
+    )
     add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(
         "--split", metavar="S", help="the split to compare on; default: the dataset's validation split"
@@ -81,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         target=args.to,
         precision=args.precision,
         choice=data_choice(args),
+        size=args.size,
         images=args.images,
         show_progress=True,
     )
@@ -88,6 +88,14 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     print_whole(f"To use it: toolkit infer {quoted(out)} IMAGES")
     return 0
+
+
+def height_and_width(text: str) -> tuple[int, int]:
+    """The argument of ``--size``."""
+    height, times, width = text.lower().partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 480x640, not {text!r}")
+    return int(height), int(width)
 
 
 def _refuse_paths(args: argparse.Namespace) -> None:
@@ -107,10 +115,10 @@ def _export_weights(args: argparse.Namespace) -> int:
     from toolkit.export.weights import export_model
 
     given = [name for name in ("data", "data_dir", "split") if getattr(args, name) is not None]
-    if args.settings or given or args.precision != "fp32":
+    if args.settings or given or args.size or args.precision != "fp32":
         raise UsageError(
             "--to weights copies the weights, without comparing anything. Hint: leave out --data, --data-dir,"
-            " --split, --precision and settings, or add --to onnx"
+            " --split, --size, --precision and settings, or add --to onnx"
         )
     results = default_results(args.run)
     out = args.out or results.with_name(f"{results.name}.pth")
@@ -127,24 +135,27 @@ def _summary(exported: Exported) -> list[str]:
 
     measured, manifest = exported.measured, exported.manifest
     files = [file.name for graph in manifest.graphs for file in graph.files]
-    lines = [f"{', '.join(files)} written to {quoted(exported.folder)}; compared with torch:"]
     places = ", ".join(sorted({place for each in measured.ran_on.values() for place in each}))
-    lines.append(f"  ran on       {places} ({measured.runtime}), in {manifest.precision}")
     worst = max(measured.tensors.values(), default=0.0)
-    lines.append(f"  tensors      {worst:.1e} of the largest value, in {len(measured.tensors)} sizes")
     limits = {"pixels": LIMITS.pixels, "boxes": LIMITS.boxes, "scores": LIMITS.scores}
     shown = [
         f"{name} {value:.2g} (limit {limits.get(name, LIMITS.mask_iou):g})"
         for name, value in measured.predictions.items()
         if name != "undecided"
     ]
-    lines.append(f"  predictions  {', '.join(shown) or 'equal'}, in {measured.images} images")
+    rows = {
+        "ran on": f"{places} ({measured.runtime}), in {manifest.precision}",
+        "tensors": f"{worst:.1e} of the largest value, in {len(measured.tensors)} sizes",
+        "predictions": f"{', '.join(shown) or 'equal'}, in {measured.images} images",
+    }
     for name, values in _main(measured.metrics).items():
         a, b = ("undefined" if value is None else f"{value:.4f}" for value in values.values())
-        lines.append(f"  {name:<12} {a} in torch, {b} exported")
+        rows[name] = f"{a} in torch, {b} exported"
     if measured.program is not None:
-        lines.append("  predict.py   gives the same answers without torch")
-    return lines
+        rows["predict.py"] = "gives the same answers without torch"
+    width = max(len(name) for name in rows)
+    lines = [f"{', '.join(files)} written to {quoted(exported.folder)}; compared with torch:"]
+    return lines + [f"  {name:<{width}}  {text}" for name, text in rows.items()]
 
 
 def _main(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,17 @@ from toolkit.cli.options import (
     add_precision_argument,
     add_prompts_above_argument,
     add_window_arguments,
+    natural,
+    positive,
+)
+from toolkit.cli.parsed import (
     default_results,
+    folder_or_address,
     is_setting,
     load_plugin_files,
     model_settings,
-    natural,
-    positive,
     refuse_swapped,
+    shown_path,
     tiling_of,
 )
 from toolkit.runtime.text import printable, wrapped
@@ -61,15 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=(
-            "instead of PATHs: a text file with one path or URL of an image per line, millions if need be;"
-            " it is read as images are needed, and results are named by the lines"
+            "instead of PATHs: a text file with one path or URL of an image per line, or a Parquet file with"
+            " one per row, millions if need be; it is read as images are needed, and results are named by the"
+            " lines"
         ),
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=folder_or_address,
         metavar="DIR",
-        help="folder for labels, overlays, predictions.json and manifest.jsonl; default: results/<run>",
+        help=(
+            "folder for labels, overlays, predictions.json and manifest.jsonl, also in a store, such as"
+            " s3://bucket/results; default: results/<run>"
+        ),
     )
     parser.add_argument(
         "--prompts",
@@ -174,17 +182,19 @@ def run(args: argparse.Namespace) -> int:
         print(printable(line))
     if args.measure and summary.images > summary.failed:
         from toolkit.inference.measurements import measure
+        from toolkit.inference.store_places import local_results
 
-        found = measure(
-            out,
-            images=True,
-            where_possible=True,
-            pixel_size=given,
-            above=summary.draw_above,
-            geojson=args.geojson,
-        )
-        print_measured(found)
-    has_classes = predictor.model.capability(Promptable) is None
+        with local_results(out) as folder:
+            found = measure(
+                folder,
+                images=True,
+                where_possible=True,
+                pixel_size=given,
+                above=summary.draw_above,
+                geojson=args.geojson,
+            )
+        print_measured(found, shown_path(out, found.folder.name))
+    has_classes = predictor.model.capability(Promptable) is None and isinstance(out, Path)
     for line in _closing(args, summary, out, measurable=has_classes and _in_files(predictor)):
         print(line)
     return 3 if summary.failed else 0
@@ -239,12 +249,15 @@ def _in_files(predictor: Predictor) -> bool:
     return all(set(FIELDS) & set(each.predicts) for each in known)
 
 
-def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurable: bool) -> Iterator[str]:
+def _closing(
+    args: argparse.Namespace, summary: Summary, out: Path | str, *, measurable: bool
+) -> Iterator[str]:
     """The commands that come next: try skipped images again, and evaluate the results."""
     from toolkit.cli.next_steps import FOLDER, next_lines, plugin_options
 
     if summary.failed:
-        again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
+        again = ["infer", args.run, *args.paths, "--out", shown_path(out), "--resume"]
+        again += plugin_options(args.plugin)
         for option, value in (("--list", args.list), ("--ray", args.ray)):
             again += [] if value is None else [option, str(value)]
         yield from next_lines(again, title="To try the skipped images again:")
@@ -255,7 +268,7 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, measurabl
 
 
 def predict_and_describe(
-    predictor: Predictor, paths: Sequence[str] | LaterImages, out: Path, **how: Any
+    predictor: Predictor, paths: Sequence[str] | LaterImages, out: Path | str, **how: Any
 ) -> Summary:
     """Predict, and print a summary; ``how`` has further arguments of ``predict_folder``."""
     from toolkit.inference.pipeline import predict_folder
@@ -264,7 +277,7 @@ def predict_and_describe(
     try:
         summary = predict_folder(predictor, paths, out, **how)
     except KeyboardInterrupt:
-        stopped = f"stopped; the results so far are in {out}; --resume continues from there"
+        stopped = f"stopped; the results so far are in {shown_path(out)}; --resume continues from there"
         print(wrapped(printable(stopped), sys.stderr), file=sys.stderr)
         raise
     print(_described(summary, out, time.perf_counter() - start))
@@ -273,7 +286,7 @@ def predict_and_describe(
     return summary
 
 
-def _described(summary: Summary, out: Path, seconds: float) -> str:
+def _described(summary: Summary, out: Path | str, seconds: float) -> str:
     """A summary of the results, in a few lines."""
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
@@ -284,7 +297,7 @@ def _described(summary: Summary, out: Path, seconds: float) -> str:
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
-    lines = [f"{', '.join(parts)}; results in {quoted(out)}"]
+    lines = [f"{', '.join(parts)}; results in {quoted(shown_path(out))}"]
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:

@@ -124,8 +124,10 @@ def check_sizes(given: PixelSize | SizeTable | None, images: Iterable[str]) -> N
         given.sizes(list(images))
 
 
-def print_measured(found: Measured) -> None:
-    """Print the table of classes, what was measured, and where the tables are."""
+def print_measured(found: Measured, place: str = "") -> None:
+    """Print the table of classes, what was measured, and where the tables are: at ``place``, if they were
+    moved there.
+    """
     from rich.table import Table
 
     from toolkit.runtime.terminal import Terminal
@@ -150,7 +152,7 @@ def print_measured(found: Measured) -> None:
     if found.sizes:
         print(found.sizes)
     _warn(found.notes)
-    print(f"The tables are in {quoted(found.folder)}")
+    print(f"The tables are in {quoted(place or found.folder)}")
 
 
 def _warn(notes: Sequence[str]) -> None:

@@ -12,13 +12,10 @@ from toolkit.cli.options import (
     add_plugin_files_argument,
     add_precision_argument,
     add_window_arguments,
-    default_results,
-    is_setting,
-    load_plugin_files,
     natural,
     positive,
-    tiling_of,
 )
+from toolkit.cli.parsed import default_results, is_setting, load_plugin_files, tiling_of
 from toolkit.runtime.text import print_whole
 
 SUMMARY = "merge a semantic and an instance run into panoptic segments, for images or to evaluate"

@@ -14,6 +14,8 @@ from toolkit.cli.options import (
     add_run_or_predictions,
     add_settings_argument,
     add_window_arguments,
+)
+from toolkit.cli.parsed import (
     computing_of,
     data_choice,
     load_plugin_files,

@@ -12,10 +12,10 @@ from toolkit.cli.options import (
     add_plugin_files_argument,
     add_precision_argument,
     add_window_arguments,
-    load_plugin_files,
     natural,
     positive,
 )
+from toolkit.cli.parsed import load_plugin_files
 from toolkit.wording import quoted
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=(
             "folder in which labels are saved, in COCO's format (toolkit train --data coco --data-dir DIR);"
             " default: the folder of images with -labels added to its name"
+        ),
+    )
+    parser.add_argument(
+        "--import",
+        dest="take_over",
+        nargs=2,
+        metavar=("DATASET", "DIR"),
+        help=(
+            "first take over the labels of a dataset, such as: coco annotated. Those of its images that are"
+            " in --images and have no labels yet are copied; the dataset stays as it is"
         ),
     )
     parser.add_argument(
@@ -68,6 +78,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="T",
         help="what requests have to show; made and printed if --host is given without it",
+    )
+    parser.add_argument(
+        "--models",
+        type=positive,
+        metavar="N",
+        help=(
+            "models that are kept in memory; others are loaded again when they are asked for. Default: those"
+            " that are given, and two more"
+        ),
     )
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per forward pass")
     parser.add_argument(
@@ -104,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
         runs=tuple(args.runs),
         images=args.images,
         labels=args.labels,
+        take_over=None if args.take_over is None else tuple(args.take_over),
         explanations=args.explanations,
         new_runs=args.runs_dir,
         host=args.host,
@@ -133,6 +153,7 @@ def _limits(args: argparse.Namespace) -> Limits:
         pixels=pixels,
         pixels_at_once=4 * pixels,
         batch_size=args.batch_size,
+        models=args.models or len(args.runs) + 2,
         sessions=args.sessions,
     )
 
@@ -145,7 +166,7 @@ def _plugin_files(plugins: list[str]) -> dict[str, str]:
 
 
 def _opening(server: RunningServer) -> Iterator[str]:
-    models = ", ".join(model.name for model in server.services.models)
+    models = ", ".join(server.services.models.names)
     yield f"Serving {models} at {server.address} (Ctrl-C stops it; {server.address.partition('?')[0]}docs)"
     if server.services.images is not None and server.services.labels is not None:
         yield (

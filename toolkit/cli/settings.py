@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from toolkit.cli.options import load_named
+from toolkit.cli.parsed import load_named
 
 if TYPE_CHECKING:
     from toolkit.config.reference import Entry, Group

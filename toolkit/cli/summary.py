@@ -6,7 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.cli.options import add_plugin_files_argument
+from toolkit.cli.parsed import load_plugin_files
 from toolkit.reading.files import expanded
 from toolkit.runtime.text import print_whole
 

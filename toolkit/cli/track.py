@@ -7,15 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from toolkit.cli.measure import add_measure_arguments, check_sizes, print_measured, requested_size
-from toolkit.cli.options import (
-    add_device_argument,
-    add_plugin_files_argument,
-    add_precision_argument,
-    default_results,
-    load_plugin_files,
-    model_settings,
-    refuse_swapped,
-)
+from toolkit.cli.options import add_device_argument, add_plugin_files_argument, add_precision_argument
+from toolkit.cli.parsed import default_results, load_plugin_files, model_settings, refuse_swapped
 from toolkit.wording import counted, quoted
 
 SUMMARY = "track objects through a video with a promptable model"

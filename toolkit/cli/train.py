@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting, load_named
+from toolkit.cli.options import add_data_arguments, add_settings_argument
+from toolkit.cli.parsed import is_setting, load_named
 from toolkit.wording import quoted
 
 if TYPE_CHECKING:

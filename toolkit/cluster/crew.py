@@ -10,7 +10,7 @@ from toolkit.cluster.job import Job
 from toolkit.cluster.pool import Pool
 from toolkit.cluster.team import Member, Team
 from toolkit.inference.inputs import InputImage
-from toolkit.inference.records import PARTS, Record, latest_records
+from toolkit.inference.records import Record, latest_records
 from toolkit.inference.results import ResultFolder
 
 
@@ -71,5 +71,5 @@ class Crew(Team[list[InputImage], Record]):
         known = Record.__dataclass_fields__
         return {
             each["image"]: Record(**{key: value for key, value in each.items() if key in known})
-            for each in latest_records(self.folder.folder / PARTS / f"{member.name}.jsonl")
+            for each in latest_records(*self.folder.place.manifests_of(member.name))
         }

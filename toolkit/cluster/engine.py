@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -19,11 +18,9 @@ from toolkit.inference.image_engines import Engine, PendingImages
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.records import Record
-from toolkit.inference.result_parts import TOKEN
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import Inputs
 from toolkit.registry.discovery import loaded_paths
-from toolkit.runtime.files import atomic_write
 
 
 @dataclass
@@ -76,16 +73,20 @@ class RayEngine(Engine):
         self, predictor: Predictor, images: PendingImages, results: ResultFolder, work: Work
     ) -> Generator[Record, None, None]:
         """In the order in which they are done."""
+        with results.place.shared() as token:
+            yield from self._records(self._job(predictor, results, work, token), images, results)
+
+    def _job(self, predictor: Predictor, results: ResultFolder, work: Work, token: str) -> Job:
+        """What the processes are told."""
         assert predictor.loading is not None  # as ``check`` has found
-        token = uuid.uuid4().hex
-        job = Job(
+        return Job(
             loading={
                 **predictor.loading,
                 "device": self.device,
                 "prompts": absolute_prompts(predictor.loading["prompts"]),
             },
             plugins=tuple(os.path.abspath(path) for path in loaded_paths()),
-            out=os.path.abspath(results.folder),
+            out=results.place.address,
             token=token,
             overlays=results.overlays,
             draw_above=results.draw_above,
@@ -94,24 +95,23 @@ class RayEngine(Engine):
             expected=predictor.model.expected_images(),
             current=os.getcwd(),
         )
+
+    def _records(
+        self, job: Job, images: PendingImages, results: ResultFolder
+    ) -> Generator[Record, None, None]:
         refused: list[Record] = []
-        with atomic_write(results.folder / TOKEN, "w") as file:
-            file.write(token)
-        try:
-            with connected(self.address, self.actors, self.gpus_per_actor, Worker) as pool:
-                ready = self._claimed(images, results, refused)
-                total = None if images.total is None else images.total - images.resumed
-                todo = HandOut(ready, step=work.batch_size, total=total, workers=pool.share.actors)
-                crew = Crew(pool, job, todo, results, pool.share.actors, token[:8])
-                try:
-                    for record in crew.results():
-                        yield from self._told(refused, results)
-                        yield record
+        with connected(self.address, self.actors, self.gpus_per_actor, Worker) as pool:
+            ready = self._claimed(images, results, refused)
+            total = None if images.total is None else images.total - images.resumed
+            todo = HandOut(ready, step=job.work.batch_size, total=total, workers=pool.share.actors)
+            crew = Crew(pool, job, todo, results, pool.share.actors, job.token[:8])
+            try:
+                for record in crew.results():
                     yield from self._told(refused, results)
-                finally:
-                    self.lines = crew.lines()
-        finally:
-            (results.folder / TOKEN).unlink(missing_ok=True)
+                    yield record
+                yield from self._told(refused, results)
+            finally:
+                self.lines = crew.lines()
 
     def _claimed(
         self, images: PendingImages, results: ResultFolder, refused: list[Record]

@@ -21,7 +21,7 @@ class Job:
     Attributes:
         loading: the arguments of ``toolkit.load``; paths are absolute.
         plugins: files and folders of plugins that were named as code, as absolute paths.
-        out: the folder of the results, as an absolute path.
+        out: the folder of the results, as an absolute path, or its address.
         token: of the command that began it; a process that does not find it in the folder sees another one.
         overlays, draw_above: as in ``predict_folder``.
         dataset_values: whether label images have the values of the training data.

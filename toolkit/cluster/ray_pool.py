@@ -22,6 +22,10 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_BRIEF = {
+    # Tries of a second each to get in, of 20: a cluster that asks for a token lets nobody in later, either.
+    "RAY_gcs_server_port_wait_time_s": "10",
+}
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ def connected(
         UsageError: when there is no cluster at the address, or it runs another version of Ray or Python.
     """
     ray = import_ray("--ray")
-    quiet = {name: value for name, value in _QUIET.items() if name not in os.environ}
+    wanted = _QUIET if address == LOCAL else _QUIET | _BRIEF
+    quiet = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(quiet)
     try:
         own = _of_local(actors) if address == LOCAL else {}

@@ -49,7 +49,7 @@ class Worker:
             self._predictor = self._load(job)
             self._predictor.model.expect_images(job.expected)
             self._results = ResultPart(
-                Path(job.out),
+                job.out,
                 self._predictor.classes,
                 self._predictor.palette,
                 part=self.name,

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from pydantic import create_model
-
 from toolkit import registry
-from toolkit.config.settings import Settings, leaves, settings_class, suggest_key
+from toolkit.config.settings import Settings, leaves, settings_class, suggest_key, with_fields
 from toolkit.config.tree import Tree, nest
 from toolkit.errors import ConfigError, ToolkitError
 from toolkit.reading.fields import shown
@@ -84,7 +82,7 @@ def evaluators_class() -> type[Settings]:
             fields[manifest.name] = (settings_class(manifest), ...)
         except ToolkitError:  # the error is reported when that evaluator is requested
             continue
-    return create_model("Evaluators", __base__=Settings, **fields)
+    return with_fields("Evaluators", Settings, fields)
 
 
 def candidates(key: str, sections: Sections) -> list[str]:

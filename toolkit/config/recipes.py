@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, create_model
+from pydantic import Field
 
 from toolkit import registry
 from toolkit.config.augmentations import AugmentList
 from toolkit.config.keys import Sections, check_sections, evaluators_class, has_bare, in_full
 from toolkit.config.schema import AUTO, DataSettings, RunSettings, TrainSettings
-from toolkit.config.settings import Settings, settings_class, validate
+from toolkit.config.settings import Settings, settings_class, validate, with_fields
 from toolkit.config.tree import Tree, as_tree, copy_tree, merge, parse_words, read_yaml
 from toolkit.errors import UnknownNameError, UsageError
 from toolkit.reading.files import expanded
@@ -100,9 +101,7 @@ def resolve(
     check_trainable(plugin_manifest, task, data_manifest)
     for manifest in manifests.values():
         check_measurable(manifest, task, f"plugin {plugin_manifest.name!r}")
-    return build(
-        RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(path, words)
-    )
+    return build(tree, plugin_manifest, data_manifest, manifests, source=_source(path, words))
 
 
 def _read_recipe(path: Path) -> Tree:
@@ -196,7 +195,6 @@ def _source(config: Path | None, words: Tree) -> str:
 
 
 def build(
-    name: str,
     tree: Tree,
     plugin: Manifest,
     data: Manifest,
@@ -205,22 +203,25 @@ def build(
     source: str,
 ) -> RunSettings:
     """Validate a tree against the settings classes of the plugin, the dataset and the evaluators."""
-    options = _field(data)
-    evaluator_fields: Any = {key: _field(manifest) for key, manifest in evaluators.items()}
-    whole = create_model(
-        name,
-        __base__=RunSettings,
-        model=_field(plugin),
-        data=(create_model("DataSettings", __base__=DataSettings, options=options), ...),
-        augment=(AugmentList, ()),
-        evaluators=(create_model("Evaluators", __base__=Settings, **evaluator_fields), ...),
-    )
+    measures = tuple((key, settings_class(manifest)) for key, manifest in evaluators.items())
+    whole = _run_class(settings_class(plugin), settings_class(data), measures)
     settings: RunSettings = validate(whole, tree, source=source)
     return settings
 
 
-def _field(manifest: Manifest) -> Any:
-    return (settings_class(manifest), Field(default_factory=dict, validate_default=True))
+@lru_cache(maxsize=32)
+def _run_class(
+    model: type[Settings], options: type[Settings], evaluators: tuple[tuple[str, type[Settings]], ...]
+) -> type[RunSettings]:
+    """The settings of runs with these classes. Making it takes longer than all the rest of ``resolve``."""
+    data = with_fields(DataSettings.__name__, DataSettings, {"options": _field(options)})
+    measures = with_fields("Evaluators", Settings, {name: _field(cls) for name, cls in evaluators})
+    fields = {"data": (data, ...), "augment": (AugmentList, ()), "evaluators": (measures, ...)}
+    return with_fields(RunSettings.__name__, RunSettings, {"model": _field(model), **fields})
+
+
+def _field(cls: type[Settings]) -> Any:
+    return (cls, Field(default_factory=dict, validate_default=True))
 
 
 def _state_batch_of_lr(tree: Tree, words: Tree) -> None:

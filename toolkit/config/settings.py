@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from toolkit.errors import ConfigError, UsageError
@@ -56,6 +56,23 @@ class Settings(BaseModel):
         """Join the lines of a sentence that spans several lines of source code."""
         for field in cls.model_fields.values():
             field.description = " ".join(field.description.split()) if field.description else None
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def with_fields(name: str, base: type[S], fields: Mapping[str, Any]) -> type[S]:
+    """A subclass of a settings class that has more fields.
+
+    Args:
+        name: of the subclass.
+        base: some of its fields may be replaced.
+        fields: as ``pydantic.create_model`` takes them: name -> (type, default).
+    """
+    # Such a class has no source code with sentences, and pydantic's search for it looks at every module that
+    # is loaded: with torch, that takes longer than anything else about settings.
+    found = {"use_attribute_docstrings": False}
+    return create_model(name, __base__=base, __cls_kwargs__=found, **dict(fields))
 
 
 def settings_class(manifest: Manifest) -> type[Settings]:

@@ -28,6 +28,8 @@ from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model, manifest_of_run
 from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import parameter_count
+from toolkit.models.graphs import accelerator_for
 from toolkit.models.sliding_window import Tiling
 from toolkit.reading.files import expanded
 from toolkit.runtime.fabric import make_fabric
@@ -96,13 +98,14 @@ def compare_runs(
         raise UsageError(
             f"a comparison needs two runs or more, not {len(runs)}. Hint: list all of their folders"
         )
-    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
-    fabric.launch()
     paths = [path_of_run(run) for run in runs]
     manifests = [manifest_of_run(path) for path in paths]
     found = open_data(paths, manifests, DataChoice(data, data_dir, split, overrides))
     dataset, chosen = found.opened.dataset, found.wanted["evaluators"] or _common_evaluators(manifests)
     models = [load_model(path)[0] for path in paths]
+    accelerator = accelerator_for(models, accelerator)
+    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric.launch()
     compared = []
     for name, model, manifest in zip(_short_names(paths), models, manifests, strict=True):
         alignment, used = alignment_for(model, dataset, name), tiled(model, tiling)
@@ -178,7 +181,7 @@ class _ComparedModel:
         for report in self.states.reports():
             metrics |= report.metrics
             self.notes += report.notes
-        parameters = float(sum(p.numel() for p in self.subject.model.parameters()))
+        parameters = float(parameter_count(self.subject.model))
         costs = {SPEED: sum(self.images) / sum(self.seconds), PARAMETERS: parameters}
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
 

@@ -20,6 +20,7 @@ from toolkit.evaluation.report import Report, Reports
 from toolkit.evaluation.requests import DataChoice
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import manifest_of_run
+from toolkit.models.graphs import accelerator_for
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
 from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.fabric import make_fabric
@@ -66,8 +67,6 @@ def evaluate_panoptic(
         DataError: when the classes of the pair and of the dataset differ in more than their order or a
             background.
     """
-    fabric = make_fabric(accelerator=device, devices=1, precision=precision)
-    fabric.launch()
     paths = path_of_run(stuff), path_of_run(things)
     found = open_data(
         paths,
@@ -79,6 +78,8 @@ def evaluate_panoptic(
     dataset, wanted = found.opened.dataset, found.wanted
     chosen = validate(PanopticSettings, wanted["model"], source="settings of the pair")
     model, *_ = pair_of_runs(*paths, chosen, thing_classes=sorted(thing_classes_of(dataset)))
+    fabric = make_fabric(accelerator=accelerator_for([model], device), devices=1, precision=precision)
+    fabric.launch()
     model.semantic, model.instance = (tiled(each, tiling) for each in (model.semantic, model.instance))
     evaluators = build_evaluators(wanted["evaluators"] or _usual(dataset), dataset.classes)
     alignment = alignment_for(model, dataset, f"the pair of {paths[0]} and {paths[1]}")

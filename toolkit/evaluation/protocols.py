@@ -95,7 +95,7 @@ def plan_measurements(
             if isinstance(evaluator, AnswerEvaluator):
                 raise UsageError(
                     f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, but"
-                    f" {type(model).__name__} takes no prompts. Hint: choose the evaluator coco or iou"
+                    " this model takes no prompts. Hint: choose the evaluator coco or iou"
                 )
         return [Measurement(evaluator) for evaluator in evaluators]
     chosen = [

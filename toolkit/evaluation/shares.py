@@ -16,6 +16,7 @@ from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.selection import build_evaluators
+from toolkit.models.graphs import accelerator_for
 from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.fabric import make_fabric
 
@@ -67,12 +68,14 @@ class MeasuredRun:
         prompting: Prompting,
         tiling: Tiling | None = None,
     ) -> None:
-        self.fabric = make_fabric(
-            accelerator=computing.accelerator, devices=computing.devices, precision=computing.precision
-        )
-        self.fabric.launch()
         self._computing = computing
         self.opened = open_run(run, choice, prompting)
+        self.fabric = make_fabric(
+            accelerator=accelerator_for([self.opened.model], computing.accelerator),
+            devices=computing.devices,
+            precision=computing.precision,
+        )
+        self.fabric.launch()
         model, path, self.dataset = self.opened.model, self.opened.path, self.opened.opened.dataset
         alignment = alignment_for(model, self.dataset, f"the model in {path}")
         evaluators = build_evaluators(

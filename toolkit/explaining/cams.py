@@ -89,8 +89,8 @@ def _ending(subject: Subject) -> _Ending:
             return _Ending(*found, module.weight[label].detach())
     others = [name for name in subject.explainable.layers()[:1]]
     raise UsageError(
-        f"cam needs a network that ends in global average pooling and one linear layer, and"
-        f" {type(subject.network).__name__} does not compute its score in this way. Hint: use gradcam"
+        "cam needs a network that ends in global average pooling and one linear layer, and"
+        f" this model does not compute its score in this way. Hint: use gradcam"
         f" instead{f' (it looks at {others[0]})' if others else ''}"
     )
 

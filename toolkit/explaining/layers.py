@@ -51,7 +51,7 @@ def default_layer(explainable: Explainable) -> str:
     layers = explainable.layers()
     if not layers:
         raise UsageError(
-            f"{type(explainable).__name__} names no layer with feature maps. Hint: name one with --layer, or"
+            "this model names no layer with feature maps. Hint: name one with --layer, or"
             " use a method that needs none, such as saliency"
         )
     return layers[0]

@@ -85,6 +85,6 @@ def check_possible(method: Method, model: Model, layer: str | None) -> None:
         hint = f"--method {others[0]}" if others else "use a run that trains, rather than an exported model"
         why = "it is exported" if exported else "it does not declare the capability Explainable"
         raise UsageError(
-            f"{type(model).__name__} gives no gradients ({why}), which the method {method.name} needs;"
+            f"this model gives no gradients ({why}), which the method {method.name} needs;"
             f" {remain}. Hint: {hint}"
         )

@@ -91,7 +91,7 @@ class Subject:
         found = self.model.capability(Explainable)
         if found is None:
             raise UsageError(
-                f"{type(self.model).__name__} has no gradients to look at: it does not declare the capability"
+                "this model has no gradients to look at: it does not declare the capability"
                 " Explainable. Hint: use a method that only needs predictions"
             )
         return found

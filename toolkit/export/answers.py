@@ -230,7 +230,7 @@ def _with_prompts(sample: Sample) -> Sample:
 def _promptable(model: Model) -> Promptable:
     found = model.capability(Promptable)
     if found is None:
-        raise UsageError(f"{type(model).__name__} takes no prompts. Hint: declare the capability Promptable")
+        raise UsageError("this model takes no prompts. Hint: declare the capability Promptable")
     return found
 
 
@@ -238,7 +238,7 @@ def _encoded(model: Model, sample: Sample) -> Any:
     try:
         return _promptable(model).encode([sample])[0]
     except Exception as error:  # what surrounds a wrong graph may fail in any way
-        raise ExportError(f"{sample.id}: {type(model).__name__} cannot encode it: {error}") from error
+        raise ExportError(f"{sample.id}: the export cannot encode it: {error}") from error
 
 
 def _answering(model: Model, sample: Sample) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from toolkit.checkpoints import (
     checkpoint_name,
     is_export,
     path_of_run,
+    read_export,
 )
 from toolkit.checkpoints.finding import find_checkpoint
 from toolkit.config.tree import merge
@@ -31,9 +32,11 @@ from toolkit.evaluation.opening import OpenedRun, data_settings, open_run, open_
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.requests import DataChoice, Prompting
 from toolkit.evaluation.selection import build_evaluators
+from toolkit.export.fixed_size import check_size, fixed_graphs, indexes_of_size
 from toolkit.export.gate import (
     Measured,
     SomeImages,
+    evenly_spaced,
     gate_data,
     gate_odd_images,
     gate_program,
@@ -43,15 +46,17 @@ from toolkit.export.gate import (
 from toolkit.export.onnx_files import write_graph
 from toolkit.export.parity import LIMITS, METRIC_LIMITS
 from toolkit.export.program import PROGRAM, program_text
-from toolkit.export.quantizing import quantize
+from toolkit.export.quantizing import CALIBRATION_IMAGES, quantize
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Exportable
-from toolkit.models.contract import Model
+from toolkit.models.contract import Model, parameter_count
+from toolkit.models.graphs import Graph
 from toolkit.runtime.engines import ComputePrecision, Target, check_target
 from toolkit.runtime.extras import import_nncf
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.locks import locked_file
 from toolkit.runtime.staging import staged
+from toolkit.types import Size
 
 logger = logging.getLogger("toolkit")
 
@@ -87,6 +92,7 @@ def export_run(
     target: Target = "onnx",
     precision: ComputePrecision = "fp32",
     choice: DataChoice | None = None,
+    size: Size | None = None,
     images: int = IMAGES,
     show_progress: bool = False,
 ) -> Exported:
@@ -99,6 +105,8 @@ def export_run(
         precision: in which the networks are computed.
         choice: the data to compare on, and settings of the model that override those of its training; the
             run's validation split when None.
+        size: height and width of the only images that the export is to take, in pixels, for runtimes that
+            need fixed sizes; None for images of any size.
         images: how many images to compare on.
         show_progress: whether to show progress on standard error.
 
@@ -123,17 +131,22 @@ def export_run(
         )
     if precision == "int8":
         _check_quantizable(found)
+    if size is not None:
+        check_size(found.model, size)
+        indexes_of_size(found.opened.dataset, size, 1)  # before anything is computed
     with locked_file(out), staged(out) as folder:
-        manifest = build_folder(found, folder, target)
+        manifest = build_folder(found, folder, target, size)
         measured = check_folder(found, folder, images=images, show_progress=show_progress)
         if precision != "fp32":
             # the graphs are right; what remains is what the precision costs
             small = _reducible(found, precision)
             if precision == "int8":
                 exported, dataset = load_model(folder)[0], calibration_data(found)
+                if size is not None:
+                    dataset = SomeImages(dataset, indexes_of_size(dataset, size, CALIBRATION_IMAGES))
                 manifest = replace(manifest, graphs=quantize(manifest, exported, dataset, folder, small))
             manifest = in_precision(manifest, precision, small)
-            _write_manifest(manifest, folder)
+            write_manifest(manifest, folder)
             reduced = check_folder(
                 found, folder, precision=precision, images=images, show_progress=show_progress
             )
@@ -194,37 +207,49 @@ def calibration_data(found: OpenedRun) -> Dataset:
         return opened.dataset
 
 
-def build_folder(found: OpenedRun, folder: Path, target: Target) -> ExportManifest:
-    """Write graphs, manifest and program of a model in fp32 into an existing folder.
+def build_folder(found: OpenedRun, folder: Path, target: Target, size: Size | None = None) -> ExportManifest:
+    """Write graphs, manifest and program of a model in fp32 into an existing folder, for images of any size
+    or of one.
 
     Raises:
         UsageError, UnavailableError, OutputError: as ``export_run``.
     """
     exportable = found.model.capability(Exportable)
     assert exportable is not None
-    graphs: list[ExportedGraph] = []
-    for graph in exportable.graphs():
-        logger.info("Exporting the graph %s", graph.name)
-        graphs.append(write_graph(graph, target, folder))
+    graphs = _write_graphs(exportable.graphs(), target, folder)
     model_settings = merge(dict(found.manifest.model), found.wanted_model)
     checkpoint = replace(found.manifest, model=model_settings)
     manifest = ExportManifest(
         target=target,
-        graphs=tuple(graphs),
+        graphs=graphs,
         checkpoint=asdict(checkpoint),
         processing=dict(exportable.processing),
         thresholds={"draw_above": found.model.draw_above},
         versions=_versions(target),
         source=_source(found.path, checkpoint),
+        parameters=parameter_count(found.model),
     )
-    _write_manifest(manifest, folder)
+    write_manifest(manifest, folder)
+    if size is not None:
+        fixed = fixed_graphs(found.model, load_model(folder)[0], size)
+        manifest = replace(manifest, graphs=_write_graphs(fixed, target, folder), size=size)
+        write_manifest(manifest, folder)
     if exportable.program:
         with atomic_write(folder / PROGRAM, "w") as file:
             file.write(program_text(exportable.program))
     return manifest
 
 
-def _write_manifest(manifest: ExportManifest, folder: Path) -> None:
+def _write_graphs(graphs: Sequence[Graph], target: Target, folder: Path) -> tuple[ExportedGraph, ...]:
+    written = []
+    for graph in graphs:
+        logger.info("Exporting the graph %s", graph.name)
+        written.append(write_graph(graph, target, folder))
+    return tuple(written)
+
+
+def write_manifest(manifest: ExportManifest, folder: Path) -> None:
+    """Write the manifest of an exported folder, or replace it."""
     with atomic_write(folder / EXPORT_MANIFEST, "w") as file:
         file.write(manifest.to_json())
 
@@ -245,15 +270,19 @@ def check_folder(
         CheckpointError: when the folder is damaged.
     """
     exported = load_model(folder)[0]
-    measured = Measured()
+    measured, size = Measured(), read_export(folder).size
     exact = precision == "fp32"
     if exact:
-        gate_tensors(found.model, exported, measured)
+        graphs = None if size is None else fixed_graphs(found.model, exported, size)
+        gate_tensors(found.model, exported, measured, graphs)
     else:
         record_runtime(exported, measured)
     everything = found.opened.dataset
-    dataset = everything if len(everything) <= images else SomeImages(everything, images)
-    odd = gate_odd_images(found.model, exported, dataset, measured) if exact else []
+    chosen = (
+        evenly_spaced(len(everything), images) if size is None else indexes_of_size(everything, size, images)
+    )
+    dataset = everything if len(chosen) == len(everything) else SomeImages(everything, chosen)
+    odd = gate_odd_images(found.model, exported, dataset, measured, size) if exact else []
     evaluators = [
         build_evaluators(found.evaluators, dataset.classes, task=found.task, owner=str(found.path))
         for _ in range(2)

@@ -35,9 +35,9 @@ from toolkit.export.parity import (
 from toolkit.export.program import PROGRAM, run_program
 from toolkit.models.capabilities import Exportable, Promptable
 from toolkit.models.contract import Model, evaluating
-from toolkit.models.graphs import RuntimeGraph, as_tuple
+from toolkit.models.graphs import Graph, RuntimeGraph, as_tuple
 from toolkit.models.simulated_prompts import BOX
-from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
+from toolkit.types import Instances, Masks, Prediction, Prompts, Sample, Size
 
 CROPS = ((1, 1), (1, 37), (23, 1), (31, 33), (70, 131))
 """Height and width of the small and odd images that predictions are compared on, in pixels."""
@@ -69,8 +69,11 @@ class Measured:
     runtime: str = ""
 
 
-def gate_tensors(model: Model, exported: Model, measured: Measured) -> None:
-    """Compare each graph with the network on all examples of the graph.
+def gate_tensors(
+    model: Model, exported: Model, measured: Measured, graphs: Sequence[Graph] | None = None
+) -> None:
+    """Compare each graph with the network on all examples of the graph; ``graphs`` are those of the model
+    when None.
 
     Raises:
         ExportError: when one differs by more than the graph's tolerance.
@@ -79,7 +82,7 @@ def gate_tensors(model: Model, exported: Model, measured: Measured) -> None:
     assert exportable is not None
     running = runtime_graphs(exported)
     record_runtime(exported, measured)
-    for graph in exportable.graphs():
+    for graph in exportable.graphs() if graphs is None else graphs:
         for example in graph.examples:
             sizes = ", ".join(_size(tensor) for tensor in example)
             case = f"graph {graph.name!r} with {sizes}"
@@ -106,11 +109,14 @@ def runtime_graphs(model: Model) -> dict[str, RuntimeGraph]:
     return {each.name: each for each in model.modules() if isinstance(each, RuntimeGraph)}
 
 
-def gate_odd_images(model: Model, exported: Model, dataset: Dataset, measured: Measured) -> list[Sample]:
-    """Compare the predictions for small and odd images, and return those; of a promptable model, the answers
-    to all kinds of prompts for them and for the first image of the data.
+def gate_odd_images(
+    model: Model, exported: Model, dataset: Dataset, measured: Measured, size: Size | None = None
+) -> list[Sample]:
+    """Compare the predictions for small and odd images (of one size, those without contents and of noise),
+    and return those; of a promptable model, the answers to all kinds of prompts for them and for the first
+    image of the data.
     """
-    samples = list(odd_images(dataset[0].image))
+    samples = list(odd_images(dataset[0].image) if size is None else empty_images(size, size))
     if model.capability(Promptable) is not None:
         samples.append(Sample(dataset[0].id, dataset[0].image))
         measured.images += len(samples)
@@ -144,11 +150,16 @@ def odd_images(image: Tensor) -> Iterator[Sample]:
     for h, w in CROPS:
         part = image[:, : min(h, height), : min(w, width)]
         yield Sample(f"the first {part.shape[1]} x {part.shape[2]} pixels", part.contiguous())
-    yield Sample("a black image", torch.zeros((3, 64, 80), dtype=torch.uint8))
-    noise = torch.randint(0, 256, (3, 96, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    yield Sample("an image of noise", noise)
+    yield from empty_images((64, 80), (96, 64))
     strip = image[:, : min(40, height)]
     yield Sample("a wide image", torch.cat([strip] * 3, dim=2)[:, :, : max(width, 400)].contiguous())
+
+
+def empty_images(black: Size, noisy: Size) -> Iterator[Sample]:
+    """A black image and one of noise, of these sizes."""
+    yield Sample("a black image", torch.zeros((3, *black), dtype=torch.uint8))
+    noise = torch.randint(0, 256, (3, *noisy), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    yield Sample("an image of noise", noise)
 
 
 def gate_data(
@@ -292,6 +303,7 @@ def _prediction(sample: Sample, found: Mapping[str, Any], wanted: Prediction) ->
             arrays.pop("labels").long(),
             masks=None if masks is None else Masks.from_dense(masks.bool()),
             scores=arrays.pop("scores").float(),
+            keypoints=arrays.pop("keypoints", None),
         )
     label_map = arrays.pop("label_map", None)
     follows = {name: value for name, value in wanted.extras.items() if not isinstance(value, Tensor)}
@@ -303,17 +315,15 @@ def _size(tensor: Tensor) -> str:
 
 
 class SomeImages(Dataset):
-    """Evenly spaced samples of a dataset.
+    """Some samples of a dataset.
 
     Args:
         dataset: all of them.
-        count: how many.
+        chosen: their indexes.
     """
 
-    def __init__(self, dataset: Dataset, count: int) -> None:
-        total = len(dataset)
-        self._dataset = dataset
-        self._chosen = [i * total // min(count, total) for i in range(min(count, total))]
+    def __init__(self, dataset: Dataset, chosen: Sequence[int]) -> None:
+        self._dataset, self._chosen = dataset, list(chosen)
         self.classes, self.palette = dataset.classes, dataset.palette
         self.ids = [dataset.ids[i] for i in self._chosen]
         self.label_values, self.keypoint_names = dataset.label_values, dataset.keypoint_names
@@ -321,3 +331,9 @@ class SomeImages(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index`` of those that were chosen."""
         return self._dataset[self._chosen[index]]
+
+
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """At most ``count`` of the indexes from 0 to ``total``."""
+    count = min(count, total)
+    return [i * total // count for i in range(count)]

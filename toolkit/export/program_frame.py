@@ -119,6 +119,9 @@ def main() -> int:
     for path in args.images:
         rgb = read(path, scale)
         more = [prompts.get(path.name, prompts.get(path.stem, []))] if takes_prompts else []
+        if manifest["size"] not in (None, list(rgb.shape[:2])):
+            sizes = [" x ".join(map(str, size)) for size in (manifest["size"], rgb.shape[:2])]
+            sys.exit(f"this model takes images of {sizes[0]} pixels (height x width); {path} has {sizes[1]}")
         found: dict[str, Any] = dict(predict(rgb, graphs, manifest, *more))
         np.savez_compressed(args.out / f"{path.stem}.npz", **found)
         if "label_map" in found:

@@ -37,6 +37,8 @@ def quantize(
     dataset: Dataset,
     folder: Path,
     names: Collection[str] | None = None,
+    *,
+    images: int = CALIBRATION_IMAGES,
 ) -> tuple[ExportedGraph, ...]:
     """Replace the graphs of a folder by ones in int8.
 
@@ -46,6 +48,7 @@ def quantize(
         dataset: the images for calibration, best those of training.
         folder: the folder.
         names: the graphs to quantize; all when None.
+        images: how many of the images to use, evenly spaced.
 
     Returns:
         The graphs with their new files.
@@ -54,7 +57,7 @@ def quantize(
         UsageError: when NNCF cannot quantize a graph.
         UnavailableError: when it is not installed.
     """
-    calibration = record_inputs(exported, dataset)
+    calibration = record_inputs(exported, dataset, images)
     graphs = []
     for graph in manifest.graphs:
         if names is not None and graph.name not in names:
@@ -71,10 +74,28 @@ def quantize(
     return tuple(graphs)
 
 
-def record_inputs(exported: Model, dataset: Dataset) -> dict[str, list[Inputs]]:
-    """The arrays that each graph of an exported model gets for images of a dataset, evenly spaced; of a
-    promptable model, those that encode images.
+def record_inputs(
+    exported: Model, dataset: Dataset, images: int = CALIBRATION_IMAGES
+) -> dict[str, list[Inputs]]:
+    """The arrays that each graph of an exported model gets for so many images of a dataset, evenly spaced; of
+    a promptable model, those that encode images.
     """
+    count = min(len(dataset), images)
+    promptable = exported.capability(Promptable)
+    with recording(exported) as found, evaluating(exported):
+        for i in range(count):
+            sample = dataset[i * len(dataset) // count]
+            image = Sample(sample.id, sample.image)
+            if promptable is None:
+                exported.predict([image])
+            else:
+                promptable.encode([image])
+    return found
+
+
+@contextmanager
+def recording(exported: Model) -> Iterator[dict[str, list[Inputs]]]:
+    """The arrays that each graph of an exported model gets inside the context, by the names of the graphs."""
     found: dict[str, list[Inputs]] = {}
     handles = []
 
@@ -87,21 +108,11 @@ def record_inputs(exported: Model, dataset: Dataset) -> dict[str, list[Inputs]]:
         if isinstance(module, RuntimeGraph):
             found[module.name] = []
             handles.append(module.register_forward_pre_hook(record))
-    count = min(len(dataset), CALIBRATION_IMAGES)
-    promptable = exported.capability(Promptable)
     try:
-        with evaluating(exported):
-            for i in range(count):
-                sample = dataset[i * len(dataset) // count]
-                image = Sample(sample.id, sample.image)
-                if promptable is None:
-                    exported.predict([image])
-                else:
-                    promptable.encode([image])
+        yield found
     finally:
         for handle in handles:
             handle.remove()
-    return found
 
 
 def _quantize_file(target: Target, paths: Sequence[Path], inputs: Sequence[Inputs]) -> None:

@@ -13,7 +13,7 @@ from toolkit.data.image_files import IMAGE_SUFFIXES, RESULT_MANIFEST
 from toolkit.errors import DataError, ImageError
 from toolkit.inference.reading import read_again
 from toolkit.inference.records import latest_records
-from toolkit.inference.results import ABOUT
+from toolkit.inference.result_options import ABOUT
 from toolkit.reading.fields import shown
 from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json

@@ -7,7 +7,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from toolkit.checkpoints import RunLike
@@ -21,6 +20,7 @@ from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import FrameChoice, Inputs, find_inputs
+from toolkit.inference.store_places import check_place
 from toolkit.inference.summary import NoteCounts, Summary
 from toolkit.runtime.progress import Count, shown_log
 from toolkit.runtime.text import printable
@@ -59,7 +59,8 @@ def predict_folder(
         run: a ``Predictor``, or what ``toolkit.load`` takes.
         paths: files, folders and patterns, addresses, videos and cameras, see ``find_inputs``; or an
             ``ImageList``.
-        out: the folder of the results; see ``toolkit.inference.results``.
+        out: the folder of the results, see ``toolkit.inference.results``; or its address in a store, such as
+            ``s3://bucket/results``, see ``toolkit.inference.store_places``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
         draw_above: minimum score of objects to draw; ``Model.draw_above`` when None.
@@ -81,7 +82,8 @@ def predict_folder(
         OutputError: when a result cannot be written (full disk, …); the images in the manifest are kept, and
             ``resume`` continues from there.
     """
-    predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
+    predictor, out = run if isinstance(run, Predictor) else load(run), os.fspath(out)
+    check_place(out)
     values = dataset_values(predictor) if label_values == "dataset" else None
     inputs = _inputs(paths, out, frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
@@ -139,7 +141,7 @@ def predict_folder(
     )
 
 
-def _inputs(paths: Source | Sequence[Source] | LaterImages, out: Path, frames: FrameChoice | None) -> Inputs:
+def _inputs(paths: Source | Sequence[Source] | LaterImages, out: str, frames: FrameChoice | None) -> Inputs:
     if isinstance(paths, LaterImages):
         # Before anything is written.
         paths.check()

@@ -26,10 +26,11 @@ from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.models.building import load_model, manifest_of_run
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
+from toolkit.models.graphs import device_for
 from toolkit.models.prompted import FROM, prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.models.sliding_window import Tiling, windowed
-from toolkit.runtime.devices import autocast, find_device
+from toolkit.runtime.devices import autocast
 from toolkit.types import Prediction, Sample, Size
 from toolkit.visualization.palettes import Palette, default_palette
 from toolkit.wording import counted
@@ -75,7 +76,7 @@ class Predictor:
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
-        self.device = find_device(device)
+        self.device = device_for([model], device)
         self._windowed = windowed(model, tiling or Tiling())
         self.model = model.to(self.device).eval()
         self.classes = model.classes

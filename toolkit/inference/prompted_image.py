@@ -67,16 +67,11 @@ class PromptedImage:
     def __init__(self, predictor: Predictor, image: ImageLike, *, refine: bool | None = None) -> None:
         model = predictor.model.capability(Promptable)
         if model is None:
-            raise UsageError(
-                f"{type(predictor.model).__name__} takes no prompts. Hint: load the run of a promptable"
-                " plugin"
-            )
+            raise UsageError("this model takes no prompts. Hint: load the run of a promptable plugin")
         self._model = model
         self._with_masks = predictor.model.capability(MaskPromptable)
         if refine and self._with_masks is None:
-            raise UsageError(
-                f"refine: {type(model).__name__} cannot take its earlier answers. Hint: leave refine out"
-            )
+            raise UsageError("refine: this model cannot take its earlier answers. Hint: leave refine out")
         trained_so = self._with_masks is not None and self._with_masks.refines
         self.refines = trained_so if refine is None else refine
         self._context = predictor.computing
@@ -137,9 +132,7 @@ class PromptedImage:
             UsageError: when the model takes no masks, or was not trained on such prompts.
         """
         if self._with_masks is None:
-            raise UsageError(
-                f"{type(self._model).__name__} takes no masks as prompts. Hint: use points and boxes"
-            )
+            raise UsageError("this model takes no masks as prompts. Hint: use points and boxes")
         self._check_learned("mask")
         given = torch.as_tensor(mask)
         if given.dtype != torch.bool or tuple(given.shape) != self.size or not given.any():
@@ -165,7 +158,7 @@ class PromptedImage:
             else:
                 answer, logits = self._with_masks.answer_logits(self.encoded, prompts)
         if answer.masks is None:
-            raise InvalidDataError(f"{type(self._model).__name__} answered without a mask")
+            raise InvalidDataError("the model answered without a mask")
         return replace(now, answer=answer, logits=logits)
 
     def _check_learned(self, kind: str) -> None:

@@ -11,6 +11,9 @@ from toolkit.reading.fields import shown
 from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json
 
+ABOUT = "about.json"
+"""The file that says what made results."""
+
 _NAMES = {
     "precision": "--precision",
     "window": "--window",

@@ -8,24 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import OutputError
+from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import PARTS, Record
 from toolkit.inference.results import ResultFolder
-from toolkit.runtime.files import writing
 from toolkit.visualization.palettes import Palette
-
-TOKEN = ".toolkit.token"
-"""The file by which a process knows that it sees the same folder as the one that opened it."""
 
 
 class ResultPart(ResultFolder):
     """The results of one process, with a manifest of its own, so that no two write the same file.
 
     Args:
-        folder: the folder of the results, open elsewhere.
+        folder: the folder of the results, or its address; open elsewhere.
         classes, palette, model, label_values, overlays, draw_above: as in ``ResultFolder``.
         part: the name of the process, unique among those that write there.
-        token: what ``TOKEN`` there contains.
+        token: of the one that opened it, see ``ResultPlace.shared``.
 
     Raises:
         OutputError: when it is not the same folder, or cannot be written to.
@@ -33,7 +29,7 @@ class ResultPart(ResultFolder):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         classes: Sequence[str],
         palette: Palette,
         *,
@@ -61,9 +57,10 @@ class ResultPart(ResultFolder):
 
     def _begin(self, stack: ExitStack, resume: bool) -> None:
         """Find the folder that was opened."""
-        self.check()
-        with writing(self._manifest):
-            self._manifest.parent.mkdir(exist_ok=True)
+        self.place.join(self._token, self._manifest)
+
+    def _recorder(self) -> RecordWriter:
+        return self.place.recorder(self._manifest, self._token)
 
     def check(self) -> None:
         """Check that it is still the folder that was opened, for the same command.
@@ -71,15 +68,7 @@ class ResultPart(ResultFolder):
         Raises:
             OutputError: when it is not.
         """
-        try:
-            found = (self.folder / TOKEN).read_text()
-        except OSError:
-            found = ""
-        if found != self._token:
-            raise OutputError(
-                f"{self.folder} there is not the folder that this command writes to. Hint: choose an --out in"
-                " a folder that all machines share"
-            )
+        self.place.check(self._token)
 
     def append(self, record: Record) -> None:
         """As in ``ResultFolder``, with the name of the process."""

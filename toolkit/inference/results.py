@@ -39,30 +39,29 @@ from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.name_digests import digests_of
-from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
+from toolkit.inference.outputs import concerns_one_image, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
-from toolkit.inference.records import Record, parts_of, remove_parts, write_records
-from toolkit.inference.result_options import check_about
+from toolkit.inference.records import Record, write_records
+from toolkit.inference.result_options import ABOUT, check_about
 from toolkit.inference.results_document import results_document
+from toolkit.inference.store_places import place_of
 from toolkit.inference.stored_records import StoredRecords
 from toolkit.inference.window_journal import has_journals, remove_finished
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
-from toolkit.runtime.locks import locked
 from toolkit.types import VOID, Prediction, Sample, Size
 from toolkit.visualization.drawing import confident, fit_jpeg, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
 MANIFEST = RESULT_MANIFEST
 PREDICTIONS = "predictions.json"
-ABOUT = "about.json"
 
 
 class ResultFolder:
     """Writes results, and knows what is done already.
 
     Args:
-        folder: is created if missing.
+        folder: is created if missing; or the address of a folder in a store, see ``place_of``.
         classes: names of the classes, for ``predictions.json`` and the overlays.
         palette: one RGB color per class.
         model: identifies the weights, so that results of two models do not mix.
@@ -74,6 +73,8 @@ class ResultFolder:
         resume: go on with the results that are there, rather than refuse to touch them.
 
     Attributes:
+        place: where the results end up.
+        folder: where files are written at first, see ``ResultPlace``.
         changed: names of images that were done before, but whose files have changed since.
 
     Raises:
@@ -84,7 +85,7 @@ class ResultFolder:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         classes: Sequence[str],
         palette: Palette,
         *,
@@ -96,14 +97,9 @@ class ResultFolder:
         draw_above: float = 0.0,
         resume: bool = False,
     ) -> None:
-        self.draw_above = draw_above
-        self.folder, self.classes, self.palette, self.model, self.overlays = (
-            folder,
-            classes,
-            palette,
-            model,
-            overlays,
-        )
+        self.place = place_of(folder)
+        self.folder, self.draw_above, self.overlays = self.place.folder, draw_above, overlays
+        self.classes, self.palette, self.model = classes, palette, model
         # A model of more classes than a label map can have gives none.
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
         self._options = dict(options or {})
@@ -116,40 +112,42 @@ class ResultFolder:
         self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
         with ExitStack() as stack:
             self._begin(stack, resume)
-            self._records = stack.enter_context(RecordWriter(self._manifest))
+            self._records = stack.enter_context(self._recorder())
             self._open = stack.pop_all()
 
     def _begin(self, stack: ExitStack, resume: bool) -> None:
         """Make the folder ours."""
-        stack.enter_context(locked(self.folder))
+        stack.enter_context(self.place.opened())
         self._take_up(stack, resume)
 
-    def _all_records(self) -> StoredRecords:
-        return StoredRecords([self._manifest, *parts_of(self.folder)])
+    def _recorder(self) -> RecordWriter:
+        return self.place.recorder(self._manifest)
 
     def _take_up(self, stack: ExitStack, resume: bool) -> None:
         """Look at the results that are there, and go on with them."""
-        folder, records = self.folder, stack.enter_context(contextlib.closing(self._all_records()))
-        self._done = records.where(self._is_complete)
+        manifests = self.place.manifests()
+        records = stack.enter_context(contextlib.closing(StoredRecords(manifests)))
+        known = records.kept(self._is_complete)
+        self._done = known.done()
         for record in self._done:
             if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
-                    f"{folder} contains results of another model ({record['model']}, not {self.model}). Hint:"
-                    " choose another --out"
+                    f"{self.place} contains results of another model ({record['model']}, not {self.model})."
+                    " Hint: choose another --out"
                 )
             for stem in {stem_of(path) for path in record["outputs"].values()} - {record["image"]}:
                 self._stems.setdefault(stem, record["image"])
-        if self._manifest.exists() and not resume:
+        if any(map(Path.exists, manifests)) and not resume:
             raise UsageError(
-                f"{folder} already contains results. Hint: continue them with --resume, or choose another"
+                f"{self.place} already contains results. Hint: continue them with --resume, or choose another"
                 " folder with --out"
             )
         if resume:
-            remove_unfinished(folder)
+            remove_unfinished(self.folder)
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
-        write_records(self._manifest, records.lines())
-        remove_parts(folder)
+        write_records(self._manifest, known.lines())
+        self.place.keep_manifest()
 
     @property
     def has_indexes(self) -> bool:
@@ -179,7 +177,7 @@ class ResultFolder:
             return False
         if record["source"] != image.source:
             raise UsageError(
-                f"{self.folder} contains results of another image named {image.name}: {record['source']}, not"
+                f"{self.place} contains results of another image named {image.name}: {record['source']}, not"
                 f" {image.source}. Hint: choose another --out"
             )
         before, now = (record.get("source_bytes"), record.get("source_modified")), image.state()
@@ -256,7 +254,7 @@ class ResultFolder:
         except OutputError as error:
             if not concerns_one_image(error):
                 raise
-            remove_outputs(self.folder, outputs)
+            self.place.remove(outputs)
             return self.failed(image, f"the results of {image.where} cannot be written: {error}")
         return Record(
             image.name,
@@ -342,9 +340,10 @@ class ResultFolder:
             check_about(path, label_values=values, options=options)
         about = {"classes": list(self.classes), "draw_above": self.draw_above, "options": self._options}
         about |= {} if values is None else {"label_values": values}
-        with atomic_write(path, "w") as file:
+        with into(self.folder, sync=False) as written, atomic_write(path, "w") as file:
             json.dump(self._about | about, file, indent=2)
             file.write("\n")
+        self.place.keep(written)
 
     def failed(self, image: InputImage, error: str) -> Record:
         """The record of an image that could not be predicted. What was written for an image that it was
@@ -361,7 +360,7 @@ class ResultFolder:
         before = self._before(record.image) if record.status == "failed" else None
         if before is not None:
             self._undone.add(record.image)
-            remove_outputs(self.folder, before["outputs"])
+            self.place.remove(before["outputs"])
 
     def _before(self, name: str) -> dict[str, Any] | None:
         """The record of an image that was done before, and is still."""
@@ -387,29 +386,35 @@ class ResultFolder:
             OutputError: when a file cannot be written.
         """
         self._records.close()
-        with contextlib.closing(self._all_records()) as records:
+        with contextlib.closing(StoredRecords(self.place.manifests())) as records:
             self._put_together(records, names)
 
     def _put_together(self, records: StoredRecords, names: Iterable[str]) -> None:
-        kept = records.where(lambda record: record["status"] != "ok" or self._is_complete(record))
-        ordered = kept.in_order(digests_of(names))
+        ordered = records.kept(self._is_complete).in_order(digests_of(names))
         write_records(self._manifest, ordered.lines())
-        remove_parts(self.folder)
-        done = ordered.where(lambda record: record["status"] == "ok")
-        with atomic_write(self.folder / PREDICTIONS, "w") as file:
-            file.writelines(results_document(self.folder, done, self.classes, self._values, self._about))
-        self._collect(done)
+        self.place.keep_manifest()
+        done = ordered.done()
+        self._write_documents(done)
         if has_journals(self.folder):
             remove_finished(self.folder, {record["image"]: record for record in done})
 
-    def _collect(self, done: Sequence[dict[str, Any]]) -> None:
-        """Have tasks write what they write once for all images."""
+    def _write_documents(self, done: Sequence[dict[str, Any]]) -> None:
+        """Write ``predictions.json``, and what tasks write once for all images."""
         kinds = dict.fromkeys(kind for record in done for kind in record["outputs"])
-        for collect in registry.functions_for("collect", kinds):
-            collect(self.folder, done, self._about | {"classes": list(self.classes)})
+        readable = self.place.with_files(done)
+        with into(self.folder, sync=False) as written:
+            with atomic_write(self.folder / PREDICTIONS, "w") as file:
+                about = self._about
+                document = results_document(
+                    self.folder, done, self.classes, self._values, about, readable=readable
+                )
+                file.writelines(document)
+            for collect in registry.functions_for("collect", kinds):
+                collect(self.folder, readable, self._about | {"classes": list(self.classes)})
+        self.place.keep(written)
 
     def _is_complete(self, record: dict[str, Any]) -> bool:
-        """Whether the files of a record are there, and as large as when they were written."""
-        outputs = record["outputs"] if record["status"] == "ok" else {}
+        """Whether the files of a record that says so are there, and as large as when they were written."""
+        outputs = record["outputs"]
         missing_overlay = self.overlays and "overlay" not in outputs
-        return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
+        return not missing_overlay and self.place.are_whole(outputs, record.get("sizes") or {})

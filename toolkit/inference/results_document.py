@@ -29,6 +29,8 @@ def results_document(
     classes: Sequence[str],
     values: LabelValues,
     about: Mapping[str, Any],
+    *,
+    readable: Sequence[Mapping[str, Any]] | None = None,
 ) -> Iterator[str]:
     """The document piece by piece, one entry per line, so that memory holds the objects of one image at a
     time.
@@ -39,6 +41,7 @@ def results_document(
         classes: their names.
         values: which value stands for each class in the label images.
         about: goes to ``info``.
+        readable: the same records, if their files are only there while one takes them from here.
 
     Raises:
         DataError: when the objects of an image cannot be read any more.
@@ -52,7 +55,7 @@ def results_document(
     yield f'{{"info": {json.dumps(info)},\n'
     yield from _array('"images": [', (_image_entry(i, record) for i, record in enumerate(done, start=1)))
     yield from _array('],\n"categories": [', categories)
-    yield from _array('],\n"annotations": [', _annotations(folder, done))
+    yield from _array('],\n"annotations": [', _annotations(folder, done if readable is None else readable))
     yield "]}\n"
 
 

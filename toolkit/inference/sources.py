@@ -231,7 +231,7 @@ class Inputs:
 
 def find_inputs(
     words: Sequence[str | os.PathLike[str]],
-    exclude: Path | None = None,
+    exclude: Path | str | None = None,
     *,
     choice: FrameChoice | None = None,
     stdin: IO[str] | None = None,
@@ -243,7 +243,7 @@ def find_inputs(
             suffix, in patterns as well; the number of a camera; images in stores (``s3://…``), or one folder
             of a store, which ends with ``/``; and ``-`` for a list of such words on
             standard input, one per line. An image from the web is named by the last part of its address.
-        exclude: a folder to leave out, such as the folder of the results.
+        exclude: a folder to leave out, such as the folder of the results, or its address.
         choice: which frames of videos and cameras are predicted.
         stdin: replaces standard input.
 
@@ -270,8 +270,9 @@ def find_inputs(
             devices += _videos(word)
         else:
             files.append(word)
-    lists = stores_of(stores, len(files) + len(urls) + len(devices))
-    search = search_of(files, exclude)
+    address = exclude if isinstance(exclude, str) and is_store(exclude) else ""
+    lists = stores_of(stores, len(files) + len(urls) + len(devices), address)
+    search = search_of(files, None if exclude is None or address else Path(exclude))
     images = find_images(files, search=search) if files else []
     images = with_stems([*images, *_remote(dict.fromkeys(urls), {image.name for image in images})])
     folders = {image.name.partition("/")[0] for image in images if not image.error}

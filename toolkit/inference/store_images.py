@@ -80,15 +80,20 @@ class StoreFolder(LaterImages):
 
     Attributes:
         url: ends with ``/``.
+        exclude: the address of a folder to leave out, such as that of the results; empty for none.
     """
 
     url: str
+    exclude: str = ""
 
     def __iter__(self) -> Iterator[InputImage]:
         """The images, folder by folder."""
         root = PurePosixPath(host_and_path(self.url))
+        other = PurePosixPath(host_and_path(self.exclude)) if self.exclude else None
         for file in walk_store(self.url):
             path = PurePosixPath(host_and_path(file.url))
+            if other is not None and path.is_relative_to(other):
+                continue
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_relative_to(root):
                 name = path.relative_to(root).as_posix()
                 yield StoreImage(Path(name), name, name, unique=True, url=file.url, listed=_state(file))
@@ -143,12 +148,13 @@ class StoreFiles(LaterImages):
         return len(set(self.urls))
 
 
-def stores_of(urls: list[str], others: int) -> tuple[LaterImages, ...]:
+def stores_of(urls: list[str], others: int, exclude: str = "") -> tuple[LaterImages, ...]:
     """A folder of a store, whose images are found later, or single images of stores.
 
     Args:
         urls: addresses in stores; those of folders end with ``/``.
         others: number of other inputs of the command.
+        exclude: the address of a folder to leave out.
 
     Raises:
         UnavailableError: when a library is missing.
@@ -161,7 +167,7 @@ def stores_of(urls: list[str], others: int) -> tuple[LaterImages, ...]:
             " only known when they are found. Hint: give each folder a command with its own --out, or list"
             " all images in a file for --list"
         )
-    found: list[LaterImages] = [StoreFolder(url) for url in folders] or [StoreFiles(tuple(urls))]
+    found: list[LaterImages] = [StoreFolder(url, exclude) for url in folders] or [StoreFiles(tuple(urls))]
     for each in found if urls else ():
         each.check()
     return tuple(found) if urls else ()

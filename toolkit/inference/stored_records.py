@@ -1,4 +1,4 @@
-"""Records on the disk, found by the names of their images and read when somebody asks: memory holds 32 bytes
+"""Records on the disk, found by the names of their images and read when somebody asks: memory holds 33 bytes
 for each.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import DataError
 from toolkit.inference.name_digests import digest_of
-from toolkit.inference.records import completed, record_of
+from toolkit.inference.records import completed, outline_of
 from toolkit.reading.files import check_file
 from toolkit.reading.line_stream import MOST_BYTES, byte_lines
 
@@ -47,7 +47,7 @@ class StoredRecords(Sequence[_Record]):
     def __init__(self, manifests: Sequence[Path] = ()) -> None:
         self._files: list[BinaryIO] = []
         try:
-            digests, places = self._scan(manifests)
+            digests, places, are_ok = self._scan(manifests)
         except BaseException:
             self.close()
             raise
@@ -57,33 +57,52 @@ class StoredRecords(Sequence[_Record]):
         order = np.argsort(first)
         self._digests = known[order]
         self._places = np.frombuffer(places, dtype=np.uint64)[last[order]]
+        self._are_ok = np.frombuffer(are_ok, dtype=np.bool_)[last[order]]
         self._sorted = np.argsort(self._digests)
 
-    def _scan(self, manifests: Sequence[Path]) -> tuple[array[int], array[int]]:
-        """The digests of the names in all lines that are records, and where these lines are."""
-        digests, places = array("Q"), array("Q")
+    def _scan(self, manifests: Sequence[Path]) -> tuple[array[int], array[int], bytearray]:
+        """The digests of the names in all lines that are records, where these lines are, and whether their
+        images are done.
+        """
+        digests, places, are_ok = array("Q"), array("Q"), bytearray()
         for manifest in filter(Path.exists, manifests):
             check_file(manifest, _WHAT, DataError, most=MOST_BYTES)
             # Before it is read, so that both are the same file, whatever replaces it.
             self._files.append(_held(manifest))
             for offset, line in byte_lines(manifest, _WHAT, DataError):
-                record = record_of(line)
-                if record is not None:
-                    digests.append(digest_of(record["image"]))
+                found = outline_of(line)
+                if found is not None:
+                    name, status = found
+                    digests.append(digest_of(name))
                     places.append(len(self._files) - 1 << _SHIFT | offset)
-        return digests, places
+                    are_ok.append(status == "ok")
+        return digests, places, are_ok
 
     def _with(self, chosen: NDArray[Any]) -> StoredRecords:
         """Some of the records, in an order."""
         some = StoredRecords()
         some._files = self._files
         some._digests, some._places = self._digests[chosen], self._places[chosen]
+        some._are_ok = self._are_ok[chosen]
         some._sorted = np.argsort(some._digests)
         return some
 
     def where(self, wanted: Callable[[_Record], bool]) -> StoredRecords:
         """The records for which a function says true."""
         return self._with(np.fromiter(map(wanted, self), dtype=bool, count=len(self)))
+
+    def done(self) -> StoredRecords:
+        """Those of images that are done, without reading any."""
+        return self._with(self._are_ok)
+
+    def kept(self, is_complete: Callable[[_Record], bool]) -> StoredRecords:
+        """Those that have failed, and those that are done if a function says true; only the latter
+        are read.
+        """
+        places = np.flatnonzero(self._are_ok)
+        chosen = ~self._are_ok
+        chosen[places] = np.fromiter(map(is_complete, self.done()), dtype=bool, count=len(places))
+        return self._with(chosen)
 
     def in_order(self, digests: NDArray[np.uint64]) -> StoredRecords:
         """The records in the order of names, of which the digests are given; others first."""

@@ -64,7 +64,7 @@ def track_video(
     model = predictor.model.capability(Trackable)
     if model is None:
         raise UsageError(
-            f"{type(predictor.model).__name__} cannot track objects through a video. Hint: use a run of a"
+            "this model cannot track objects through a video. Hint: use a run of a"
             " plugin that can, such as sam2; exported models cannot"
         )
     name = predictor.name or type(predictor.model).__name__

@@ -264,7 +264,7 @@ class Exportable(ABC):
         The function takes an RGB image, uint8 ``[H, W, 3]``, the graphs by name, as functions of arrays to
         lists of arrays, and the manifest of the folder; if ``processing["kind"]`` is ``promptable``, also the
         prompts for the image, as in a JSON file of prompts. It returns arrays by the names of the fields of a
-        prediction: ``label_map``, or ``boxes_xyxy``, ``labels``, ``scores`` and ``masks`` (bool
-        ``[N, H, W]``), or names of ``extras``.
+        prediction: ``label_map``, or ``boxes_xyxy``, ``labels``, ``scores``, ``masks`` (bool
+        ``[N, H, W]``) and ``keypoints``, or names of ``extras``.
         """
         return ()

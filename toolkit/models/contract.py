@@ -35,6 +35,7 @@ class Model(nn.Module, ABC):
         encoder_part: name of the module that turns images into features, as in ``named_modules``; in
             patterns, ``encoder`` stands for it, whatever the network calls it. Empty: only parts that are
             called so.
+        graph_parameters: number of the parameters of an exported model, which are constants of its graphs.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +44,7 @@ class Model(nn.Module, ABC):
     draw_above: float = DRAW_ABOVE
     untrained: tuple[str, ...] = ()
     encoder_part: str = ""
+    graph_parameters: int = 0
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()
@@ -156,3 +158,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         for module, mode in modes:
             if module.training != mode:
                 module.training = mode
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of the values in a model's parameters; in an exported one, those that are constants of its
+    graphs.
+    """
+    inside = sum(each.graph_parameters for each in model.modules() if isinstance(each, Model))
+    return inside + sum(parameter.numel() for parameter in model.parameters())

@@ -41,7 +41,7 @@ def mean_inside(values: Tensor, mask: Tensor | None) -> Tensor:
 def refuse_kind(model: object, target: Target, explains: str) -> UsageError:
     """The error for a kind of target that a model does not have."""
     return UsageError(
-        f"{type(model).__name__} cannot explain a target of kind {target.kind!r}: it explains {explains}."
+        f"this model cannot explain a target of kind {target.kind!r}: it explains {explains}."
         " Hint: choose such a target"
     )
 

@@ -21,10 +21,10 @@ from toolkit.checkpoints import (
 from toolkit.errors import CheckpointError
 from toolkit.models.capabilities import Exportable
 from toolkit.models.contract import Model
-from toolkit.models.graphs import Axes, RuntimeGraph
+from toolkit.models.graphs import SIDES, Axes, RuntimeGraph
 from toolkit.models.semantic import SemanticModel
 from toolkit.models.semantic_graph import INPUTS, KIND, outputs_of, read_processing
-from toolkit.runtime.engines import Engine, open_engine
+from toolkit.runtime.engines import Engine, open_engine, runs_on
 
 logger = logging.getLogger("toolkit")
 
@@ -84,17 +84,36 @@ def _around(
 ) -> RuntimeGraph:
     """The graph of a name, which must have these inputs and outputs."""
     given = export.graph(name, folder)
-    if dict(given.inputs) != dict(inputs) or list(given.outputs) != list(outputs):
+    if not _same_inputs(given.inputs, inputs) or list(given.outputs) != list(outputs):
         raise CheckpointError(
             f"the graph {name!r} in {folder} takes {dict(given.inputs)} and returns"
             f" {', '.join(given.outputs)}, but the plugin that is installed here gives it"
             f" {dict(inputs)} and expects {', '.join(outputs)}. Hint: export the run again"
         )
-    read_graph(given, folder)  # a damaged file is found here rather than at the first image
-    return RuntimeGraph(name, tuple(inputs), tuple(outputs), partial(_open, given, export, folder))
+    # read here, so that a damaged file is found before the first image, and kept until it is first used
+    read = [read_graph(given, folder)]
+    opening = partial(_open, given, export, folder, read)
+    return RuntimeGraph(
+        name,
+        tuple(inputs),
+        tuple(outputs),
+        opening,
+        partial(runs_on, export.target),
+        tuple(given.inputs.values()),
+    )
+
+
+def _same_inputs(given: Mapping[str, Axes], wanted: Mapping[str, Axes]) -> bool:
+    """Whether a graph has the inputs that a plugin gives it; height and width may be fixed."""
+    pairs = [zip(given[name], wanted[name], strict=False) for name in given if name in wanted]
+    return (
+        [(name, len(axes)) for name, axes in given.items()]
+        == [(name, len(axes)) for name, axes in wanted.items()]
+    ) and all(a == b or (b in SIDES and isinstance(a, int)) for pair in pairs for a, b in pair)
 
 
 def _finished(model: Model, export: ExportManifest) -> Model:
+    model.graph_parameters = export.parameters
     model.draw_above = export.thresholds.get("draw_above", model.draw_above)
     return model.eval()
 
@@ -118,12 +137,19 @@ def prepare(model: Model) -> dict[str, tuple[str, ...]]:
     return {each.name: each.prepared().ran_on for each in graphs}
 
 
-def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: str, threads: int) -> Engine:
+def _open(
+    graph: ExportedGraph,
+    export: ExportManifest,
+    folder: Path,
+    read: list[list[bytes]],
+    device: str,
+    threads: int,
+) -> Engine:
     source = str(folder / graph.files[0].name)
     precision = graph.precision or export.precision
     engine = open_engine(
         export.target,
-        read_graph(graph, folder),
+        read.pop() if read else read_graph(graph, folder),
         device=device,
         precision=precision,
         threads=threads,
@@ -135,7 +161,9 @@ def _open(graph: ExportedGraph, export: ExportManifest, folder: Path, device: st
             f"{source} returns {', '.join(engine.outputs)}, but its manifest says {', '.join(graph.outputs)}."
             " Hint: copy or export the folder again"
         )
-    logger.info("%s runs in %s on %s (%s)", source, precision, ", ".join(engine.ran_on), engine.runtime)
+    # Without the folder, which is a temporary one while the model is exported.
+    name = graph.files[0].name
+    logger.info("%s runs in %s on %s (%s)", name, precision, ", ".join(engine.ran_on), engine.runtime)
     return engine
 
 

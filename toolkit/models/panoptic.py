@@ -76,7 +76,7 @@ class PanopticPair(Model):
         self.settings = settings or PanopticSettings()
         if instance.capability(Promptable) is not None:
             raise UsageError(
-                f"{type(instance).__name__} itself needs prompts, and its objects have no classes. Hint: the"
+                "the second model itself needs prompts, and its objects have no classes. Hint: the"
                 " second run must be one of a detector, such as of maskrcnn"
             )
         known = instance.classes if things is None else things

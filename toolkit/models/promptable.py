@@ -33,6 +33,6 @@ class PromptableModel(TrainableModel, Promptable):
     def _check_takes_masks(self, sample: Sample) -> None:
         if self.capability(MaskPromptable) is None:
             raise UsageError(
-                f"the prompts of sample {sample.id!r} have masks or logits, which {type(self).__name__} does"
-                " not take. Hint: use points and boxes"
+                f"the prompts of sample {sample.id!r} have masks or logits, which this model"
+                " does not take. Hint: use points and boxes"
             )

@@ -111,9 +111,7 @@ class FromDetector(nn.Module, PromptSource):
     ) -> None:
         super().__init__()
         if detector.capability(Promptable) is not None:
-            raise UsageError(
-                f"{FROM}: {type(detector).__name__} itself needs prompts. Hint: pass a run of a detector"
-            )
+            raise UsageError(f"{FROM}: this model itself needs prompts. Hint: pass a run of a detector")
         self.detector, self.score_threshold = detector, score_threshold
         self.classes = detector.classes
         self.kinds = frozenset({BOX})
@@ -128,10 +126,7 @@ class FromDetector(nn.Module, PromptSource):
 
     def _boxes(self, found: Instances | None) -> tuple[Prompts, Tensor | None]:
         if found is None:
-            raise UsageError(
-                f"{FROM}: {type(self.detector).__name__} predicts no instances. Hint: pass a run of a"
-                " detector"
-            )
+            raise UsageError(f"{FROM}: this model predicts no instances. Hint: pass a run of a detector")
         if found.scores is not None:
             found = found[found.scores >= self.score_threshold]
         found = found[(found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all(dim=1)]
@@ -204,8 +199,7 @@ class PromptedModel(Model, Windowable):
         for (i, prompts, scores), answer in zip(work, answers, strict=True):
             if answer.instances is None:
                 raise InvalidDataError(
-                    f"{type(self.model).__name__} returned a prediction for sample {answer.sample_id!r}"
-                    " without instances"
+                    f"the model returned a prediction for sample {answer.sample_id!r} without instances"
                 )
             parts[i].append(replace(_weighted(answer.instances, scores), ids=prompts.ids))
         return [
@@ -266,7 +260,7 @@ def prompted(
     promptable = model.capability(Promptable)
     if promptable is None:
         raise UsageError(
-            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave out --prompts, or"
+            f"--prompts {prompts}: this model takes no prompts. Hint: leave out --prompts, or"
             " use a promptable run"
         )
     if prompts_above is not None:

@@ -79,3 +79,14 @@ def groups_by_size(samples: Sequence[Sample]) -> Iterator[tuple[list[int], Tenso
         positions.setdefault(sample.size, []).append(i)
     for group in positions.values():
         yield group, torch.stack([samples[i].image for i in group])
+
+
+def working_size(size: Size, long_side: int | None) -> Size:
+    """The size at which a network sees an image whose longer side becomes at most ``long_side``, before
+    padding.
+    """
+    longest = max(size)
+    if long_side is None or longest <= long_side:
+        return size
+    height, width = (max(1, round(n * long_side / longest)) for n in size)
+    return height, width

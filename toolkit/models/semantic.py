@@ -34,7 +34,9 @@ from toolkit.models.resizing import (
     multiple,
     pad,
     shrunk,
+    working_size,
 )
+from toolkit.models.semantic_checks import checked_logits, label_map_of
 from toolkit.models.semantic_graph import PROGRAM, logits_graph, processing_of
 from toolkit.models.strided import channels_last
 from toolkit.types import CONFIDENCE, VOID, PixelMap, Prediction, Sample, Size
@@ -142,7 +144,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         Only a network that normalizes by the statistics of its batch, as batch norm does in training mode,
         gets them together, all padded to the size of the largest with the mean color.
         """
-        targets = [self._label_map(sample) for sample in samples]
+        targets = [label_map_of(sample, len(self.classes)) for sample in samples]
         if not targets:
             raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         losses: dict[str, Tensor] = {}
@@ -162,8 +164,8 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         with evaluating(self):
             for positions, images in groups_by_size(samples):
                 raw = self._run(images)
-                working = self._working_size((images.shape[2], images.shape[3]))
-                target = torch.stack([self._label_map(samples[i]) for i in positions])
+                working = working_size((images.shape[2], images.shape[3]), self.long_side)
+                target = torch.stack([label_map_of(samples[i], len(self.classes)) for i in positions])
                 for name, value in self._losses(raw, multiple(working, self.divisor), target).items():
                     sums[name] = sums.get(name, 0) + value * (len(positions) / len(samples))
                 predictions.update(
@@ -183,18 +185,20 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
             inference.
         """
         size: Size = (images.shape[2], images.shape[3])
-        return self._to_grid(self._run(images), self._working_size(size), size)
+        return self._to_grid(self._run(images), working_size(size, self.long_side), size)
 
     def class_logits(self, images: Tensor, label: int) -> Tensor:
         """Like ``logits``, of one class: ``[B, H, W]``; differentiable, for floating images too."""
         size: Size = (images.shape[2], images.shape[3])
-        return self._to_grid(self._run(images)[:, label : label + 1], self._working_size(size), size)[:, 0]
+        return self._to_grid(
+            self._run(images)[:, label : label + 1], working_size(size, self.long_side), size
+        )[:, 0]
 
     def maps_in_image(self, maps: Tensor, size: Size) -> Tensor:
         """See ``Explainable``: without what was padded, by the model or by a network with a method
         ``unpadded(maps, size)``, which returns maps of the images ``[B, h, w]`` that it got.
         """
-        working = self._working_size(size)
+        working = working_size(size, self.long_side)
         own: Any = getattr(self.network, "unpadded", None)
         maps = maps if own is None else own(maps, multiple(working, self.divisor))
         return self._to_grid(maps[:, None], working, size)[:, 0]
@@ -209,7 +213,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
                 raw = self._run(images)
                 for row, i in enumerate(positions):
                     plain, size = self._prediction(samples[i], raw[row]), samples[i].size
-                    logits = self._to_grid(raw[row : row + 1], self._working_size(size), size)[0]
+                    logits = self._to_grid(raw[row : row + 1], working_size(size, self.long_side), size)[0]
                     assert plain.label_map is not None
                     chosen = plain.label_map.to(logits.device).long()[None]
                     values = logits.float().softmax(0).gather(0, chosen)[0].cpu()
@@ -230,7 +234,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         Returns:
             float32 ``[B, 3, h, w]`` in channels-last memory, on the model's device.
         """
-        size = self._working_size((images.shape[2], images.shape[3]))
+        size = working_size((images.shape[2], images.shape[3]), self.long_side)
         return self._padded(self._normalized(shrunk(images, size)))
 
     def export_state(self) -> dict[str, Tensor]:
@@ -269,40 +273,15 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         """The part of the network that was named as its encoder."""
         return None if self._encoder_name is None else self.network.get_submodule(self._encoder_name)
 
-    def _label_map(self, sample: Sample) -> Tensor:
-        """The label map of a sample, or an error that names the sample."""
-        if sample.label_map is None:
-            raise InvalidDataError(
-                f"sample {sample.id!r} has no label_map, and the loss of a semantic model needs one"
-            )
-        beyond = (sample.label_map >= len(self.classes)) & (sample.label_map != VOID)
-        if bool(beyond.any()):
-            value = int(sample.label_map[beyond][0])
-            raise InvalidDataError(
-                f"the label map of sample {sample.id!r} has the value {value}, but there are"
-                f" {len(self.classes)} classes (0 to {len(self.classes) - 1}, and {VOID} for void)"
-            )
-        return sample.label_map
-
     def _prediction(self, sample: Sample, raw: Tensor) -> Prediction:
-        """Convert the network's logits ``[C, h, w]`` to a label map, without building full-size logits where
-        possible.
-        """
-        size = self._working_size(sample.size)
+        """The label map of the network's logits ``[C, h, w]``; full-size logits are only built if needed."""
+        size = working_size(sample.size, self.long_side)
         padded = multiple(size, self.divisor)
         if size == sample.size:
             label_map = logits_to_label_map(raw, padded)[: size[0], : size[1]]
         else:
             label_map = logits_to_label_map(self._to_grid(raw[None], size, size)[0], sample.size)
         return Prediction(sample.id, sample.size, label_map=label_map.cpu().contiguous())
-
-    def _working_size(self, size: Size) -> Size:
-        """The size at which the network sees an image, before padding."""
-        longest = max(size)
-        if self.long_side is None or longest <= self.long_side:
-            return size
-        height, width = (max(1, round(n * self.long_side / longest)) for n in size)
-        return height, width
 
     def _training_logits(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Tensor], Size]]:
         """For the samples of each size, their positions, the logits of all heads, and the size of the
@@ -328,7 +307,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         """The logits of the last layer, and those of the auxiliary heads if they have a weight."""
         network: Any = self.network
         raw: list[Tensor] = network.all_logits(images) if self.auxiliary_weight else [network(images)]
-        return [self._checked(logits, images) for logits in raw]
+        return [checked_logits(logits, images, len(self.classes)) for logits in raw]
 
     def _all_losses(self, raw: Sequence[Tensor], padded: Size, target: Tensor) -> dict[str, Tensor]:
         """The terms of the loss of all heads, whose logits cover images that were padded to ``padded``."""
@@ -342,7 +321,7 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
     def _run(self, images: Tensor) -> Tensor:
         """The network's own logits of uint8 images ``[B, 3, H, W]``."""
         images = self.network_input(images)
-        return self._checked(self.network(images), images)
+        return checked_logits(self.network(images), images, len(self.classes))
 
     def _normalized(self, images: Tensor) -> Tensor:
         images = images.to(self._scale.device, memory_format=torch.channels_last)
@@ -355,21 +334,12 @@ class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable, Explai
         images = pad(images, (0, padded[0] - height), (0, padded[1] - width), self.padding)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def _checked(self, logits: Tensor, images: Tensor) -> Tensor:
-        """The logits that the network returned for ``images``, with checked shape and in full precision."""
-        if logits.dim() != 4 or logits.shape[:2] != (len(images), len(self.classes)):
-            raise UsageError(
-                f"the network must return logits [B, {len(self.classes)}, h, w], one channel per class; for"
-                f" images {list(images.shape)} it returned {list(logits.shape)}"
-            )
-        return logits if logits.dtype == torch.float64 else logits.float()
-
     def _losses(self, raw: Tensor, padded: Size, target: Tensor) -> dict[str, Tensor]:
         """The terms of the loss of logits of images that were padded to ``padded``, in the grid of the target
         ``[B, H, W]``.
         """
         size: Size = (target.shape[1], target.shape[2])
-        logits = in_grid(raw, padded, self._working_size(size), size)
+        logits = in_grid(raw, padded, working_size(size, self.long_side), size)
         return self._criterion(logits, target.to(raw.device))
 
     def _to_grid(self, raw: Tensor, working: Size, size: Size) -> Tensor:

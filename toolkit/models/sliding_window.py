@@ -72,7 +72,7 @@ def windowed(model: Model, tiling: Tiling) -> Windowed:
     found = Windowed(model, tiling)
     if tiling.window is not None and found.windows is None:
         raise UsageError(
-            f"window: {type(model).__name__} only predicts whole images. Hint: leave out window, or use a"
+            "window: this model only predicts whole images. Hint: leave out window, or use a"
             " model that declares the capability Tileable or Windowable, as semantic models and detectors do;"
             " prompts from a file are for whole images"
         )

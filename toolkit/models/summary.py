@@ -113,7 +113,7 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
     parameters, trainable, untrained = _count(model, unused)
     if model.capability(Inspectable) is None and model.capability(Tileable) is None:
         note = (
-            f"{type(model).__name__} declares neither of the capabilities Inspectable and Tileable, so output"
+            "this model declares neither of the capabilities Inspectable and Tileable, so output"
             " shapes, FLOPs, activations, receptive field and output stride are not known"
         )
         layers = tuple(_layers(model, {}, unused))

@@ -23,6 +23,7 @@ from toolkit.evaluation.runs import open_predictions
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
+from toolkit.models.graphs import accelerator_for
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.sliding_window import Tiling
 from toolkit.reading.figures import METRICS_FILE, read_figures
@@ -118,12 +119,13 @@ def report_run(
     options = options or ReportOptions()
     path = path_of_run(run)
     page = page_path(options.out or (path if path.is_dir() else path.parent) / PAGE)
-    fabric = make_fabric(accelerator=computing.accelerator, devices=1, precision=computing.precision)
-    fabric.launch()
     found = open_run(path, choice or DataChoice(), prompting)
     runs = [found]
     if options.compare is not None:
         runs.append(_other_run(found, path_of_run(options.compare), prompting))
+    accelerator = accelerator_for([each.model for each in runs], computing.accelerator)
+    fabric = make_fabric(accelerator=accelerator, devices=1, precision=computing.precision)
+    fabric.launch()
     paths = [each.path for each in runs]
     dataset = found.opened.dataset
     measured = []

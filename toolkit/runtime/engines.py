@@ -85,6 +85,19 @@ def open_engine(
     return _OpenVinoEngine(files[0], files[1], device, precision, threads, outputs, source)
 
 
+def runs_on(target: Target, device: str) -> bool:
+    """Whether the library for a target, as it is installed here, has what a device of torch needs.
+
+    Raises:
+        UnavailableError: as ``open_engine``.
+    """
+    kind = device.partition(":")[0]
+    if target == "openvino":
+        return kind == "cpu"
+    onnxruntime = import_onnxruntime("running an exported ONNX model")
+    return PROVIDERS.get(kind) in onnxruntime.get_available_providers()
+
+
 class _OnnxEngine(Engine):
     def __init__(
         self, graph: bytes, device: str, precision: ComputePrecision, threads: int, source: str

@@ -111,11 +111,20 @@ def import_fastapi(purpose: str) -> Any:
     """The module ``fastapi``, if all that the server needs is installed; otherwise as ``import_pandas``."""
     try:
         import fastapi
+        import httptools  # noqa: F401 - needed with it
         import prometheus_client  # noqa: F401 - needed with it
         import python_multipart  # noqa: F401 - needed with it
         import uvicorn  # noqa: F401 - needed with it
     except ImportError as error:
-        requirements = "fastapi>=0.115' 'uvicorn>=0.30' 'python-multipart>=0.0.18' 'prometheus-client>=0.20"
+        requirements = "' '".join(
+            (
+                "fastapi>=0.115",
+                "uvicorn>=0.30",
+                "httptools>=0.6.3",
+                "python-multipart>=0.0.18",
+                "prometheus-client>=0.20",
+            )
+        )
         raise _missing("serve", requirements, purpose, error) from error
     return fastapi
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.registry import known_implementations
 
-from toolkit.errors import DownloadError, UnavailableError, UsageError
+from toolkit.errors import DownloadError, OutputError, UnavailableError, UsageError
 from toolkit.runtime.remote import MAX_BYTES, is_url
 
 ATTEMPTS = 5
@@ -24,6 +25,10 @@ ATTEMPTS = 5
 BACKOFF = 0.5
 """Seconds before the second try; doubled each time."""
 
+FIRST_SECONDS = 10.0
+"""For how long a call is begun again if its store has never answered."""
+
+_answered: set[str] = set()  # the hosts or buckets that have
 _EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 # Their contents could be modified in transit, or they are read by `toolkit.runtime.remote`.
 _OTHERS = ("http", "https", "ftp")
@@ -46,7 +51,7 @@ class StoredFile:
 
 def is_store(word: str) -> bool:
     """Whether a word is an address of a kind that is read here."""
-    return is_url(word) and _scheme(word) in known_implementations and _scheme(word) not in _OTHERS
+    return is_url(word) and scheme_of(word) in known_implementations and scheme_of(word) not in _OTHERS
 
 
 def shown_url(url: str) -> str:
@@ -54,7 +59,8 @@ def shown_url(url: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
-def _scheme(url: str) -> str:
+def scheme_of(url: str) -> str:
+    """The protocol of an address, such as ``s3``."""
     return url.partition("://")[0].lower()
 
 
@@ -71,7 +77,7 @@ def open_store(url: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
     except ImportError as error:
-        package = _EXTRAS.get(_scheme(url), "")
+        package = _EXTRAS.get(scheme_of(url), "")
         hint = f"pip install {package}" if package else str(error)
         raise UnavailableError(
             f"{shown} needs a library that is not installed ({error}). Hint: {hint}"
@@ -97,7 +103,7 @@ def read_store(url: str, *, limit: int = MAX_BYTES) -> bytes:
             " give its path"
         )
     fs, path = _opened(url)
-    data: bytes = _tried(url, lambda: fs.cat_file(path))
+    data: bytes = tried(url, lambda: fs.cat_file(path))
     if len(data) < size:
         raise DownloadError(f"{shown_url(url)} was cut off or is being written. Hint: try again")
     return data
@@ -110,7 +116,7 @@ def stat_store(url: str) -> StoredFile:
         DownloadError: when it is not available, or is a folder.
     """
     fs, path = _opened(url)
-    info = _tried(url, lambda: fs.info(path))
+    info = tried(url, lambda: fs.info(path))
     if info.get("type") == "directory":
         raise DownloadError(f"{shown_url(url)} is a folder. Hint: end its address with /")
     return StoredFile(url, int(info.get("size") or 0), _modified(info))
@@ -127,7 +133,7 @@ def walk_store(url: str) -> Iterator[StoredFile]:
     waiting = [root]
     while waiting:
         folder = waiting.pop()
-        entries = _tried(url, lambda folder=folder: fs.ls(folder, detail=True, refresh=True))
+        entries = tried(url, lambda folder=folder: fs.ls(folder, detail=True, refresh=True))
         found = sorted(entries, key=lambda each: each["name"])
         # A store may list the marker of a folder in it.
         found = [each for each in found if each["name"].rstrip("/") != folder.rstrip("/")]
@@ -145,14 +151,27 @@ def _opened(url: str) -> tuple[Any, str]:
         raise DownloadError(str(error)) from None
 
 
-def _tried(url: str, call: Any) -> Any:
-    """What a call returns, tried again if that may help."""
+def tried(url: str, call: Any) -> Any:
+    """What a call returns, tried again if that may help. A store that has never answered to this process is
+    given up after a shorter time, since its address may be wrong.
+
+    Raises:
+        DownloadError: when it fails each time; says which address and why.
+    """
     error: BaseException | None = None
+    store = host_and_path(url).partition("/")[0]
+    end = math.inf if store in _answered else time.monotonic() + FIRST_SECONDS
     for attempt in range(ATTEMPTS):
+        if attempt and time.monotonic() > end:
+            break
         if attempt:
             time.sleep(BACKOFF * 2 ** (attempt - 1))
         try:
-            return call()
+            found = call()
+            _answered.add(store)
+            return found
+        except OutputError:  # of this machine, such as a full disk
+            raise
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as problem:
             error = problem
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import toolkit
+from toolkit.errors import UsageError
 from toolkit.serve import routes_explanations, routes_folder, routes_predict, routes_sessions, routes_training
 from toolkit.serve.docs_page import docs_page, openapi_of
 from toolkit.serve.errors import add_handlers
@@ -27,7 +29,11 @@ from toolkit.serve.models import Models
 from toolkit.serve.options import ServeOptions, default_labels
 from toolkit.serve.services import Services, Using
 from toolkit.serve.sessions import Sessions
+from toolkit.serve.taking_over import take_over
+from toolkit.serve.thumbnails import Thumbnails
 from toolkit.serve.training import Trainer
+
+logger = logging.getLogger("toolkit")
 
 PAGE = Path(__file__).parent / "page"
 SWEEP_SECONDS = 10.0
@@ -44,9 +50,12 @@ def build_services(options: ServeOptions) -> Services:
     images = None if options.images is None else ImageFolder(options.images, options.limits)
     explanations = None if options.explanations is None else ExplanationFolder(options.explanations)
     labels = trainer = None
-    models = Models(options.limits, metrics, options.predictor)
+    sessions = Sessions(options.limits, metrics)
+    models = Models(options.limits, metrics, options.predictor, on_drop=sessions.close_of)
     if images is not None and options.images is not None:
         labels = LabelStore(options.labels or default_labels(options.images), images)
+        if options.take_over is not None:
+            logger.info("%s: %s", options.take_over[1], take_over(labels, *options.take_over))
         trainer = Trainer(
             labels,
             options.new_runs,
@@ -54,6 +63,8 @@ def build_services(options: ServeOptions) -> Services:
             plugins=options.plugins,
             device=str(options.predictor.get("device", "auto")),
         )
+    elif options.take_over is not None:
+        raise UsageError("--import needs the images. Hint: give their folder as --images")
     for run in options.runs:
         models.load(run)
     threads = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2), thread_name_prefix="serve")
@@ -61,12 +72,13 @@ def build_services(options: ServeOptions) -> Services:
         options,
         metrics,
         models,
-        Sessions(options.limits, metrics),
+        sessions,
         images,
         labels,
         trainer,
         threads,
         explanations,
+        thumbnails=None if images is None else Thumbnails(images),
     )
 
 
@@ -82,7 +94,8 @@ def create_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     add_handlers(app)
-    for routes in (routes_predict, routes_sessions, routes_folder, routes_explanations, routes_training):
+    # they are tried in this order, and clicks are in a hurry
+    for routes in (routes_sessions, routes_predict, routes_folder, routes_explanations, routes_training):
         app.include_router(routes.router)
     _add_own_routes(app)
     if (PAGE / "index.html").is_file():
@@ -127,7 +140,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         services.models.stop()
         if services.trainer is not None:
             services.trainer.close()
-        services.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (services.threads, services.loader, services.painter):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _sweep(sessions: Sessions) -> None:

@@ -126,7 +126,7 @@ class LabelDocument:
         return Counter(each["category_id"] for image in self.images.values() for each in image.annotations)
 
     def with_objects(
-        self, name: str, size: Size, objects: Sequence[tuple[int | None, str, bytes]]
+        self, name: str, size: Size, objects: Sequence[tuple[int | None, str, bytes]], split: str = ""
     ) -> LabelDocument:
         """The labels with other objects of an image.
 
@@ -134,12 +134,13 @@ class LabelDocument:
             name: the image.
             size: its height and width.
             objects: the id of each, if it had one, its category, and its run lengths.
+            split: of a new image; if empty, every fifth one is for validation.
         """
         before = self.images.get(name)
         categories = {label: key for key, label in self.categories.items()}
         for _, label, _ in objects:
             categories.setdefault(label, max(categories.values(), default=0) + 1)
-        record = before.record if before else self._new_record(name, size)
+        record = before.record if before else self._new_record(name, size, split)
         own = {each["id"]: each for each in (before.annotations if before else ())}
         last, entries = self.last_object, []
         for key, label, code in objects:
@@ -169,14 +170,16 @@ class LabelDocument:
             last_object=last,
         )
 
-    def _new_record(self, name: str, size: Size) -> dict[str, Any]:
-        held_out = sum(each.record.get("split") == "val" for each in self.images.values())
+    def _new_record(self, name: str, size: Size, split: str) -> dict[str, Any]:
+        if not split:
+            held_out = sum(each.record.get("split") == "val" for each in self.images.values())
+            split = "val" if held_out < (len(self.images) + 1) // VAL_OF else "train"
         return {
             "id": self.last_image + 1,
             "file_name": self.file_name_of(name),
             "height": size[0],
             "width": size[1],
-            "split": "val" if held_out < (len(self.images) + 1) // VAL_OF else "train",
+            "split": split,
         }
 
     def without(self, name: str) -> LabelDocument:
@@ -242,7 +245,7 @@ def _check_ours(path: Path, record: dict[str, Any], annotations: Sequence[dict[s
     if fault:
         raise DataError(
             f"{path}: {fault}, so it was not saved by toolkit serve. Hint: choose another"
-            " folder with --labels"
+            f" folder with --labels; to correct these annotations, add --import coco {path.parent.parent}"
         )
 
 

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,23 @@ MOST_OBJECTS = 10_000
 LONGEST_NAME = 200
 NO_LABELS = "unlabeled"
 """The revision of an image without labels."""
+
+
+@dataclass(frozen=True)
+class NewLabels:
+    """Labels of an image that has none.
+
+    Attributes:
+        name: of the image.
+        size: its height and width.
+        objects: no id, the category, and the run lengths of each.
+        split: to which the image belongs.
+    """
+
+    name: str
+    size: Size
+    objects: Sequence[tuple[None, str, bytes]]
+    split: str
 
 
 class LabelStore:
@@ -114,6 +132,20 @@ class LabelStore:
             lambda document: {"revision": _revision(document, name), "objects": document.objects(name)},
         )
 
+    def add(self, labels: Sequence[NewLabels]) -> None:
+        """Save the labels of several images at once.
+
+        Raises:
+            OutputError: when the file cannot be written.
+        """
+
+        def change(document: LabelDocument) -> LabelDocument:
+            for each in labels:
+                document = document.with_objects(each.name, each.size, each.objects, each.split)
+            return document
+
+        self._changed(change, lambda document: {})
+
     def delete(self, name: str, revision: str | None) -> None:
         """Remove an image from the labeled ones, with its objects; ``put`` describes the errors."""
         self.images.path(name)
@@ -137,7 +169,7 @@ class LabelStore:
                 objects; 422 for names that cannot be used.
             OutputError: when the file cannot be written.
         """
-        named = [(each.get("id"), _category_name(each["name"])) for each in categories]
+        named = [(each.get("id"), category_name(each["name"])) for each in categories]
         names = [name for _, name in named]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise RequestError(422, f"two categories are called {twice!r}. Hint: give each its own name")
@@ -188,7 +220,8 @@ class LabelStore:
         if others:
             raise UsageError(
                 f"--labels {self.folder} has other annotations, {others[0].relative_to(self.folder)}, which"
-                " would be read instead of the labels that are saved there. Hint: choose a new folder"
+                " would be read instead of the labels that are saved there. Hint: choose a new folder; to"
+                f" correct these annotations, add --import coco {self.folder}"
             )
 
 
@@ -200,10 +233,15 @@ def _checked(place: int, given: Mapping[str, Any], size: Size) -> tuple[int | No
         raise RequestError(422, f"objects[{place}]: {error}. Hint: encode the mask again") from error
     if not int(masks.areas()[0]):
         raise RequestError(422, f"objects[{place}] covers no pixel. Hint: leave it out")
-    return given.get("id"), _category_name(given["category"]), masks.counts[0]
+    return given.get("id"), category_name(given["category"]), masks.counts[0]
 
 
-def _category_name(name: str) -> str:
+def category_name(name: str) -> str:
+    """A name without needless spaces.
+
+    Raises:
+        RequestError: 422, when it cannot be the name of a category.
+    """
     plain = " ".join(name.split())
     if not plain or len(plain) > LONGEST_NAME or not plain.isprintable():
         raise RequestError(

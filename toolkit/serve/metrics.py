@@ -35,6 +35,7 @@ class Metrics:
         self.queued = Gauge(
             "toolkit_queue", "Requests that wait for a model", ["model"], registry=self.registry
         )
+        self.loaded = Gauge("toolkit_models", "Models in memory", registry=self.registry)
         self.sessions = Gauge(
             "toolkit_sessions", "Images that are encoded for prompts", registry=self.registry
         )

@@ -27,6 +27,7 @@ class Limits:
         request_seconds: longest time for an answer.
         queue: requests that may wait for one model.
         batch_size: most images in a forward pass.
+        models: most models in memory.
         connections: most connections at a time.
         sessions: most images encoded for prompts.
         session_bytes: most memory that they may take.
@@ -42,6 +43,7 @@ class Limits:
     request_seconds: float = 120.0
     queue: int = 64
     batch_size: int = 4
+    models: int = 4
     connections: int = 256
     sessions: int = 16
     session_bytes: int = 2 << 30
@@ -57,6 +59,7 @@ class ServeOptions:
         runs: folders of runs, checkpoint files or exported folders.
         images: the folder of images, or None.
         labels: the folder of labels, or None.
+        take_over: the name of a dataset and its folder, whose labels are taken over; or None.
         explanations: a folder that ``toolkit explain`` wrote, or None.
         new_runs: the folder in which fine-tuned runs are made; next to each run when None.
         host, port: the address to listen on.
@@ -69,6 +72,7 @@ class ServeOptions:
     runs: tuple[str, ...]
     images: Path | None = None
     labels: Path | None = None
+    take_over: tuple[str, str] | None = None
     explanations: Path | None = None
     new_runs: Path | None = None
     host: str = LOOPBACK

@@ -50,10 +50,18 @@ async def image(services: Using, name: Name) -> Response:
     """An image as browsers can show it, turned as models see it; deep ones by the scale of the first model
     that has one.
     """
-    scales = (model.predictor.scale for model in services.models)
-    scale = next((scale for scale in scales if scale is not None), None)
-    shown = await services.run(services.image_folder.displayed, name, scale)
+    shown = await services.run(services.image_folder.displayed, name, services.models.scale)
     return Response(shown.data, media_type=shown.media_type, headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get("/image/thumbnail", response_class=Response)
+async def thumbnail(services: Using, name: Name) -> Response:
+    """A small JPEG of an image, turned as models see it."""
+    return Response(
+        await services.thumbnail(name),
+        media_type="image/jpeg",
+        headers={"Cache-Control": "private, no-cache"},
+    )
 
 
 @router.get("/image/size")

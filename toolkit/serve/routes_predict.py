@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api", tags=["models"])
 @router.get("/models")
 async def models(services: Using) -> list[dict[str, Any]]:
     """The models that are served. `draw_above` is the usual minimum score of objects."""
-    return [model.about() for model in services.models]
+    return services.models.about()
 
 
 @router.post("/predict", openapi_extra=upload_of(PredictBody))
@@ -32,12 +32,12 @@ async def predict(request: Request, services: Using, format: Format = "json") ->
     of objects in 16 bits), or `overlay` (a picture).
     """
     given = await asked(request, PredictBody)
-    model = services.models.get(given.fields["model"])
     above = given.fields["score_threshold"]
-    sample = await services.run(given.sample, services, model.predictor.scale)
-    async with services.holding(sample.size[0] * sample.size[1]):
-        found = await services.wait(request, model.worker.submit(sample))
-        return await services.run(_answered, found, format, above)
+    async with services.using(given.fields["model"]) as model:
+        sample = await services.run(given.sample, services, model.predictor.scale)
+        async with services.holding(sample.size[0] * sample.size[1]):
+            found = await services.wait(request, model.worker.submit(sample))
+            return await services.run(_answered, found, format, above)
 
 
 def _answered(found: ImagePrediction, format: Format, above: float | None) -> Response:

@@ -23,20 +23,21 @@ async def start(request: Request, services: Using) -> dict[str, Any]:
     of a form. The number of sessions is limited; those that were not used for long are closed.
     """
     given = await asked(request, ImageOf)
-    model = services.models.get(given.fields["model"])
-    if not model.is_promptable:
+    listed = services.models.listed(given.fields["model"])
+    if not listed.is_promptable:
         raise RequestError(
-            422, f"{model.name} takes no prompts. Hint: choose a model with promptable in /api/models"
+            422, f"{listed.name} takes no prompts. Hint: choose a model with promptable in /api/models"
         )
-    services.sessions.reserve()
-    try:
-        sample = await services.run(given.sample, services, model.predictor.scale)
-        async with services.holding(sample.size[0] * sample.size[1]):
-            image = await services.wait(request, model.worker.call(lambda: encode(model, sample)))
-    except BaseException:
-        services.sessions.release()
-        raise
-    session = services.sessions.add(model, image)
+    async with services.using(listed.name) as model:
+        services.sessions.reserve()
+        try:
+            sample = await services.run(given.sample, services, model.predictor.scale)
+            async with services.holding(sample.size[0] * sample.size[1]):
+                image = await services.wait(request, model.worker.call(lambda: encode(model, sample)))
+        except BaseException:
+            services.sessions.release()
+            raise
+        session = services.sessions.add(model, image)
     height, width = image.size
     return {"session": session.id, "width": width, "height": height, "idle_seconds": services.idle_seconds}
 
@@ -57,7 +58,8 @@ async def prompt(request: Request, session: str) -> Response:
         None if body.mask is None else mask_of(body.mask.model_dump(), found.image.size),
         body.after,
     )
-    return await services.wait(request, found.model.worker.call(lambda: _answered(found, clicks)))
+    with services.models.using(found.model):
+        return await services.wait(request, found.model.worker.call(lambda: _answered(found, clicks)))
 
 
 def _answered(session: Session, clicks: Clicks) -> JSONResponse:

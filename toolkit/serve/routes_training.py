@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/training", tags=["training"])
 @router.post("", status_code=202)
 async def start(services: Using, body: TrainingBody) -> dict[str, Any]:
     """Start to fine-tune a served run on the labels, in a process of its own."""
-    model = services.models.get(body.model)
+    model = services.models.listed(body.model)
     return await services.run(_trainer(services).start, model, body.name, body.settings)
 
 

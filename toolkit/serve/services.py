@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -17,14 +17,20 @@ from toolkit.serve.explanations import ExplanationFolder
 from toolkit.serve.image_folder import ImageFolder
 from toolkit.serve.labels import LabelStore
 from toolkit.serve.metrics import Metrics
-from toolkit.serve.models import Models
+from toolkit.serve.models import Models, ServedModel
 from toolkit.serve.options import ServeOptions
 from toolkit.serve.sessions import Sessions
+from toolkit.serve.thumbnails import Thumbnails
 from toolkit.serve.training import Trainer
 
 R = TypeVar("R")
+NO_FOLDER = "there is no folder of images. Hint: start the server with --images DIR"
 PROMPT_SECONDS = 0.05
 """After this time, it is worth noticing that a client has gone."""
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="serve aside")
 
 
 @dataclass
@@ -37,6 +43,9 @@ class Services:
         images, labels: the two folders, or None.
         trainer: starts fine-tuning; None without labels.
         threads: for reading, encoding and writing.
+        loader: for loading models, one after the other.
+        thumbnails: small pictures of the images, or None.
+        painter: for making these, one after the other, while nothing else waits for them.
         explanations: heat maps of the images, or None.
     """
 
@@ -49,6 +58,9 @@ class Services:
     trainer: Trainer | None
     threads: ThreadPoolExecutor
     explanations: ExplanationFolder | None = None
+    loader: ThreadPoolExecutor = field(default_factory=_one_thread)
+    thumbnails: Thumbnails | None = None
+    painter: ThreadPoolExecutor = field(default_factory=_one_thread)
     pixels: int = 0
 
     @property
@@ -59,7 +71,7 @@ class Services:
             RequestError: 404, when there is none.
         """
         if self.images is None:
-            raise RequestError(404, "there is no folder of images. Hint: start the server with --images DIR")
+            raise RequestError(404, NO_FOLDER)
         return self.images
 
     @property
@@ -77,6 +89,28 @@ class Services:
     async def run(self, function: Callable[..., R], *arguments: Any) -> R:
         """Call a function in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
+    async def thumbnail(self, name: str) -> bytes:
+        """A small picture of an image; ``image_folder`` and ``Thumbnails.get`` describe the errors."""
+        if self.thumbnails is None:
+            raise RequestError(404, NO_FOLDER)
+        return await asyncio.get_running_loop().run_in_executor(
+            self.painter, self.thumbnails.get, name, self.models.scale
+        )
+
+    @contextlib.asynccontextmanager
+    async def using(self, name: str) -> AsyncIterator[ServedModel]:
+        """The model of a name, which stays in memory within this context, and is loaded if it is not there.
+
+        Raises:
+            RequestError: 404 for an unknown name, 503 when there is no room for it.
+            ToolkitError: when it cannot be loaded any more.
+        """
+        model = self.models.listed(name).loaded
+        if model is None:
+            model = await asyncio.get_running_loop().run_in_executor(self.loader, self.models.get, name)
+        with self.models.using(model):
+            yield model
 
     @contextlib.asynccontextmanager
     async def holding(self, pixels: int) -> AsyncIterator[None]:

@@ -200,7 +200,8 @@ class Sessions:
             if key not in self._sessions:
                 raise RequestError(
                     404,
-                    "there is no such session; it may have been closed because it was not used. Hint: POST"
+                    "there is no such session; it may have been closed because it was not used, or its model"
+                    " has made room for another. Hint: POST"
                     " /api/sessions starts one",
                 )
             self._sessions.move_to_end(key)
@@ -214,6 +215,13 @@ class Sessions:
             found = self._sessions.pop(key, None)
             self._measure()
             return found is not None
+
+    def close_of(self, model: ServedModel) -> None:
+        """Close the sessions of a model."""
+        with self._lock:
+            for key in [key for key, each in self._sessions.items() if each.model is model]:
+                del self._sessions[key]
+            self._measure()
 
     def close_idle(self) -> None:
         """Close the sessions that were not used for long."""

@@ -22,7 +22,7 @@ from toolkit.runtime.children import isolated_environment
 from toolkit.runtime.files import atomic_write, open_to_append
 from toolkit.serve.errors import RequestError
 from toolkit.serve.labels import LabelStore
-from toolkit.serve.models import ServedModel
+from toolkit.serve.models import ListedModel
 
 SETTINGS = frozenset(
     f"train.{name}"
@@ -34,6 +34,8 @@ SETTINGS = frozenset(
 """Settings that requests may change: none of them names a file."""
 
 PROGRAM = (sys.executable, "-m", "toolkit")
+OUTPUT = "output.log"
+"""What the process has printed, in the folder of the run; beside it, under a hidden name, until it ends."""
 TAIL_LINES = 20
 KILL_SECONDS = 60.0
 CURVE_POINTS = 1000
@@ -87,7 +89,7 @@ class Trainer:
         self._lock = threading.Lock()
         self._current: Training | None = None
 
-    def start(self, model: ServedModel, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def start(self, model: ListedModel, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Start to fine-tune a run.
 
         Args:
@@ -99,7 +101,8 @@ class Trainer:
             RequestError: 409 when one is at work or the name is taken; 422 for a model that is no run, a name
                 that cannot be a folder's, and a setting that cannot be changed here.
         """
-        if not model.is_run or model.predictor.run is None:
+        path = model.run
+        if path is None:
             raise RequestError(
                 422, f"{model.name} is an exported model, which cannot be trained. Hint: serve its run"
             )
@@ -111,12 +114,11 @@ class Trainer:
             raise RequestError(
                 422, f"{wrong[0]!r} cannot be set here. Hint: choose among {', '.join(sorted(SETTINGS))}"
             )
-        path = model.predictor.run
         base = path if path.is_dir() else path.parent
         run = (self._folder or base.parent) / name
         if not self._labels.has_objects():
             raise RequestError(422, "there are no labels to train on. Hint: save the objects of some images")
-        recipe = self._recipe(model.predictor.run, settings)
+        recipe = self._recipe(path, settings)
         with self._lock:
             if self._current is not None and self._current.process.poll() is None:
                 raise RequestError(
@@ -149,7 +151,7 @@ class Trainer:
         )
         return settings.model_dump(mode="json") | {"plugin": plugin}
 
-    def _started(self, model: ServedModel, settings: dict[str, Any], run: Path) -> Training:
+    def _started(self, model: ListedModel, settings: dict[str, Any], run: Path) -> Training:
         recipe = run.with_name(f".{run.name}.yaml")
         with atomic_write(recipe, "w") as file:
             file.write(dump_yaml(settings))
@@ -175,6 +177,8 @@ class Trainer:
         assert training is not None  # the caller is about to release the lock
         code = training.process.wait()
         recipe.unlink(missing_ok=True)
+        if training.run.is_dir():
+            training.output = training.output.replace(training.run / OUTPUT)
         if code == 0:
             try:
                 training.result = self._serve(training.run)

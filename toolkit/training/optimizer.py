@@ -39,8 +39,7 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
     groups = with_lr_factors(groups, model, settings.lr_factors)
     if not any(group["params"] for group in groups):
         raise TrainingError(
-            f"{type(model).__name__} has no trainable parameter: everything is frozen. Hint: unfreeze a"
-            " part of it"
+            "the model has no trainable parameter: everything is frozen. Hint: unfreeze a part of it"
         )
     for group in groups:
         group["base_lr"] = group["lr"]

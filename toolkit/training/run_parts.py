@@ -109,7 +109,7 @@ class RunParts:
             )
         if tuple(model.classes) != tuple(self.train_set.classes):
             raise UsageError(
-                f"the classes of {type(model).__name__} are {', '.join(model.classes)}, but those of the"
+                f"the classes of the model are {', '.join(model.classes)}, but those of the"
                 f" training data are {', '.join(self.train_set.classes)}, in this order. Hint: build the"
                 " model for the classes of the data"
             )

@@ -55,7 +55,10 @@ def convolve(
     sources = _sources(conv, norm)
     trains = needs_gradient(x, residual, *sources)
     if trains:
+        # what follows need not change the version counters: fused optimizers and batch norm do not
         forget(conv)
+        if isinstance(norm, nn.Module):
+            forget(norm)
     if by_winograd and _is_plain_3x3(conv) and winograd.is_faster(x, conv.weight):
         y = winograd.conv3x3(x, *fold(conv, norm))
     elif fuses and not trains and _can_fuse(x, conv):

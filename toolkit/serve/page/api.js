@@ -68,6 +68,9 @@ export const images = (offset, limit) => json("GET", "/api/images", { query: { o
 export const imageAddress = (name) => `/api/image?${new URLSearchParams({ name })}`;
 export const imageSize = (name, signal) => json("GET", "/api/image/size", { query: { name }, signal });
 
+export const thumbnail = async (name) =>
+  (await send("GET", "/api/image/thumbnail", { query: { name } })).blob();
+
 export const labels = (name, signal) => json("GET", "/api/labels", { query: { name }, signal });
 export const saveLabels = (name, revision, objects) =>
   json("PUT", "/api/labels", { query: { name }, headers: { "If-Match": revision }, body: { objects } });

@@ -34,7 +34,9 @@ export class Categories extends EventTarget {
       classes.forEach((name, index) => {
         // Black is for a background; promptable models have a single class, whatever it is called.
         const isColor = !promptable && colors[index]?.some((value) => value > 0);
-        if (isColor && !this.given.has(name)) this.given.set(name, colors[index]);
+        // A color that is seen already stays, also when another model is trained meanwhile.
+        const isFree = !this.given.has(name) && !this.places.has(name);
+        if (isColor && isFree) this.given.set(name, colors[index]);
       });
     }
     this.dispatchEvent(new Event("change"));

@@ -3,10 +3,12 @@
 import * as api from "./api.js";
 import { byId, element, visible } from "./dom.js";
 import { VirtualList } from "./list.js";
+import { Thumbnails } from "./thumbnails.js";
 
 const FIRST_PAGE = 500;
 const PAGE = 5000;
-// Characters of a name that are always shown.
+// Characters of a name that are shown, and of its end.
+const MOST = 25;
 const END = 14;
 const MARKS = { "not saved": "●", done: "✓", "to do": "○" };
 
@@ -18,6 +20,7 @@ export class Folder {
     this.id = "";
     this.name = null;
     this.unsaved = new Set();
+    this.thumbnails = new Thumbnails();
     this.list = new VirtualList(byId("images"), fill.bind(null, this), (image) => choose(image.name));
     byId("filter").addEventListener("input", () => this.show());
     byId("which").addEventListener("change", () => this.show());
@@ -41,6 +44,12 @@ export class Folder {
     const place = this.images.findIndex((image) => image.name === this.name);
     const order = [...this.images.slice(place + 1), ...this.images.slice(0, Math.max(place, 0))];
     return order.find((image) => !image.labeled)?.name ?? null;
+  }
+
+  /** Why there are no images. */
+  get nothing() {
+    if (this.id) return "There are no images in this folder.";
+    return "The server has no folder of images. Start it with --images DIR to label some.";
   }
 
   /** How many of the images that are listed have labels. */
@@ -75,7 +84,7 @@ export class Folder {
     const isRead = total !== null;
     byId("progress").textContent = isRead ? `${done} of ${total} done${loaded}` : "Reading the folder…";
     byId("none").hidden = shown.length > 0 || !isRead;
-    byId("none").textContent = total ? "No image matches." : "There are no images in this folder.";
+    byId("none").textContent = total ? "No image matches." : this.nothing;
   }
 
   #shown() {
@@ -110,14 +119,17 @@ function fill(folder, row, image) {
   const isUnsaved = folder.unsaved.has(image.name);
   const state = isUnsaved ? "not saved" : image.labeled ? "done" : "to do";
   const shown = visible(image.name);
-  // The end of a name tells more than its beginning, so that is what is cut off.
-  const cut = Math.max(0, shown.length - END);
   row.classList.add(state.replace(" ", "-"));
   row.title = shown;
+  row.setAttribute("aria-label", `${shown}, ${state}`);
   row.append(
-    element("span", { class: "mark", "aria-hidden": "true", text: MARKS[state] }),
-    element("span", { class: "name start", text: shown.slice(0, cut) }),
-    element("span", { class: "end", text: shown.slice(cut) }),
-    element("span", { class: "sr", text: `, ${state}` }),
+    element("span", { class: "mark", text: MARKS[state] }),
+    folder.thumbnails.of(image.name),
+    element("span", { class: "file", text: shortened(shown) }),
   );
+}
+
+/** A name that fits into two lines, cut in the middle: its end tells more than what comes before. */
+function shortened(name) {
+  return name.length > MOST ? `${name.slice(0, MOST - END - 1)}…${name.slice(-END)}` : name;
 }

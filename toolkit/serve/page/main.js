@@ -53,7 +53,7 @@ class Page {
       this.saver.addEventListener("state", () => this.#drawState());
       this.saver.addEventListener("saved", ({ detail }) => this.#saved(detail));
       this.#takeModels(models);
-      await this.categories.load();
+      if (this.folder.id) await this.categories.load();
       if (this.categories.names.length) [this.editor.category] = this.categories.names;
       this.folder.setUnsaved(this.unsaved.names());
       this.training.watch();
@@ -61,7 +61,7 @@ class Page {
       // It may be further down than the list has been read so far.
       await this.open(wanted);
       if (this.editor.name === null) await this.open(this.folder.nextToDo() ?? this.folder.images[0]?.name);
-      if (!this.folder.total) byId("empty").textContent = "There are no images in this folder.";
+      if (!this.folder.total) byId("empty").textContent = this.folder.nothing;
     } catch (error) {
       this.fail(error);
     }

@@ -4,6 +4,9 @@ import { byId, element, keepShowing, visible } from "./dom.js";
 import { css } from "./palette.js";
 import { pictureOf } from "./pictures.js";
 
+// 38,188 as 38K: the name needs the room.
+const SHORT = new Intl.NumberFormat("en-US", { notation: "compact" });
+
 export class ObjectPanel {
   constructor(editor, categories) {
     this.editor = editor;
@@ -34,12 +37,13 @@ export class ObjectPanel {
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = css(this.categories.colorOf(each.category));
     const pixels = pictureOf(each.rle).area;
-    const area = pixels ? `${pixels.toLocaleString("en-US")} px` : "empty, not saved";
+    const area = pixels ? `${SHORT.format(pixels)} px` : "empty, not saved";
     const select = element(
       "button",
       {
         type: "button",
         class: "choice",
+        title: `${name}, ${pixels.toLocaleString("en-US")} pixels`,
         "data-focus": `select ${each.id}`,
         "aria-pressed": isSelected ? "true" : "false",
         onclick: () => editor.select(isSelected ? null : each.id),

@@ -11,7 +11,7 @@ const HINTS = {
   box: "Drag a box around the object.",
   brush: "Paint what belongs to the object.",
   eraser: "Paint what does not belong to the selected object.",
-  select: "Click an object to select it, a prediction to accept it; drag to move.",
+  select: "Click to select an object or accept a prediction; drag to move.",
 };
 
 export class Tools extends EventTarget {

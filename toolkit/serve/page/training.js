@@ -93,6 +93,7 @@ export class Training extends EventTarget {
     byId("training-form").hidden = this.isRunning;
     byId("start-training").hidden = this.isRunning;
     byId("stop-training").hidden = !this.isRunning;
+    byId("start-training").classList.toggle("main", now !== "done");
     byId("use-new").hidden = now !== "done";
     byId("training-now").hidden = now === "idle";
     byId("training-said").textContent = sentence(state);
@@ -157,7 +158,8 @@ function series(state) {
   const isKnown = ([name, points]) =>
     !name.startsWith("loss/") && points.some(([, value]) => Number.isFinite(value));
   const known = [...measured].filter(isKnown).map(([name, points]) => [`validation ${name}`, points]);
-  return [["loss", state?.losses ?? []], ...known].slice(0, MOST_CHARTS);
+  const all = [["loss", state?.losses ?? []], ...known];
+  return all.filter(([, points]) => points.length).slice(0, MOST_CHARTS);
 }
 
 /** What is to be said about the validation, or nothing. */
