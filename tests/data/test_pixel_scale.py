@@ -174,6 +174,26 @@ def test_32_bits_and_floats_without_a_scale_name_the_setting(tmp_path: Path) -> 
             read_image(written(tmp_path, kind)[0])
 
 
+@pytest.mark.parametrize("bands", [2, 5])
+def test_other_numbers_of_channels_are_not_supported(tmp_path: Path, bands: int) -> None:
+    how: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", microscope(0, (40, 50, bands)), **how)
+    for scale in (None, P1_99):
+        with pytest.raises(ImageError, match=rf"a\.tif has {bands} bands of 16-bit .* not supported$"):
+            read_image(tmp_path / "a.tif", scale)
+
+
+def test_a_band_beside_the_colors_is_said_to_be_ignored(tmp_path: Path) -> None:
+    values = microscope(0, (40, 50, 4))
+    how: dict[str, Any] = {"photometric": "rgb", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", values, **how)
+    found = read_picture(tmp_path / "a.tif", MIN_MAX)
+    colors = values[..., :3]
+    expected = naive(colors, int(colors.min()), int(colors.max()))
+    assert np.array_equal(found.pixels.permute(1, 2, 0), expected)
+    assert found.notes["bands"].endswith("more than three channels are not supported")
+
+
 LAYOUTS: dict[str, dict[str, Any]] = {
     "tiles": {"tile": (32, 48)},
     "strips": {"rowsperstrip": 16},

@@ -17,14 +17,16 @@ from PIL import Image
 
 import toolkit
 from toolkit import Sample
+from toolkit.checkpoints import CheckpointManifest
 from toolkit.config import Scale
 from toolkit.data.images import read_image
 from toolkit.data.label_maps import read_label_map, write_label_map
-from toolkit.errors import InvalidDataError
+from toolkit.errors import CheckpointError, InvalidDataError, UsageError
 from toolkit.export.front import export_run
 from toolkit.inference import giants
 from toolkit.inference.image_likes import as_sample
 from toolkit.inference.pipeline import predict_folder
+from toolkit.inference.predictor import same_scale
 
 SCALE = Scale(range=(0, 1000))
 
@@ -120,6 +122,22 @@ def test_an_exported_run_predicts_by_the_same_scale(trained: tuple[Path, Path], 
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "a.png has 8-bit values, but the model was trained on 16-bit images" in refused.stderr
+
+
+def test_two_models_of_one_image_have_one_scale() -> None:
+    def manifest(scale: Scale | None) -> CheckpointManifest:
+        options = {} if scale is None else {"scale": scale.model_dump(mode="json")}
+        return CheckpointManifest("unet", "semantic", ("a",), config={"data": {"options": options}})
+
+    one, other = Path("one"), Path("other")
+    assert same_scale((one, manifest(SCALE)), (other, manifest(SCALE))) == SCALE
+    assert same_scale((one, manifest(None))) is None
+    for second in (None, Scale(percentiles=(0, 100))):
+        with pytest.raises(UsageError, match="one and other were trained with different scales of pixels"):
+            same_scale((one, manifest(SCALE)), (other, manifest(second)))
+    damaged = CheckpointManifest("unet", "semantic", ("a",), config={"data": {"options": {"scale": 7}}})
+    with pytest.raises(CheckpointError, match=r"one has a damaged data\.options\.scale"):
+        same_scale((one, damaged))
 
 
 def test_a_sample_is_taken_as_it_is() -> None:

@@ -124,6 +124,17 @@ def test_a_summary_of_all_images() -> None:
     assert list(first) == summary_columns("um")
 
 
+def test_an_image_counts_once_for_a_class_that_has_objects_and_pixels_of_a_label_map() -> None:
+    summary, objects = ClassTotals(), with_objects().instances
+    label_map = torch.zeros(8, 10, dtype=torch.uint8)
+    label_map[:2] = 2
+    both = Prediction("a.png", (8, 10), label_map, objects)
+    for each in (both, Prediction("b.png", (8, 10), label_map)):
+        summary.add(each, class_rows(each, CLASSES, objects=object_rows(each, CLASSES)))
+    rows = {row["class"]: (row["images"], row["objects"], row["area"]) for row in summary.rows()}
+    assert rows == {"cell": (2, 2, 27 + 60), "dust": (1, 1, 1), "glass": (2, None, 40)}
+
+
 def test_nothing_to_sum_up() -> None:
     assert list(ClassTotals().rows()) == []
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from serve_cases import SIZE, half, photos, rle, services_for
 
 import toolkit
 from toolkit import registry
+from toolkit.config import Scale
 from toolkit.errors import ConfigError
 from toolkit.serve import training
 from toolkit.serve.errors import RequestError
@@ -166,6 +168,7 @@ def test_the_recipe_continues_from_the_run(
     services, model = served
     assert services.trainer is not None
     pretend(monkeypatch, tmp_path, "raise SystemExit(1)")
+    monkeypatch.setattr(training, "scale_of_run", lambda manifest, path: Scale(range=(0, 4095)))
     services.trainer.start(model, "second", {"train.steps": 7, "train.freeze": ["*", "!net"]})
     eventually(services.trainer.state, "failed")
     recipe = (tmp_path / "runs" / "second" / "recipe.yaml").read_text()
@@ -173,6 +176,7 @@ def test_the_recipe_continues_from_the_run(
     assert "steps: 7" in recipe
     assert "'!net'" in recipe
     assert f"dir: {tmp_path / 'photos-labels'}" in recipe
+    assert yaml.safe_load(recipe)["data"]["options"]["scale"]["range"] == [0, 4095]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../out", "a/b", ".hidden", "a b", "x" * 65, "a\0"])

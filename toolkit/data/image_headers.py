@@ -135,7 +135,10 @@ class Header:
             notes["pages"] = "has several pages or frames, of which only the first is read"
         if extra := self._extra_bands():
             bands = "a further band" if extra == 1 else f"{extra} further bands"
-            notes["bands"] = f"has {bands} in addition to its colors, which is ignored"
+            notes["bands"] = (
+                f"has {bands} in addition to its colors, which is ignored: more than three channels are not"
+                " supported"
+            )
         return notes
 
     def _has_more_pages(self) -> bool:
@@ -215,10 +218,14 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     except Image.DecompressionBombError as error:  # only for WebP, whose parser has its own limit
         raise ImageError(f"{path} has too many pixels: {error} Hint: cut it into tiles") from error
     except Exception as error:  # what Pillow raises for damaged headers is not documented
-        if name == "TIFF" and (kind := _unusual_tiff(file, start)):
+        if name == "TIFF" and (unusual := _unusual_tiff(file, start)):
+            kind, bands = unusual
+            way_out = "convert it to an 8-bit PNG, or numbers of one channel to 32-bit floats"
+            if bands not in (1, 3):
+                way_out = "save one of them, or three as colors: other numbers of channels are not supported"
             raise ImageError(
                 f"{path} has {kind}, whose range of values is not known or which is not supported; expected"
-                " 1 to 16 bits per channel, gray or in color. Hint: convert it to an 8-bit PNG"
+                f" 1 to 16 bits per channel, gray or in color. Hint: {way_out}"
             ) from error
         raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
     return Header(path, file, file_size, name, image)
@@ -306,8 +313,10 @@ def _tag(image: Image.Image, number: int, default: Any) -> Any:
     return default if value is None else value
 
 
-def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
-    """A description of a TIFF that Pillow cannot read; empty if it is damaged as well."""
+def _unusual_tiff(file: BinaryIO, start: bytes) -> tuple[str, int] | None:
+    """A description of a TIFF that Pillow cannot read, and its number of bands; None if it is damaged as
+    well.
+    """
     try:
         # The header of a BigTIFF has 16 bytes.
         directory = TiffImagePlugin.ImageFileDirectory_v2(start if 43 in start[2:4] else start[:8])
@@ -318,6 +327,6 @@ def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
         bands = int(directory.get(_SAMPLES_PER_PIXEL, len(bits)))
         width = max(bits) if directory[_IMAGE_WIDTH] else 0
     except Exception:  # as above
-        return ""
+        return None
     numbers = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(max(form), "unsigned")
-    return f"{counted(bands, 'band')} of {width}-bit {numbers} numbers"
+    return f"{counted(bands, 'band')} of {width}-bit {numbers} numbers", bands

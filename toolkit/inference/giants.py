@@ -106,7 +106,9 @@ def cannot_predict(where: str | None, size: Size, reason: str) -> str:
 
 def is_giant(size: Size, predictor: Predictor) -> bool:
     """Whether an image of this size is read, predicted and written window by window."""
-    if size[0] * size[1] <= GIANT_PIXELS or predictor.window_for_size(size) is None:
+    if size[0] * size[1] <= GIANT_PIXELS or predictor.windows is None:
+        return False
+    if predictor.window_for_size(size) is None:
         return False
     return not isinstance(predictor.windows, Tileable) or has_tifffile()
 

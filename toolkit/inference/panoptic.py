@@ -9,10 +9,26 @@ import torch
 
 from toolkit.checkpoints import RunLike, checkpoint_name, path_of_run
 from toolkit.config import validate
-from toolkit.inference.predictor import Precision, Predictor, about_model
+from toolkit.inference.predictor import Precision, Predictor, about_model, same_scale
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
-from toolkit.models.sliding_window import Tiling, windowed
+from toolkit.models.sliding_window import Tiling, Windowed, windowed
+from toolkit.types import Size
 from toolkit.visualization.palettes import class_palette
+
+
+class PairPredictor(Predictor):
+    """Predicts with two models, each of which may predict window by window.
+
+    Attributes:
+        parts: the two models.
+    """
+
+    parts: tuple[Windowed, ...] = ()
+
+    def window_for_size(self, size: Size) -> int | None:
+        """The window of the first model that has one for this size."""
+        sides = (each.window_for(size) for each in self.parts)
+        return next((side for side in sides if side is not None), None)
 
 
 def load_panoptic(
@@ -48,9 +64,8 @@ def load_panoptic(
     chosen = validate(PanopticSettings, settings or {}, source="settings of the pair")
     paths = path_of_run(stuff), path_of_run(things)
     pair, *manifests = pair_of_runs(*paths, chosen)
-    pair.semantic, pair.instance = (
-        windowed(each, tiling or Tiling()) for each in (pair.semantic, pair.instance)
-    )
+    parts = tuple(windowed(each, tiling or Tiling()) for each in (pair.semantic, pair.instance))
+    pair.semantic, pair.instance = parts
     names = [checkpoint_name(path, manifest) for path, manifest in zip(paths, manifests, strict=True)]
     known = dict(zip(manifests[0].classes, manifests[0].palette or (), strict=False))
     palette = [
@@ -63,14 +78,15 @@ def load_panoptic(
         "stuff_model": {"name": names[0], **about_model(manifests[0])},
         "things_model": {"name": names[1], **about_model(manifests[1])},
     }
-    predictor = Predictor(
+    predictor = PairPredictor(
         pair,
         palette=palette,
         device=device,
         precision=precision,
         name=f"panoptic of {names[0]} and {names[1]} {chosen.model_dump_json()}",
         about=about,
+        scale=same_scale(*zip(paths, manifests, strict=True)),
     )
     # Not an argument, since the pair itself has no windows; its two models have them.
-    predictor.tiling = tiling or Tiling()
+    predictor.tiling, predictor.parts = tiling or Tiling(), parts
     return predictor

@@ -23,11 +23,11 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.inference.image_likes import ImageLike, as_sample
 from toolkit.inference.image_prediction import ImagePrediction
-from toolkit.models.building import load_model
+from toolkit.models.building import load_model, manifest_of_run
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
 from toolkit.models.graphs import device_for
-from toolkit.models.prompted import prompted
+from toolkit.models.prompted import FROM, prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.models.sliding_window import Tiling, windowed
 from toolkit.runtime.devices import autocast
@@ -245,8 +245,16 @@ def load(
         label_values=values,
         run=path,
         loading=loading,
-        scale=scale_of_run(manifest, path),
+        scale=same_scale((path, manifest), *_prompting_run(prompts)),
     )
+
+
+def _prompting_run(prompts: str | None) -> list[tuple[Path, CheckpointManifest]]:
+    """The run whose detections are the prompts, if there is one."""
+    if prompts is None or not prompts.startswith(FROM):
+        return []
+    path = path_of_run(prompts.removeprefix(FROM))
+    return [(path, manifest_of_run(path))]
 
 
 def scale_of_run(manifest: CheckpointManifest, path: Path) -> Scale | None:
@@ -265,6 +273,25 @@ def scale_of_run(manifest: CheckpointManifest, path: Path) -> Scale | None:
         raise CheckpointError(
             f"{path} has a damaged data.options.scale: {error}. Hint: copy the run again"
         ) from error
+
+
+def same_scale(*runs: tuple[Path, CheckpointManifest]) -> Scale | None:
+    """The scale of runs that get the same images.
+
+    Raises:
+        UsageError: when they were trained with different ones.
+        CheckpointError: as ``scale_of_run``.
+    """
+    scales = [scale_of_run(manifest, path) for path, manifest in runs]
+    for (path, _), scale in zip(runs, scales, strict=True):
+        if scale != scales[0]:
+            first, other = (each.in_words() if each else "none" for each in (scales[0], scale))
+            raise UsageError(
+                f"{runs[0][0]} and {path} were trained with different scales of pixels ({first}, and"
+                f" {other}), so they cannot get the same images. Hint: train both with the same"
+                " data.options.scale"
+            )
+    return scales[0]
 
 
 def about_model(manifest: CheckpointManifest, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:

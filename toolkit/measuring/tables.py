@@ -180,10 +180,15 @@ class ClassTotals:
     _classes: dict[str, _Total] = field(default_factory=dict)
 
     def add(self, prediction: Prediction, rows: Sequence[Row], known: KnownSize | None = None) -> None:
-        """Add an image's rows of ``class_rows``."""
+        """Add an image's rows of ``class_rows``. A class that has objects in it counts by these, and not once
+        more by its pixels in a label map.
+        """
         self.images += 1
         self.pixels += prediction.size[0] * prediction.size[1]
+        with_objects = {row["class"] for row in rows if row["objects"] is not None}
         for row in rows:
+            if row["objects"] is None and row["class"] in with_objects:
+                continue
             self._classes.setdefault(row["class"], _Total()).add(row, known)
 
     def rows(self, unit: str | None = None) -> Iterator[Row]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from toolkit.config import resolve
 from toolkit.errors import DataError, ToolkitError
+from toolkit.inference.predictor import scale_of_run
 from toolkit.models.building import manifest_of_run
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.yaml_text import dump_yaml, load_yaml
@@ -140,10 +141,12 @@ class Trainer:
         """
         manifest = manifest_of_run(path)
         plugin = self._plugins.get(manifest.plugin, manifest.plugin)
+        scale = scale_of_run(manifest, path)
+        options = {} if scale is None else {"options": {"scale": scale.model_dump(mode="json")}}
         given = {
             "model": dict(manifest.model),
             "weights": str(path.resolve()),
-            "data": {"dir": str(self._labels.folder)},
+            "data": {"dir": str(self._labels.folder), **options},
             "augment": "auto",
         }
         settings = resolve(
