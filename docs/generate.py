@@ -30,7 +30,7 @@ def settings_reference() -> str:
         "# Settings\n",
         (
             "Write them in a YAML file for `--config`, or as `key=value` on the command line, which takes"
-            " precedence; [using.md](using.md#settings) explains how they are combined. `toolkit settings`"
+            " precedence; [Training](training.md#settings) explains how they are combined. `toolkit settings`"
             " lists them in a terminal. `null` means not set.\n"
         ),
     ]

@@ -17,7 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "toolkit"
 TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-GUIDE = ("tutorial", "using", "serve", "annotate", "machines", "screens", "plugins", "settings", "cli")
+GUIDE = (
+    *("tutorial", "using", "training", "evaluating", "inference", "measuring", "explaining", "exporting"),
+    *("serve", "annotate", "machines", "data", "python", "screens", "plugins", "settings", "cli"),
+)
 BEHIND = ("design", "benchmarks", "contributing", "changelog")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 NOT_THERE = re.compile(r"\[([^\]]*)\]\((?!\w+:)[^)\s]*(?:\.py|LICENSE)\)")

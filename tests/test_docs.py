@@ -216,9 +216,9 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     picture = np.zeros((20, 30, 3), np.uint8)
     cv2.imwrite("photo.jpg", picture)
     readme = [block for block in fenced(ROOT / "README.md", "python") if "toolkit.load" in block]
-    explaining, exporting, training, predicting, measuring = (
-        block for block in fenced(ROOT / "docs" / "using.md", "python") if "Session" not in block
-    )
+    training, predicting, measuring = fenced(ROOT / "docs" / "python.md", "python")
+    (explaining,) = fenced(ROOT / "docs" / "explaining.md", "python")
+    (exporting,) = fenced(ROOT / "docs" / "exporting.md", "python")
     names: dict[str, object] = {"one_more": picture}
     for block in [*readme, predicting]:
         exec(compile(block, "documentation", "exec"), names)
@@ -258,7 +258,7 @@ def test_prompting_by_hand_works_as_shown(folder: Path) -> None:
         "train.eval_first=false",
     )
     cv2.imwrite("photo.jpg", np.zeros((300, 400, 3), np.uint8))
-    (block,) = (b for b in fenced(ROOT / "docs" / "using.md", "python") if "Session" in b)
+    (block,) = fenced(ROOT / "docs" / "inference.md", "python")
     names: dict[str, object] = {"toolkit": toolkit}
     exec(compile(block, "documentation", "exec"), names)
     assert names["mask"].shape == (300, 400)  # type: ignore[attr-defined]
@@ -266,7 +266,7 @@ def test_prompting_by_hand_works_as_shown(folder: Path) -> None:
 
 
 def test_the_recipe_that_is_shown_is_accepted(tmp_path: Path) -> None:
-    (recipe,) = files_in(ROOT / "docs" / "using.md", "yaml").items()
+    (recipe,) = files_in(ROOT / "docs" / "training.md", "yaml").items()
     path = tmp_path / recipe[0]
     path.write_text(recipe[1], encoding="utf-8")
     settings = resolve(config=path)
@@ -330,7 +330,9 @@ def test_every_setting_that_is_named_exists(generate: ModuleType) -> None:
         ).replace("\\_", "_")
         words = re.findall(r"(?<![\w./-])((?:train|data|model|evaluators)\.[a-z_.]*[a-z_])\b(?!\()", text)
         named |= {
-            word for word in words if not word.endswith((".py", ".txt", ".yaml", ".json", ".xml", ".log"))
+            word
+            for word in words
+            if not word.endswith((".md", ".py", ".txt", ".yaml", ".json", ".xml", ".log"))
         }
     assert len(named) >= 30
     assert named - known == set()

@@ -22,7 +22,7 @@ P1_99, MIN_MAX = Scale(percentiles=(1, 99)), Scale(percentiles=(0, 100))
         ("scale={percentiles: [1, 99]}", P1_99),
         ("scale.percentiles=[1,99]", P1_99),
         ("scale.range=[0,4095]", Scale(range=(0, 4095))),
-        ("scale={range: [-0.5, 1.5], depth: float}", Scale(range=(-0.5, 1.5), depth="float")),
+        ("scale={range: [-0.5, 1.5], bit_depth: float}", Scale(range=(-0.5, 1.5), bit_depth="float")),
         ("scale=", None),
         ("scale=null", None),
     ],
@@ -43,7 +43,7 @@ def test_spellings_on_the_command_line(words: str, expected: Scale | None) -> No
         ({"range": [5, 5]}, "the first of range must be below the second, not 5 and 5"),
         ({"percentiles": [1, 101]}, "expected 100 or less, not 101"),
         ({"range": [0, float("inf")]}, "finite"),
-        ({"range": [0, 1], "depth": "12-bit"}, "depth"),
+        ({"range": [0, 1], "bit_depth": "12-bit"}, "bit_depth"),
     ],
 )
 def test_what_makes_no_sense_is_refused(value: Any, message: str) -> None:

@@ -139,7 +139,7 @@ def test_every_kind_of_file_is_read_by_the_scale(tmp_path: Path, kind: str) -> N
     expected = naive(values, low, high)
     expected = np.repeat(expected[..., None], 3, axis=2) if expected.ndim == 2 else expected
     assert image_depth(path) == DEPTHS[kind]
-    for scale in (P1_99, P1_99.model_copy(update={"depth": DEPTHS[kind]})):
+    for scale in (P1_99, P1_99.model_copy(update={"bit_depth": DEPTHS[kind]})):
         assert np.array_equal(read_image(path, scale).permute(1, 2, 0), expected)
         assert np.array_equal(decode_picture(path.read_bytes(), path, scale).pixels, read_image(path, scale))
         assert np.array_equal(scaled_picture(values, "a", scale).pixels, read_image(path, scale))
@@ -149,23 +149,23 @@ def test_every_kind_of_file_is_read_by_the_scale(tmp_path: Path, kind: str) -> N
 def test_an_image_of_another_depth_is_refused(tmp_path: Path, kind: str) -> None:
     path, values = written(tmp_path, kind)
     other = "16-bit" if DEPTHS[kind] != "16-bit" else "8-bit"
-    scale = P1_99.model_copy(update={"depth": other})
+    scale = P1_99.model_copy(update={"bit_depth": other})
     message = rf"has {DEPTHS[kind]} values, but the scale .* is for {other} images\. Hint: "
     with pytest.raises(ImageError, match=rf"a\.\w+ {message}"):
         read_image(path, scale)
     with pytest.raises(ImageError, match=message):
         scaled_picture(values, "memory", scale)
-    read_image(path, P1_99.model_copy(update={"depth": "any"}))
+    read_image(path, P1_99.model_copy(update={"bit_depth": "any"}))
 
 
 def test_frames_of_a_video_are_images_of_8_bits(tmp_path: Path) -> None:
     path, values = written(tmp_path, "gray8.png")
     pixels = read_image(path)
     assert as_read(pixels, "frame", None).pixels is pixels
-    scale = Scale(range=(0, 100), depth="8-bit")
+    scale = Scale(range=(0, 100), bit_depth="8-bit")
     assert np.array_equal(as_read(pixels, "frame", scale).pixels[0], naive(values, 0, 100))
     with pytest.raises(ImageError, match="frame 3 has 8-bit values"):
-        as_read(pixels, "frame 3", Scale(range=(0, 100), depth="16-bit"))
+        as_read(pixels, "frame 3", Scale(range=(0, 100), bit_depth="16-bit"))
 
 
 def test_32_bits_and_floats_without_a_scale_name_the_setting(tmp_path: Path) -> None:
@@ -237,4 +237,4 @@ def test_separate_planes_of_16_bits_are_refused_as_a_whole_and_read_by_windows(t
 def test_windows_of_another_depth_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", microscope(), tile=(32, 48))
     with pytest.raises(ImageError, match=r"a\.tif has 16-bit values"):
-        open_tiff(tmp_path / "a.tif", P1_99.model_copy(update={"depth": "8-bit"}))
+        open_tiff(tmp_path / "a.tif", P1_99.model_copy(update={"bit_depth": "8-bit"}))

@@ -74,7 +74,7 @@ def test_a_run_on_deep_images_predicts_by_their_scale_everywhere(
     shutil.copytree(images, photos)
     Image.fromarray(np.zeros((64, 80), np.uint8)).save(photos / "5a.png")
     predictor = toolkit.load(run, device="cpu")
-    assert predictor.scale == Scale(percentiles=(1, 99), depth="16-bit")
+    assert predictor.scale == Scale(percentiles=(1, 99), bit_depth="16-bit")
     summary = predict_folder(predictor, photos, tmp_path / "out", progress=False)
     assert (summary.done, summary.failed) == (8, 1)
     lines = [json.loads(line) for line in (tmp_path / "out/manifest.jsonl").read_text().splitlines()]

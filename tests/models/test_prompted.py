@@ -348,5 +348,5 @@ def test_a_model_that_takes_no_masks_says_so() -> None:
     with pytest.raises(UsageError, match="this model cannot take its earlier answers"):
         Session(Predictor(BoxAnswer(["x"]), device="cpu"), blank(), refine=True)
     masks = Masks.from_dense(np.ones((1, 12, 16), dtype=bool))
-    with pytest.raises(UsageError, match="have masks or logits, which BoxAnswer does not take"):
+    with pytest.raises(UsageError, match="have masks or logits, which this model does not take"):
         BoxAnswer(["x"]).predict([sample().with_(prompts=Prompts(masks=masks))])

@@ -25,7 +25,7 @@ class Scale(Settings):
     """Percentiles of the values of each image, such as `[1, 99]`; `[0, 100]` is `min-max`."""
     range: tuple[Finite, Finite] | None = None
     """The two values, the same for all images, such as `[0, 4095]`."""
-    depth: Depth | Literal["any"] | None = None
+    bit_depth: Depth | Literal["any"] | None = None
     """Depth of the images, of which no other is read: `8-bit`, `16-bit`, `32-bit` or `float`; `any` reads
     all. If empty, training sets it to that of the first training image.
     """

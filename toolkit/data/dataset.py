@@ -204,14 +204,14 @@ def open_dataset(
 
 def _with_depth(dataset: Dataset) -> Scale | None:
     """The scale of a dataset, for the depth of its first image if it names none."""
-    if dataset.scale is None or dataset.scale.depth is not None or not len(dataset):
+    if dataset.scale is None or dataset.scale.bit_depth is not None or not len(dataset):
         return dataset.scale
     try:
         path = dataset[0].path
     except DataError:  # reported when it is needed
         return dataset.scale
     depth = None if path is None else image_depth(path)
-    return dataset.scale.model_copy(update={"depth": depth})
+    return dataset.scale.model_copy(update={"bit_depth": depth})
 
 
 def unread(

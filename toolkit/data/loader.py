@@ -12,7 +12,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader
@@ -25,7 +25,6 @@ from toolkit.data.loader_processes import (
     naming_deaths,
     starting,
 )
-from toolkit.data.transforms import Augmenter
 from toolkit.errors import ToolkitError
 from toolkit.registry.discovery import load_path, loaded_paths
 from toolkit.runtime.seeding import derive_seed
@@ -34,6 +33,14 @@ from toolkit.types import Sample
 Transform = Callable[[Sample, int], Sample]
 Batches: TypeAlias = "Generator[list[Sample], None, None]"
 """Closing them ends the processes that read the samples."""
+
+
+@runtime_checkable
+class ReadingTransform(Protocol):
+    """A transform that reads samples itself, such as only the part of an image that it keeps."""
+
+    def read(self, dataset: Dataset, index: int, seed: int) -> Sample:
+        """The transformed sample at ``index``."""
 
 
 class _View(TorchDataset["Sample | ToolkitError"]):
@@ -61,7 +68,7 @@ class _View(TorchDataset["Sample | ToolkitError"]):
             if self.transform is None:
                 return self.dataset[index]
             seed = derive_seed(self.seed, "augment", position)
-            if isinstance(self.transform, Augmenter):
+            if isinstance(self.transform, ReadingTransform):
                 return self.transform.read(self.dataset, index, seed)
             return self.transform(self.dataset[index], seed)
         except ToolkitError as error:

@@ -143,10 +143,10 @@ def check_depth(depth: Depth, scale: Scale, path: FilePath) -> None:
     Raises:
         ImageError: when it has another.
     """
-    if scale.depth in (None, "any", depth):
+    if scale.bit_depth in (None, "any", depth):
         return
     raise ImageError(
-        f"{path} has {depth} values, but the scale {scale.in_words()} is for {scale.depth} images. Hint:"
-        f" leave it out or save it as {scale.depth}; data.options.scale.depth=any in training reads every"
-        " depth"
+        f"{path} has {depth} values, but the scale {scale.in_words()} is for {scale.bit_depth} images. Hint:"
+        f" leave it out or save it as {scale.bit_depth}; data.options.scale.bit_depth=any in training reads"
+        " every depth"
     )

@@ -77,8 +77,8 @@ def scaled(values: np.ndarray[Any, Any], scale: dict[str, Any], path: Path) -> n
     """Values of an image as 8 bits, by data.options.scale of the training."""
     depths = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float", "float64": "float"}
     depth = depths.get(values.dtype.name, "32-bit")
-    if scale.get("depth") not in (None, "any", depth):
-        sys.exit(f"{path} has {depth} values, but the model was trained on {scale['depth']} images")
+    if scale.get("bit_depth") not in (None, "any", depth):
+        sys.exit(f"{path} has {depth} values, but the model was trained on {scale['bit_depth']} images")
     finite = values[np.isfinite(values)]
     if not finite.size:
         sys.exit(f"{path} has no value that is a number")
