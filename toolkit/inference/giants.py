@@ -222,7 +222,7 @@ class _Giant:
     def draw(self, results: ResultFolder, small: Prediction, outputs: dict[str, str]) -> None:
         """Draw a prediction of the smaller image, if pictures are wanted."""
         if results.overlays:
-            results.draw(self.image, self.reader.overview(self.step), small, outputs)
+            results.files.draw(self.image.stem, self.reader.overview(self.step), small, outputs)
 
 
 class _LabelMap(_Giant):
@@ -255,7 +255,7 @@ class _LabelMap(_Giant):
 
     def write(self, results: ResultFolder, outputs: dict[str, str]) -> Findings:
         """Write the label map and its picture."""
-        values, palette = results.label_values()
+        values, palette = results.files.label_values()
         path = f"labels/{self.image.stem}.tif"
         write_tiff(results.folder / path, self._tiles, palette, values, self.reader.place_tags())
         outputs["label_map"] = path
@@ -286,7 +286,7 @@ class _Objects(_Giant):
     def write(self, results: ResultFolder, outputs: dict[str, str]) -> Findings:
         """Write the objects and their picture."""
         found = Prediction(self.image.name, self.reader.size, instances=self._journal.merged())
-        results.write_prediction(self.image, found, outputs)
+        results.files.write_prediction(self.image.stem, found, outputs)
         if results.overlays:
             assert found.instances is not None
             shown = found.instances

@@ -23,23 +23,20 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-from torch import Tensor
 
 import toolkit
 from toolkit import registry
 from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, OutputError, UsageError
-from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.name_digests import digests_of
 from toolkit.inference.outputs import concerns_one_image, sizes_of, stem_of
+from toolkit.inference.prediction_files import PredictionFiles
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, write_records
 from toolkit.inference.result_options import ABOUT, check_about
@@ -50,7 +47,6 @@ from toolkit.inference.window_journal import has_journals, remove_finished
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.types import VOID, Prediction, Sample, Size
-from toolkit.visualization.drawing import confident, fit_jpeg, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
 MANIFEST = RESULT_MANIFEST
@@ -75,6 +71,7 @@ class ResultFolder:
     Attributes:
         place: where the results end up.
         folder: where files are written at first, see ``ResultPlace``.
+        files: writes those of one prediction there.
         changed: names of images that were done before, but whose files have changed since.
 
     Raises:
@@ -102,9 +99,11 @@ class ResultFolder:
         self.classes, self.palette, self.model = classes, palette, model
         # A model of more classes than a label map can have gives none.
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
+        self.files = PredictionFiles(
+            self.folder, classes, palette, self._values, overlays=overlays, draw_above=draw_above
+        )
         self._options = dict(options or {})
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
-        self._has_class_table = False
         self._done = StoredRecords()  # of the images that are done
         self._undone: set[str] = set()  # those that have failed since
         self.changed: list[str] = []
@@ -215,7 +214,7 @@ class ResultFolder:
         """
 
         def fill(outputs: dict[str, str]) -> Findings:
-            self._write_files(image, sample, prediction, outputs)
+            self.files.write(image.stem, sample, prediction, outputs)
             return findings_of(prediction, self.classes, self.draw_above)
 
         return self.write_with(image, fill, sample.size, window, state=state, notes=notes)
@@ -289,47 +288,6 @@ class ResultFolder:
                 f"the results of {image.name} would have the same name, {image.stem}, as those of {other}."
                 " Hint: rename one of the two, or give each a separate --out"
             )
-
-    def _write_files(
-        self, image: InputImage, sample: Sample, prediction: Prediction, outputs: dict[str, str]
-    ) -> None:
-        """Write the files of an image, and enter each in ``outputs`` when it is there."""
-        self.write_prediction(image, prediction, outputs)
-        if self.overlays:
-            self.draw(image, sample.image, prediction, outputs)
-
-    def write_prediction(self, image: InputImage, prediction: Prediction, outputs: dict[str, str]) -> None:
-        """Write the files of a prediction as its task does, and enter each in ``outputs``."""
-        stored, palette = self._as_stored(prediction)
-        for write in registry.functions_for("write", prediction.fields()):
-            outputs |= write(stored, self.folder, image.stem, palette)
-
-    def draw(
-        self, image: InputImage, pixels: Tensor, prediction: Prediction, outputs: dict[str, str]
-    ) -> None:
-        """Draw a prediction over the pixels of its image, and enter the picture in ``outputs``."""
-        shown = confident(prediction, self.draw_above)
-        drawn = overlay(pixels, shown, self.classes, self.palette, legend=True)
-        path = f"overlays/{image.stem}.jpg"
-        write_picture(self.folder / path, fit_jpeg(drawn))
-        outputs["overlay"] = path
-
-    def _as_stored(self, prediction: Prediction) -> tuple[Prediction, Palette]:
-        """A prediction with the values that its label image gets, and the colors by those values."""
-        if prediction.label_map is None:
-            return prediction, self.palette
-        values, palette = self.label_values()
-        if values.are_indexes:
-            return prediction, palette
-        return replace(prediction, label_map=values.encode(prediction.label_map)), palette
-
-    def label_values(self) -> tuple[LabelValues, Palette]:
-        """The values of label images and the colors by value; writes the table that says so beside them."""
-        if not self._has_class_table:  # by every thread that comes before the first is done, all the same
-            write_class_table(self.folder / "labels" / CLASS_TABLE, self.classes, self._values, self.palette)
-            self._has_class_table = True
-        values = self._values
-        return values, self.palette if values.are_indexes else values.palette(self.palette)
 
     def _write_about(self) -> None:
         """Write ``about.json``; results that are there already must have the same options."""
