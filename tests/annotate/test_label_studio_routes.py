@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 from support.annotated import Pointed, blobs, predictor
 
 from toolkit.annotate import label_studio_routes
 from toolkit.annotate.label_studio import LabelStudioBackend
 from toolkit.annotate.label_studio_images import ImageSource
-from toolkit.annotate.label_studio_routes import is_local, label_studio_app
+from toolkit.annotate.label_studio_routes import is_local, label_studio_app, run_server
 from toolkit.formats.brush import decode_brush
 from toolkit.formats.label_studio import LabelStudioOptions, label_studio_regions, read_label_studio
 from toolkit.formats.regions import to_instances
@@ -291,3 +293,14 @@ def test_too_many_requests_are_sent_back(tmp_path: Path, monkeypatch: pytest.Mon
     go.set()
     thread.join(20)
     assert answers[0].status_code == 200
+
+
+def test_log_files_of_the_process_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets=None: setattr(self, "started", True))
+    handler = logging.FileHandler(tmp_path / "own.log")
+    stream = handler.stream
+    run_server(label_studio_app(backend("label_map", tmp_path), ""), "127.0.0.1", 0)
+    try:
+        assert not stream.closed, "uvicorn's way of setting up logs closes all handlers"
+    finally:
+        handler.close()

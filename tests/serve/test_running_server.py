@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -185,3 +186,14 @@ def test_addresses_have_the_token_where_one_is_needed() -> None:
     running = RunningServer(ServeOptions((), port=0, token="abc"))
     running.socket.close()
     assert running.address == f"http://127.0.0.1:{running.options.port}/?token=abc"
+
+
+def test_log_files_of_the_process_stay_open(tmp_path: Path) -> None:
+    handler = logging.FileHandler(tmp_path / "own.log")
+    stream = handler.stream
+    running = RunningServer(ServeOptions((), port=0))
+    running.socket.close()
+    try:
+        assert not stream.closed, "uvicorn's way of setting up logs closes all handlers"
+    finally:
+        handler.close()

@@ -167,4 +167,7 @@ def run_server(app: FastAPI, host: str, port: int) -> None:
     """Serve until the process is interrupted."""
     import uvicorn
 
-    uvicorn.run(app, host=host, port=port, log_level="warning", http=impatient(SECONDS_FOR_BODY))
+    # log_config: uvicorn's own closes the handlers of the whole process
+    uvicorn.run(
+        app, host=host, port=port, log_config=None, log_level="warning", http=impatient(SECONDS_FOR_BODY)
+    )

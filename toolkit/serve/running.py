@@ -50,6 +50,7 @@ class RunningServer:
         return uvicorn.Config(
             create_app(self.services),
             http=impatient(self.options.limits.body_seconds),
+            log_config=None,  # uvicorn's own closes the handlers of the whole process
             log_level="warning",
             access_log=False,
             server_header=False,
