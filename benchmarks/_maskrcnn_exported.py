@@ -12,6 +12,7 @@ from _exported import photo
 from _ungated import random_run, ungated
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
+from torch.nn import functional
 
 from toolkit import registry
 from toolkit.inference.predictor import load
@@ -66,24 +67,24 @@ def random_network(sample: Sample) -> Any:
         if name.endswith("conv3.norm"):
             module.weight.fill_(0.2)
     heads = model.roi_heads
-    layers: tuple[tuple[nn.Module, float], ...] = (
-        (model.proposal_generator.rpn_head.objectness_logits, 2.0),
-        (model.proposal_generator.rpn_head.anchor_deltas, 0.3),
-        (heads.box_predictor.cls_score, 2.0),
-        (heads.box_predictor.bbox_pred, 1.0),
-        (heads.mask_head.predictor, 3.0),
+    predictor = heads.mask_head.predictor
+    layers: tuple[tuple[nn.Module, nn.Module, float], ...] = (
+        (model.proposal_generator.rpn_head.objectness_logits,) * 2 + (2.0,),
+        (model.proposal_generator.rpn_head.anchor_deltas,) * 2 + (0.3,),
+        (heads.box_predictor.cls_score,) * 2 + (2.0,),
+        (heads.box_predictor.bbox_pred,) * 2 + (1.0,),
+        # the mask head computes its last layer for the found classes alone; its input is that of the ReLU
+        (list(heads.mask_head)[-2], predictor, 3.0),
     )
-    for layer, spread in layers:
+    for hooked, layer, spread in layers:
         outputs: list[Tensor] = []
-        hooks = [
-            layer.register_forward_hook(lambda _, __, output, kept=outputs: kept.append(output.flatten()))
-        ]
+        hook = hooked.register_forward_hook(lambda _, __, output, kept=outputs: kept.append(output))
         model.predict([sample])
-        for hook in hooks:
-            hook.remove()
-        if not outputs:
-            raise SystemExit(f"maskrcnn: {type(layer).__name__} was not used")
-        layer.weight.mul_(spread / torch.cat(outputs).std())  # type: ignore[operator, union-attr]
+        hook.remove()
+        if layer is predictor:
+            width = predictor.in_channels
+            outputs = [functional.linear(x.reshape(-1, width), layer.weight.flatten(1)) for x in outputs]
+        layer.weight.mul_(spread / torch.cat([x.flatten() for x in outputs]).std())  # type: ignore[operator, union-attr]
     return model
 
 

@@ -254,7 +254,9 @@ def main() -> int:
     if args.only in (None, "merging"):
         merging(2_000, args.objects)  # to warm up both
         found = merging(args.sizes[min(1, len(args.sizes) - 1)], args.objects)
-        if found is not None:
+        if found is None:
+            print("merging was not measured: SAHI is not installed", file=sys.stderr)
+        else:
             figures["merging"] = [found]
             if found["sahi_seconds"] < LEAST_FASTER * found["seconds"]:
                 faults.append(
