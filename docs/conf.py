@@ -54,5 +54,6 @@ def setup(app: Any) -> None:
     """Connect to Sphinx."""
     app.connect("autodoc-process-docstring", show_bases)
 
+
 # names in signatures that several classes have, such as `images`: their links may lead to any of these
 suppress_warnings = ["ref.python"]
