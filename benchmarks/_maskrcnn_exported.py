@@ -68,15 +68,16 @@ def random_network(sample: Sample) -> Any:
             module.weight.fill_(0.2)
     heads = model.roi_heads
     predictor = heads.mask_head.predictor
-    layers: tuple[tuple[nn.Module, nn.Module, float], ...] = (
-        (model.proposal_generator.rpn_head.objectness_logits,) * 2 + (2.0,),
-        (model.proposal_generator.rpn_head.anchor_deltas,) * 2 + (0.3,),
-        (heads.box_predictor.cls_score,) * 2 + (2.0,),
-        (heads.box_predictor.bbox_pred,) * 2 + (1.0,),
-        # the mask head computes its last layer for the found classes alone; its input is that of the ReLU
-        (list(heads.mask_head)[-2], predictor, 3.0),
+    layers: tuple[tuple[nn.Module, float], ...] = (
+        (model.proposal_generator.rpn_head.objectness_logits, 2.0),
+        (model.proposal_generator.rpn_head.anchor_deltas, 0.3),
+        (heads.box_predictor.cls_score, 2.0),
+        (heads.box_predictor.bbox_pred, 1.0),
+        (predictor, 3.0),
     )
-    for hooked, layer, spread in layers:
+    for layer, spread in layers:
+        # the mask head computes its last layer for the found classes alone; its input is that of the ReLU
+        hooked = list(heads.mask_head)[-2] if layer is predictor else layer
         outputs: list[Tensor] = []
         hook = hooked.register_forward_hook(lambda _, __, output, kept=outputs: kept.append(output))
         model.predict([sample])

@@ -96,7 +96,7 @@ class ResultFolder:
     ) -> None:
         self.place = place_of(folder)
         self.folder, self.draw_above, self.overlays = self.place.folder, draw_above, overlays
-        self.classes, self.palette, self.model = classes, palette, model
+        self.classes, self.model = classes, model
         # A model of more classes than a label map can have gives none.
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
         self.files = PredictionFiles(
