@@ -1,5 +1,5 @@
-"""The files for Kubernetes in docs/machines.md: their commands are ours, and, where kubernetes-validate is
-installed (108 MB), they follow the schemas of Kubernetes; of KubeRay's RayJob, the pods.
+"""The files for Kubernetes in docs/machines.md: their commands are ours, and they follow the schemas of
+Kubernetes; of KubeRay's RayJob, the pods.
 """
 
 from __future__ import annotations

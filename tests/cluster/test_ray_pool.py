@@ -104,6 +104,25 @@ def test_a_cluster_that_asks_for_a_token() -> None:
     assert "Hint: if it asks for a token, set RAY_AUTH_MODE=token" in message
 
 
+def test_the_reason_is_what_the_cluster_answers_and_nothing_else_is_said(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = "[W 1 1] gcs_client.cc:210: Failed to get cluster ID from GCS server: Unauthenticated: no token\n"
+
+    def init(**options: object) -> None:
+        for _ in range(3):
+            os.write(2, said.encode())
+        raise ConnectionError("Failed to connect to Ray cluster at head:6379.")
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, exceptions=SimpleNamespace(RayError=RuntimeError))
+    monkeypatch.setattr(ray_pool, "import_ray", lambda purpose: ray)
+    match = "does not let this machine in: Unauthenticated: no token. Hint: if it asks for a token"
+    with pytest.raises(UsageError, match=match), connected("head:6379", None, None, Worker):
+        raise AssertionError
+    os.write(2, b"heard again\n")
+    assert capfd.readouterr().err == "heard again\n"
+
+
 def test_an_error_of_ray_is_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[bool] = []
 

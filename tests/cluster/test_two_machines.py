@@ -1,11 +1,13 @@
 """Two machines of a Ray cluster with networks and ``/tmp`` of their own: one is killed, an actor, the
 command, and the network between them is cut. Needs root and Linux.
 
-``TOOLKIT_MOMENTS=20`` tries as many random moments of each, an hour in all; otherwise there is one.
+``TOOLKIT_MOMENTS=20`` tries as many random moments of each, three quarters of an hour in all; otherwise
+there is one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from mortal_cases import check_same
-from support.machines import Machine, two_machines, wait_until
+from support.machines import Machine, Process, two_machines, wait_until
 
 from toolkit.inference.image_batches import Work
 from toolkit.inference.pipeline import predict_folder
@@ -37,18 +39,48 @@ ENVIRONMENT = {
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", "--block"]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
-    pytest.importorskip("ray")
-    with two_machines("toolkit", "10.77.31", [tmp_path]) as (head, node):
+class Clusters:
+    """A cluster of two machines for one test after the other, and a new one when it has lost a machine.
+
+    Args:
+        shared: the folder that both machines have.
+    """
+
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
+        self._open = contextlib.ExitStack()
+        self._started: list[Process] = []
+        self._machines: tuple[Machine, Machine] | None = None
+
+    def get(self) -> tuple[Machine, Machine]:
+        """The machines."""
+        if self._machines is None or any(process.poll() is not None for process in self._started):
+            self.close()
+            self._machines = self._begin()
+        return self._machines
+
+    def _begin(self) -> tuple[Machine, Machine]:
+        head, node = self._open.enter_context(two_machines("toolkit", "10.77.31", [self._shared]))
         words = ["--head", f"--node-ip-address={head.address}", f"--port={PORT}", "--include-dashboard=false"]
-        started = [head.begin(*RAY, *words, environment=ENVIRONMENT)]
+        self._started = [head.begin(*RAY, *words, environment=ENVIRONMENT)]
         time.sleep(8)
         words = [f"--address={head.address}:{PORT}", f"--node-ip-address={node.address}"]
-        started.append(node.begin(*RAY, *words, environment=ENVIRONMENT))
+        self._started.append(node.begin(*RAY, *words, environment=ENVIRONMENT))
         time.sleep(5)
-        assert all(process.poll() is None for process in started)
-        yield head, node
+        assert all(process.poll() is None for process in self._started)
+        return head, node
+
+    def close(self) -> None:
+        """Remove them."""
+        self._open.close()
+
+
+@pytest.fixture(scope="module")
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    pytest.importorskip("ray")
+    all_of_them = Clusters(tmp_path_factory.getbasetemp())
+    yield all_of_them
+    all_of_them.close()
 
 
 def command(run: Path, photos: Path, out: Path, head: Machine) -> list[str]:
@@ -73,9 +105,9 @@ def actors(machine: Machine) -> list[int]:
 @pytest.mark.parametrize("moment", range(MOMENTS))
 @pytest.mark.parametrize("fault", ["node", "actor", "command", "network"])
 def test_images_are_done_once_whatever_fails(
-    cluster: tuple[Machine, Machine], mortal: Path, many_photos: Path, tmp_path: Path, fault: str, moment: int
+    clusters: Clusters, mortal: Path, many_photos: Path, tmp_path: Path, fault: str, moment: int
 ) -> None:
-    head, node = cluster
+    head, node = clusters.get()
     chance = random.Random(f"{fault} {moment}")
     predict_folder(mortal, many_photos, tmp_path / "alone", work=Work(2, 1), progress=False)
     # Slow enough that something can happen in between.

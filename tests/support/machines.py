@@ -75,7 +75,7 @@ class Machine:
                 break
             time.sleep(0.1)
         for each in (self._holder, *self._started):
-            each.wait()
+            each.wait(timeout=30)
             for pipe in (each.stdout, each.stderr):
                 if pipe is not None:
                     pipe.close()
@@ -95,18 +95,22 @@ def two_machines(name: str, network: str, shared: Sequence[Path]) -> Iterator[tu
     """Make them, and remove them with all that runs there; skips the test where that is not possible.
 
     Args:
-        name: begins those of the namespaces; short, and unique among tests.
+        name: begins those of the namespaces; the number of this process follows, so that the same tests may
+            run twice at a time.
         network: the first three numbers of their addresses.
         shared: folders that both have, besides the toolkit itself.
     """
     if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "unshare"))):
         pytest.skip("needs root, and the commands ip, nsenter and unshare")
-    spaces, links = (f"{name}-a", f"{name}-b"), (f"{name}-va", f"{name}-vb")
+    own = os.getpid()
+    spaces, links = (f"{name}-{own}-a", f"{name}-{own}-b"), (f"va{own}", f"vb{own}")
     machines: list[Machine] = []
+    made: list[str] = []
     try:
         try:
             for space in spaces:
                 run_ip("netns", "add", space)
+                made.append(space)
         except subprocess.CalledProcessError:
             pytest.skip("network namespaces are not possible here")
         run_ip("link", "add", links[0], "type", "veth", "peer", "name", links[1])
@@ -117,7 +121,7 @@ def two_machines(name: str, network: str, shared: Sequence[Path]) -> Iterator[tu
     finally:
         for machine in machines:
             machine.kill()
-        for space in spaces:
+        for space in made:
             subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Hashable, Iterator
+import re
+import tempfile
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,16 +149,38 @@ def connected(
     quiet = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(quiet)
     try:
-        own = _of_local(actors) if address == LOCAL else {}
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-            raise UsageError(no_cluster(address, error)) from None
+        _connect(ray, address, _of_local(actors) if address == LOCAL else {})
         yield RayPool(share_of(ray, actors, gpus_per_actor), worker)
     finally:
         ray.shutdown()
         for name in quiet:
             os.environ.pop(name, None)
+
+
+def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
+    with _native_messages() as said:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            raise UsageError(no_cluster(address, error, said())) from None
+
+
+@contextlib.contextmanager
+def _native_messages() -> Iterator[Callable[[], str]]:
+    """Keep what Ray's native code writes to standard error, a line for each try, which no setting prevents;
+    yields what returns it.
+    """
+    with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
+        before = os.dup(2)
+        stack.callback(os.close, before)
+        os.dup2(file.fileno(), 2)
+        stack.callback(os.dup2, before, 2)
+
+        def said() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        yield said
 
 
 def _of_local(actors: int | None) -> dict[str, Any]:
@@ -180,8 +204,14 @@ def share_of(ray: Any, actors: int | None, gpus_per_actor: float | None) -> Shar
     return Share(count, cpus, each)
 
 
-def no_cluster(address: str, error: Exception) -> str:
-    """What to say when Ray cannot connect."""
+def no_cluster(address: str, error: Exception, said: str = "") -> str:
+    """What to say when Ray cannot connect.
+
+    Args:
+        address: that was tried.
+        error: of Ray.
+        said: what its native code wrote meanwhile.
+    """
     reason = _first_line(str(error))
     if "ersion mismatch" in str(error):
         return (
@@ -189,6 +219,7 @@ def no_cluster(address: str, error: Exception) -> str:
             " same versions of Ray and Python on all machines"
         )
     if "ailed to connect" in reason or "uth" in reason:
+        *_, reason = [reason, *re.findall(r"from GCS server: (.+?)\.?$", said, re.MULTILINE)]
         return (
             f"the cluster at {address} does not let this machine in: {reason}. Hint: if it asks for a token,"
             " set RAY_AUTH_MODE=token here, and give this machine the token of its head"
