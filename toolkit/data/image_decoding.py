@@ -46,18 +46,28 @@ def decode_colors(header: Header) -> NDArray[Any]:
     """
     if _is_for_opencv(header):
         return _as_displayed(header, _by_opencv(header))
+    check_range(header)
     image = load(header)
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
         return _as_displayed(header, np.repeat(values[..., None], 3, axis=2))
-    if image.mode in ("I", "F"):
-        kind = "32-bit" if image.mode == "I" else "floating-point"
+    return _as_displayed(header, _rgb(header, image))
+
+
+def check_range(header: Header) -> None:
+    """Check that the values of an image have a range that is known without a scale; decodes nothing.
+
+    Raises:
+        ImageError: when they have none: 32 bits, or floating-point numbers.
+    """
+    mode = header.image.mode
+    if mode in ("I", "F"):
+        kind = "32-bit" if mode == "I" else "floating-point"
         raise ImageError(
-            f"{header.path} has {kind} pixels (mode {image.mode}), whose range is not known; expected 8 or"
+            f"{header.path} has {kind} pixels (mode {mode}), whose range is not known; expected 8 or"
             " 16 bits per channel. Hint: train with data.options.scale, such as min-max, or scale them to the"
             " range of interest and save an 8-bit PNG"
         )
-    return _as_displayed(header, _rgb(header, image))
 
 
 def decode_deep(header: Header) -> NDArray[Any]:
