@@ -141,9 +141,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict, and print a summary."""
     load_plugin_files(args)
+    from toolkit.evaluation.validated_windows import other_windows
     from toolkit.inference import load
     from toolkit.inference.image_batches import Work
     from toolkit.inference.sources import FrameChoice
+    from toolkit.models.building import manifest_of_run
     from toolkit.models.capabilities import Promptable
 
     engine = _engine(args)
@@ -165,6 +167,8 @@ def run(args: argparse.Namespace) -> int:
         prompts_above=args.prompts_above,
         settings=settings,
     )
+    if note := other_windows(manifest_of_run(args.run), tiling, Path(args.run)):
+        print(wrapped(printable(note), sys.stderr), file=sys.stderr)
     summary = predict_and_describe(
         predictor,
         _images(args, [path for path in args.paths if path not in words]),

@@ -42,6 +42,8 @@ MAY_CHANGE = (
     "train.accumulate",
     "train.eval_every",
     "train.eval_batch_size",
+    "train.eval_window",
+    "train.eval_overlap",
     "train.checkpoint_every",
     "train.log_every",
     "train.report",
