@@ -257,13 +257,11 @@ def _closing(
     args: argparse.Namespace, summary: Summary, out: Path | str, *, measurable: bool
 ) -> Iterator[str]:
     """The commands that come next: try skipped images again, and evaluate the results."""
-    from toolkit.cli.next_steps import FOLDER, next_lines, plugin_options
+    from toolkit.cli.next_steps import FOLDER, given_options, next_lines, plugin_options
 
     if summary.failed:
         again = ["infer", args.run, *args.paths, "--out", shown_path(out), "--resume"]
-        again += plugin_options(args.plugin)
-        for option, value in (("--list", args.list), ("--ray", args.ray)):
-            again += [] if value is None else [option, str(value)]
+        again += plugin_options(args.plugin) + given_options(args, add_arguments, ("out", "resume", "plugin"))
         yield from next_lines(again, title="To try the skipped images again:")
     if summary.done and measurable:
         data = "masks" if summary.found.pixels else "coco"

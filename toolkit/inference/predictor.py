@@ -18,12 +18,12 @@ import torch
 import toolkit
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, checkpoint_name, path_of_run
-from toolkit.config.scale import Scale, scale_of
+from toolkit.config.scale import Scale
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import UsageError
 from toolkit.inference.image_likes import ImageLike, as_sample
 from toolkit.inference.image_prediction import ImagePrediction
-from toolkit.models.building import load_model, manifest_of_run
+from toolkit.models.building import load_model, manifest_of_run, scale_of_run
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
 from toolkit.models.graphs import device_for
@@ -255,24 +255,6 @@ def _prompting_run(prompts: str | None) -> list[tuple[Path, CheckpointManifest]]
         return []
     path = path_of_run(prompts.removeprefix(FROM))
     return [(path, manifest_of_run(path))]
-
-
-def scale_of_run(manifest: CheckpointManifest, path: Path) -> Scale | None:
-    """The scale that a run was trained with; None without one.
-
-    Args:
-        manifest: of its checkpoint.
-        path: of the run, for messages.
-
-    Raises:
-        CheckpointError: when it is damaged.
-    """
-    try:
-        return scale_of(manifest.config)
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} has a damaged data.options.scale: {error}. Hint: copy the run again"
-        ) from error
 
 
 def same_scale(*runs: tuple[Path, CheckpointManifest]) -> Scale | None:
