@@ -98,6 +98,15 @@ class Scene:
             metadata=None,
         )
 
+    def write_whole(self, path: Path) -> None:
+        """Write the image as a PNG or JPEG, by its suffix; it is in memory."""
+        pixels = np.empty((self.side, self.side, 3), np.uint8)
+        for top in range(0, self.side, TILE):
+            bottom = min(self.side, top + TILE)
+            pixels[top:bottom] = self.rows(top, bottom)[0][..., None]
+        if not cv2.imwrite(str(path), pixels):
+            raise OSError(f"{path} cannot be written")
+
     def _tiles(self) -> Iterator[bytes]:
         count = -(-self.side // TILE)
         for row in range(count):

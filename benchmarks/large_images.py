@@ -1,12 +1,14 @@
 """Giant images, window by window: what is found, peak memory and time at three sizes; merging beside SAHI's.
 
-``python benchmarks/large_images.py [--json] [--sizes 5000 10000 20000] [--objects 5000] [--only KIND]``
+``python benchmarks/large_images.py [--json] [--sizes 5000 10000 20000] [--objects 5000] [--only KIND]
+[--format png]``
 
 Images are generated (tiled TIFF, with long bars and ellipses of which many stand across seams), and predicted
 by ``predict_folder`` in processes of their own: objects by an oracle that returns what a window shows, label
 maps by a small U-Net of the plugin ``unet`` that is trained here for seconds. Peak memory is what the process
 grows by after the model is loaded. SAHI (pip install --no-deps sahi, shapely, fire, pybboxes) merges the same
-objects of the same windows; without it, this part is left out.
+objects of the same windows; without it, this part is left out. ``--format png`` and ``jpg`` show what it
+takes to decode images whole.
 """
 
 from __future__ import annotations
@@ -141,13 +143,16 @@ def compared_labels(scene: Scene, out: Path) -> dict[str, float]:
     return figures
 
 
-def measured(kind: str, sides: Sequence[int], objects: int, folder: Path) -> list[dict[str, float]]:
-    """Figures of one kind of model at each size."""
+def measured(
+    kind: str, sides: Sequence[int], objects: int, folder: Path, suffix: str
+) -> list[dict[str, float]]:
+    """Figures of one kind of model at each size, of files with a suffix."""
     rows = []
     for side in sides:
-        scene, path, out = Scene(side, objects), folder / f"{side}.tif", folder / f"{kind}-{side}"
+        scene, path, out = Scene(side, objects), folder / f"{side}.{suffix}", folder / f"{kind}-{side}"
         if not path.exists():
-            scene.write(path)
+            write = scene.write if suffix == "tif" else scene.write_whole
+            write(path)
         command = [sys.executable, os.path.abspath(__file__), "--once", kind, str(path), str(out)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         compare = compared_objects if kind == "objects" else compared_labels
@@ -239,6 +244,7 @@ def main() -> int:
     )
     parser.add_argument("--objects", type=int, default=5_600, help="per 20,000 x 20,000 pixels, about")
     parser.add_argument("--only", choices=[*KINDS, "merging"], help="measure one part alone")
+    parser.add_argument("--format", choices=["tif", "png", "jpg"], default="tif", help="of the images")
     parser.add_argument("--once", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.once:
@@ -249,7 +255,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         for kind in KINDS:
             if args.only in (None, kind):
-                figures[kind] = measured(kind, args.sizes, args.objects, Path(name))
+                figures[kind] = measured(kind, args.sizes, args.objects, Path(name), args.format)
                 faults += missed(kind, figures[kind])
     if args.only in (None, "merging"):
         merging(2_000, args.objects)  # to warm up both

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -147,6 +148,20 @@ def test_an_option_that_changes_results_is_refused_and_any_other_ends_as_in_one_
     assert command(*case.after, "--resume") == 0
     assert command(*case.after, out="straight") == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "straight")
+
+
+def test_the_command_that_tries_skipped_images_again_has_the_same_options(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos" / "c.png").write_bytes(b"no image")
+    given = ("--window", "24", "--overlap", "0.5", "--measure", "--pixel-size", "2mm", "--no-overlays")
+    assert command(*given) == 3
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "--resume" in line]
+    words = shlex.split(line)
+    for word in given:
+        assert word in words
+    assert main(words[1:]) == 3, "it runs, and skips the image again"
+    assert "--device" not in words, "what was not given"
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ import torch
 from image_cases import chunk, encoded, exif, photo, png, tiff, with_exif
 from PIL import Image, ImageOps, features
 
+from toolkit.data import image_decoding
 from toolkit.data.image_decoding import turned
 from toolkit.data.images import decode_image, decode_picture, image_size, read_image
 from toolkit.data.label_maps import read_channels, read_label_map
@@ -321,3 +322,56 @@ def test_damage_in_the_middle_is_never_a_traceback(kind: str) -> None:
             data[place] = rng.integers(0, 256)
         with contextlib.suppress(ImageError):
             assert decode_image(bytes(data), "a").dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    "name", ["color.jpg", "gray.jpg", "420.jpg", "color.png", "alpha.png", "16.png", "palette.png"]
+)
+def test_large_images_are_decoded_without_a_copy_to_the_same_pixels(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, path = np.random.default_rng(0), tmp_path / name
+    pixels = cv2.GaussianBlur(random.integers(0, 256, (61, 83, 3), dtype=np.uint8), (5, 5), 0)
+    images = {
+        "gray": pixels[..., 0],
+        "alpha": np.dstack([pixels, pixels[..., :1]]),
+        "16": pixels.astype(np.uint16) * 257,
+    }
+    if name == "palette.png":
+        Image.fromarray(pixels).quantize(40).save(path)
+    else:
+        options = (
+            [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+            if name == "420.jpg"
+            else []
+        )
+        cv2.imwrite(str(path), images.get(path.stem, pixels), options)
+    expected = read_image(path)
+    without, decode = [], image_decoding._by_imagecodecs
+    monkeypatch.setattr(image_decoding, "_COPIED_PIXELS", 1)
+    monkeypatch.setattr(image_decoding, "_by_imagecodecs", lambda *given: without.append(1) or decode(*given))
+    assert torch.equal(read_image(path), expected)
+    assert bool(without) == (name in ("color.jpg", "gray.jpg", "420.jpg", "color.png"))
+    data = path.read_bytes()
+    for cut in (len(data) // 2, len(data) - 40):
+        path.write_bytes(data[:cut])
+        with pytest.raises(ImageError, match="cut off"):
+            read_image(path)
+
+
+def test_a_large_image_that_is_damaged_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_decoding, "_COPIED_PIXELS", 1)
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = bytes(300)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.png cannot be decoded: .* Hint"):
+        read_image(path)
+
+
+def test_colors_are_swapped_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_decoding, "_BAND_VALUES", 100)
+    pixels = np.random.default_rng(0).integers(0, 65536, (23, 17, 3), dtype=np.uint16)
+    expected = pixels[..., ::-1].copy()
+    assert np.array_equal(image_decoding._swapped(pixels), expected)

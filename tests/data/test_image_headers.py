@@ -211,3 +211,15 @@ def test_exif_as_image_magick_writes_it() -> None:
     broken = chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 8\nzz")
     header = read_header("a", BytesIO(data[:33] + broken + data[33:]), len(data) + len(broken))
     assert header.size() == (11, 17)
+
+
+def test_images_that_are_decoded_whole_are_bounded_and_tiled_tiff_is_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.data.image_headers.MAX_PIXELS", 60 * 70 - 1)
+    for name, hint in (("a.png", "convert it to a tiled TIFF"), ("a.tif", "cut it into tiles")):
+        Image.fromarray(np.zeros((60, 70, 3), np.uint8)).save(tmp_path / name)
+        with pytest.raises(
+            ImageError, match=rf"{name} says .* more than the 4199 that are allowed\. Hint: {hint}"
+        ):
+            read_image(tmp_path / name)

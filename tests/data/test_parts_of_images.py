@@ -206,8 +206,8 @@ def test_only_a_few_files_stay_open_and_values_are_counted_once(
 
     scale, readers = PixelScale(percentiles=(0, 100)), PartReaders()
     counted = []
-    count = TiffWindows._count
-    monkeypatch.setattr(TiffWindows, "_count", lambda *given: counted.append(1) or count(*given))
+    inside = TiffWindows.inside
+    monkeypatch.setattr(TiffWindows, "inside", lambda *given: counted.append(1) or inside(*given))
     for turn in range(2):
         for number in range(4):
             path = tmp_path / f"{number}.tif"

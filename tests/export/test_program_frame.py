@@ -5,12 +5,18 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import tifffile
 import torch
+from PIL import Image
 
 from toolkit import Sample
+from toolkit.config import Scale
+from toolkit.data.images import read_image
 from toolkit.errors import ExportError
-from toolkit.export import program
+from toolkit.export import program, program_frame
 from toolkit.export.program import program_text, run_program
 from toolkit.models.semantic_graph import PROGRAM
 
@@ -68,3 +74,49 @@ def test_it_may_not_take_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(program, "SECONDS", 0.5)
     with pytest.raises(ExportError, match="took more than 0.5 seconds"):
         run_program(folder_with(tmp_path, "import time; time.sleep(20)\n"), [Sample("one", IMAGE)])
+
+
+def written(path: Path) -> Path:
+    """An image of the kind that its name says."""
+    random = np.random.default_rng(0)
+    gray, color = (random.integers(0, 4096, size, dtype=np.uint16) for size in ((20, 30), (20, 30, 3)))
+    exif = Image.Exif()
+    exif[274] = 6
+    if path.name == "turned.png":
+        Image.fromarray((color >> 4).astype(np.uint8)).save(path, exif=exif)
+    elif path.name == "alpha.png":
+        Image.merge("LA", [Image.fromarray((gray >> 4).astype(np.uint8))] * 2).save(path)
+    elif path.name == "palette.png":
+        Image.fromarray((color >> 4).astype(np.uint8)).quantize(30).save(path)
+    elif path.suffix == ".tif":
+        values = {"float": gray.astype(np.float32) / 7, "signed": gray.astype(np.int32) - 300}
+        tifffile.imwrite(
+            path, values.get(path.stem, color), photometric="rgb" if path.stem == "color" else None
+        )
+    else:
+        cv2.imwrite(str(path), gray if path.stem == "gray" else color)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gray.png",
+        "color.png",
+        "color.tif",
+        "float.tif",
+        "signed.tif",
+        "turned.png",
+        "alpha.png",
+        "palette.png",
+    ],
+)
+@pytest.mark.parametrize("scale", [Scale(percentiles=(1, 99)), Scale(range=(10, 3000))])
+def test_an_image_is_decoded_once_to_what_training_reads(
+    name: str, scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, decoded, imread = written(tmp_path / name), [], cv2.imread
+    monkeypatch.setattr(cv2, "imread", lambda *given: decoded.append(1) or imread(*given))
+    found = program_frame.read(path, scale.model_dump(mode="json"))
+    assert len(decoded) == 1
+    assert np.array_equal(found, read_image(path, scale).permute(1, 2, 0).numpy())

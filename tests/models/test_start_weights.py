@@ -12,7 +12,8 @@ from torch import nn
 
 import toolkit
 from toolkit import Model, PluginManifest, Prediction, Sample
-from toolkit.checkpoints import LoadReport
+from toolkit.checkpoints import CheckpointManifest, LoadReport, save_checkpoint
+from toolkit.config import Scale
 from toolkit.errors import CheckpointError, DownloadError, ToolkitError, UsageError
 from toolkit.models.start_weights import RANDOM, take_start_weights
 from toolkit.registry.manifests import Weights
@@ -94,3 +95,13 @@ def test_a_run_says_in_its_settings_what_was_taken(
     assert toolkit.train(settings, tmp_path / "run", resume=True).finished
     after = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)["model"]
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_scale_of_a_run_is_known_with_its_weights(tmp_path: Path) -> None:
+    scale = {"percentiles": [1, 99], "bit_depth": "16-bit"}
+    net, own = Net(), PluginManifest(name="net", summary="s", task="semantic", build=":b")
+    for name, config in (("with", {"data": {"options": {"scale": scale}}}), ("without", {})):
+        manifest = CheckpointManifest("net", "semantic", ("a",), config=config)
+        save_checkpoint(tmp_path / f"{name}.safetensors", net.state_dict(), manifest)
+        found = take_start_weights(Net(), own, str(tmp_path / f"{name}.safetensors")).scale
+        assert found == (Scale.model_validate(scale) if config else None)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from toolkit import Instances, Masks, PluginManifest, Prediction, Sample, SemanticModel, Settings
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.models.capabilities import Windowable
-from toolkit.models.contract import Model
+from toolkit.models.contract import Model, TrainableModel
 
 CLASSES = ("disc",)
 GROUNDS = ("ground", "disc")
@@ -34,6 +34,14 @@ PLUGIN = (
         task="semantic",
         build=":build_map",
         evaluators=("iou",),
+    ),
+    PluginManifest(
+        name="seams-learner",
+        summary="connected bright regions, with a loss",
+        task="instance",
+        build=":build_learner",
+        evaluators=("coco",),
+        defaults={"train": {"steps": 2, "batch_size": 2, "workers": 0}},
     ),
 )
 
@@ -60,6 +68,18 @@ class Regions(Model, Windowable):
         )
 
 
+class LearningRegions(Regions, TrainableModel):
+    """The same with a loss: the share of the image that objects cover."""
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        shares = []
+        for sample in samples:
+            assert sample.instances is not None
+            assert sample.instances.masks is not None
+            shares.append(float(sample.instances.masks.areas().sum()) / sample.image[0].numel())
+        return {"share": (self.unused + 1).sum() * sum(shares) / len(shares)}
+
+
 class Brighter(nn.Module):
     """Logits by which a pixel is of class 1 if it is clearly brighter than the mean of what is seen."""
 
@@ -75,6 +95,10 @@ class Brighter(nn.Module):
 
 def build_objects(settings: Settings, classes: Sequence[str]) -> Regions:
     return Regions(classes)
+
+
+def build_learner(settings: Settings, classes: Sequence[str]) -> LearningRegions:
+    return LearningRegions(classes)
 
 
 def build_map(settings: Settings, classes: Sequence[str]) -> SemanticModel:

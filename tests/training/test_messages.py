@@ -11,6 +11,8 @@ from PIL import Image
 import toolkit
 from toolkit import registry
 from toolkit.checkpoints import LoadReport
+from toolkit.config import Scale
+from toolkit.config.tree import parse_words
 from toolkit.models.start_weights import RANDOM, StartWeights
 from toolkit.training.messages import closing_line, start_line, warning_lines
 from toolkit.training.state import Progress
@@ -90,13 +92,46 @@ def test_the_first_lines_of_a_run(tiny: str, tmp_path: Path, caplog: pytest.LogC
 @pytest.mark.parametrize(("plugin", "classes", "count"), [("unet", ["cup"], 1), ("unet", ["a", "b"], 0)])
 def test_a_task_of_one_class_is_warned_about(plugin: str, classes: list[str], count: int) -> None:
     task = registry.task_of(registry.plugins().get(plugin))
-    found = list(warning_lines(task, classes))
+    found = list(warning_lines(task, classes, RANDOM, None))
     assert len(found) == count
     assert all("only one class (cup)" in line and "Hint: " in line for line in found)
 
 
 def test_objects_of_one_class_are_a_task() -> None:
-    assert not list(warning_lines(registry.task_of(registry.plugins().get("maskrcnn")), ["cup"]))
+    task = registry.task_of(registry.plugins().get("maskrcnn"))
+    assert not list(warning_lines(task, ["cup"], RANDOM, None))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (None, None, ""),
+        (None, Scale(range=(0, 9)), ""),
+        (Scale(percentiles=(1, 99), bit_depth="16-bit"), Scale(percentiles=(1, 99), bit_depth="any"), ""),
+        (
+            Scale(percentiles=(1, 99), bit_depth="16-bit"),
+            None,
+            "the images that weights=runs/a were trained on have the scale percentiles 1 to 99 of each image;"
+            " these have none, so they look different. Hint: for images of the same kind, set"
+            " 'data.options.scale={percentiles: [1.0, 99.0]}'",
+        ),
+        (Scale(range=(0, 100)), Scale(percentiles=(0, 100)), "'data.options.scale={range: [0.0, 100.0]}'"),
+    ],
+)
+def test_weights_that_know_images_by_another_scale(
+    before: Scale | None, now: Scale | None, said: str
+) -> None:
+    task = registry.task_of(registry.plugins().get("unet"))
+    start = StartWeights("runs/a", "MIT", LoadReport(("a",)), scale=before)
+    lines = list(warning_lines(task, ["a", "b"], start, now))
+    assert len(lines) == bool(said)
+    assert all(said in line for line in lines)
+    for line in lines:
+        option = line.rpartition(" set ")[2].strip("'")
+        given = parse_words([option])
+        assert Scale.model_validate(given["data.options.scale"]) == before.model_copy(
+            update={"bit_depth": None}
+        )  # type: ignore[union-attr]
 
 
 def test_training_with_one_class_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -141,9 +141,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict, and print a summary."""
     load_plugin_files(args)
+    from toolkit.evaluation.validated_windows import other_windows
     from toolkit.inference import load
     from toolkit.inference.image_batches import Work
     from toolkit.inference.sources import FrameChoice
+    from toolkit.models.building import manifest_of_run
     from toolkit.models.capabilities import Promptable
 
     engine = _engine(args)
@@ -165,6 +167,8 @@ def run(args: argparse.Namespace) -> int:
         prompts_above=args.prompts_above,
         settings=settings,
     )
+    if note := other_windows(manifest_of_run(args.run), tiling, Path(args.run)):
+        print(wrapped(printable(note), sys.stderr), file=sys.stderr)
     summary = predict_and_describe(
         predictor,
         _images(args, [path for path in args.paths if path not in words]),
@@ -253,13 +257,11 @@ def _closing(
     args: argparse.Namespace, summary: Summary, out: Path | str, *, measurable: bool
 ) -> Iterator[str]:
     """The commands that come next: try skipped images again, and evaluate the results."""
-    from toolkit.cli.next_steps import FOLDER, next_lines, plugin_options
+    from toolkit.cli.next_steps import FOLDER, given_options, next_lines, plugin_options
 
     if summary.failed:
         again = ["infer", args.run, *args.paths, "--out", shown_path(out), "--resume"]
-        again += plugin_options(args.plugin)
-        for option, value in (("--list", args.list), ("--ray", args.ray)):
-            again += [] if value is None else [option, str(value)]
+        again += plugin_options(args.plugin) + given_options(args, add_arguments, ("out", "resume", "plugin"))
         yield from next_lines(again, title="To try the skipped images again:")
     if summary.done and measurable:
         data = "masks" if summary.found.pixels else "coco"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,27 @@ def plugin_options(plugins: Sequence[str]) -> list[str]:
     from toolkit.registry import is_path
 
     return [word for plugin in plugins if is_path(plugin) for word in ("--plugin", plugin)]
+
+
+def given_options(
+    args: argparse.Namespace, add_arguments: Callable[[argparse.ArgumentParser], None], without: Sequence[str]
+) -> list[str]:
+    """The options of a command that were given with other values than their defaults, as words.
+
+    Args:
+        args: the parsed arguments.
+        add_arguments: adds those of the command to a parser.
+        without: names of options to leave out.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    words = []
+    for action in parser._actions:
+        value = getattr(args, action.dest, action.default)
+        if not action.option_strings or action.dest in without or value == action.default:
+            continue
+        words += [action.option_strings[0]] if action.nargs == 0 else [action.option_strings[0], str(value)]
+    return words
 
 
 def other_runs(run: str | Path) -> list[str]:

@@ -115,6 +115,12 @@ class TrainSettings(Settings):
     """Whether to validate before the first step, too, so that the log shows what training gained."""
     eval_batch_size: int = Field(4, ge=1)
     """Images at a time during validation, per process."""
+    eval_window: int | None = Field(None, ge=1)
+    """Validation predicts images larger than this window by window, as `--window` of `infer` and `eval` does;
+    if empty, only very large ones.
+    """
+    eval_overlap: float = Field(0.25, ge=0, lt=1)
+    """Fraction of a window that overlaps with the next one, as `--overlap`."""
     best_metric: str = ""
     """Metric that selects `best.safetensors`, or `loss`; the first metric of the first evaluator if empty."""
     patience: int | None = Field(None, ge=1)

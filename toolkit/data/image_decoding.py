@@ -18,11 +18,16 @@ from PIL import Image, ImageFile
 
 from toolkit.data.image_headers import REPAIR, Header
 from toolkit.errors import ImageError
+from toolkit.runtime.extras import has_tifffile
 
 # Larger files are read in pieces.
 _WHOLE_FILE = 1 << 30
 # The largest image that OpenCV decodes.
 _OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
+# Larger JPEGs and PNGs are decoded without a second copy, by imagecodecs if it is installed.
+_COPIED_PIXELS = 1 << 26
+# Values whose colors are swapped at once.
+_BAND_VALUES = 1 << 25
 # Scans of a progressive JPEG: encoders write about ten, and each takes a pass over all pixels.
 _USUAL_SCANS, _MOST_SCANS, _MOST_SCANNED = 24, 200, 1_000_000_000
 # Not an escaped data byte, a restart marker or a fill byte.
@@ -46,18 +51,28 @@ def decode_colors(header: Header) -> NDArray[Any]:
     """
     if _is_for_opencv(header):
         return _as_displayed(header, _by_opencv(header))
+    check_range(header)
     image = load(header)
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16)
         return _as_displayed(header, np.repeat(values[..., None], 3, axis=2))
-    if image.mode in ("I", "F"):
-        kind = "32-bit" if image.mode == "I" else "floating-point"
+    return _as_displayed(header, _rgb(header, image))
+
+
+def check_range(header: Header) -> None:
+    """Check that the values of an image have a range that is known without a scale; decodes nothing.
+
+    Raises:
+        ImageError: when they have none: 32 bits, or floating-point numbers.
+    """
+    mode = header.image.mode
+    if mode in ("I", "F"):
+        kind = "32-bit" if mode == "I" else "floating-point"
         raise ImageError(
-            f"{header.path} has {kind} pixels (mode {image.mode}), whose range is not known; expected 8 or"
+            f"{header.path} has {kind} pixels (mode {mode}), whose range is not known; expected 8 or"
             " 16 bits per channel. Hint: train with data.options.scale, such as min-max, or scale them to the"
             " range of interest and save an 8-bit PNG"
         )
-    return _as_displayed(header, _rgb(header, image))
 
 
 def decode_deep(header: Header) -> NDArray[Any]:
@@ -117,6 +132,8 @@ def _by_opencv(header: Header) -> NDArray[Any]:
             " with interleaved channels (TIFF's PlanarConfiguration 1), or as PNG"
         )
     data = _bytes_of(header)
+    if header.pixels > _COPIED_PIXELS and has_tifffile() and _is_plain(header):
+        return _by_imagecodecs(header, data)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -127,8 +144,38 @@ def _by_opencv(header: Header) -> NDArray[Any]:
             f"{header.path} cannot be decoded: it is damaged, cut off or of an unusual kind. {REPAIR}, or"
             " convert it to PNG"
         )
-    # When asked for RGB, OpenCV 5.0 returns noise for 16-bit TIFFs.
-    return np.asarray(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array))
+    return _swapped(np.asarray(array))
+
+
+def _is_plain(header: Header) -> bool:
+    """Whether a JPEG or PNG has three channels of 8 bits, or a JPEG one, and nothing else."""
+    if header.format == "JPEG":
+        return True
+    is_rgb = header.image.mode == "RGB" and header.bits() == 8
+    return header.format == "PNG" and is_rgb and "transparency" not in header.image.info
+
+
+def _by_imagecodecs(header: Header, data: bytes) -> NDArray[Any]:
+    """The same pixels as from OpenCV, which has a second copy of them in memory for a moment."""
+    import imagecodecs
+
+    decode = imagecodecs.jpeg8_decode if header.format == "JPEG" else imagecodecs.png_decode
+    try:
+        pixels = np.asarray(decode(data))
+    except Exception as error:  # its exceptions have no common base
+        raise ImageError(f"{header.path} cannot be decoded: {error}. {REPAIR}") from error
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def _swapped(pixels: NDArray[Any]) -> NDArray[Any]:
+    """BGR as RGB, in the same memory: OpenCV 5.0 returns noise for 16-bit TIFFs when it is asked for RGB, and
+    copies what it converts, which for a large image takes as much memory again.
+    """
+    rows = max(1, _BAND_VALUES // (pixels.shape[1] * 3))
+    for top in range(0, len(pixels), rows):
+        band = pixels[top : top + rows]
+        cv2.cvtColor(band, cv2.COLOR_BGR2RGB, dst=band)
+    return pixels
 
 
 def _bytes_of(header: Header) -> bytes:

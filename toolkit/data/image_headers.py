@@ -48,6 +48,11 @@ MAX_WINDOWED_PIXELS, MOST_PER_BYTE = 100_000 * 100_000, 2_000
 PIXELS_VARIABLE = "TOOLKIT_MAX_PIXELS"
 """The environment variable that allows images of up to this many pixels, however small their files are."""
 
+_TO_TIFF = (
+    "convert it to a tiled TIFF, of which infer --window reads parts (vips copy large.png"
+    " 'large.tif[tile,compression=deflate,bigtiff]')"
+)
+
 REPAIR = "Hint: copy or download it again"
 
 # Memory that a decoder needs, as a multiple of the image's own, if that is a lot.
@@ -257,8 +262,9 @@ def check_budget(header: Header, bytes_per_pixel: int, *, expected: Size | None 
     if (header.pixels <= MAX_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
         return
     if header.pixels > MAX_PIXELS:
+        smaller = "cut it into tiles" if header.format == "TIFF" else _TO_TIFF
         raise ImageError(
-            f"{claim}, more than the {MAX_PIXELS} that are allowed. Hint: cut it into tiles, or {way_out}"
+            f"{claim}, more than the {MAX_PIXELS} that are allowed. Hint: {smaller}, or {way_out}"
         )
     raise ImageError(
         f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels per byte,"

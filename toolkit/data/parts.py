@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from toolkit.config.scale import Scale
-from toolkit.data.pixel_scale import Table
+from toolkit.data.pixel_scale import Limits, Table
 from toolkit.data.tiff_windows import TiffWindows, open_tiff
 from toolkit.runtime.extras import has_tifffile
 from toolkit.types import Instances, Masks, Sample, Size
@@ -52,7 +52,7 @@ class PartReaders:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._open: OrderedDict[tuple[Path, Scale | None], TiffWindows] = OrderedDict()
-        self._tables: dict[tuple[Path, Scale | None], Table] = {}
+        self._known: dict[tuple[Path, Scale | None], Table | Limits] = {}
 
     def reader(self, path: Path, scale: Scale | None) -> TiffWindows | None:
         """A reader of a TIFF; None if it can only be read whole.
@@ -67,14 +67,14 @@ class PartReaders:
             return None
         key = path, scale
         if key not in self._open:
-            found = open_tiff(path, scale, self._tables.get(key))
+            found = open_tiff(path, scale, self._known.get(key))
             if found is None:
                 return None
             self._open[key] = found
             if len(self._open) > MOST_READERS:
                 old, reader = self._open.popitem(last=False)
-                if reader.table is not None:  # counting values would decode the whole image once more
-                    self._tables[old] = reader.table
+                if reader.known is not None:  # counting values would decode the whole image once more
+                    self._known[old] = reader.known
                 reader.close()
         self._open.move_to_end(key)
         return self._open[key]

@@ -8,7 +8,9 @@ linearly between neighboring values, as NumPy's do.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,19 +42,74 @@ def scaled(values: NDArray[Any], scale: Scale, path: FilePath) -> tuple[NDArray[
         counts = np.bincount(values.ravel(), minlength=np.iinfo(values.dtype).max + 1)
         table = Table.of(counts, scale, path)
         return table.levels[values], table.notes
+    if scale.range is not None:
+        limits = Limits.of_range(scale).with_values(values)
+        return limits.mapped(values), limits.notes(scale, path)
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
     if not finite.size:
+        Limits.refuse_without_values(path)
+    low, high = (float(each) for each in np.percentile(finite, scale.limits))
+    limits = Limits(low, high, odd=values.size - finite.size, size=values.size)
+    return limits.mapped(values), limits.notes(scale, path)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What becomes black and white of values of 32 bits, or floating-point values.
+
+    Attributes:
+        low, high: the two values.
+        outside: number of finite values beyond them, if the scale has a fixed range.
+        odd: number of values that are not finite.
+        size: number of all values.
+        smallest, largest: of the finite values, if the scale has a fixed range.
+    """
+
+    low: float
+    high: float
+    outside: int = 0
+    odd: int = 0
+    size: int = 0
+    smallest: float = math.inf
+    largest: float = -math.inf
+
+    @classmethod
+    def of_range(cls, scale: Scale) -> Limits:
+        """Those of a fixed range, before any value."""
+        return cls(*scale.limits)
+
+    def with_values(self, values: NDArray[Any]) -> Limits:
+        """The same after further values of an image."""
+        finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
+        return replace(
+            self,
+            outside=self.outside + int(np.count_nonzero((finite < self.low) | (finite > self.high))),
+            odd=self.odd + values.size - finite.size,
+            size=self.size + values.size,
+            smallest=min(self.smallest, float(finite.min())) if finite.size else self.smallest,
+            largest=max(self.largest, float(finite.max())) if finite.size else self.largest,
+        )
+
+    def mapped(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """The values as 8 bits, in the same shape."""
+        return _mapped(values, self.low, self.high)
+
+    def notes(self, scale: Scale, path: FilePath) -> dict[str, str]:
+        """As in ``scaled``.
+
+        Raises:
+            ImageError: as ``scaled``.
+        """
+        if self.size and self.odd == self.size:
+            self.refuse_without_values(path)
+        if scale.range is not None and self.size:
+            _check_levels(self.smallest, self.largest, scale, path)
+        return _notes(self.outside, self.odd, self.size, scale)
+
+    @staticmethod
+    def refuse_without_values(path: FilePath) -> NoReturn:
+        """Raise the error of an image without a finite value."""
         raise ImageError(f"{path} has no value that is a number. Hint: remove it, or save it again")
-    odd = values.size - finite.size
-    if scale.percentiles is not None:
-        low, high = (float(each) for each in np.percentile(finite, scale.percentiles))
-        return _mapped(values, low, high), _notes(0, odd, values.size, scale)
-    low, high = scale.limits
-    result = _mapped(values, low, high)
-    smallest, largest = float(finite.min()), float(finite.max())
-    _check_levels(smallest, largest, scale, path)
-    outside = int(np.count_nonzero((finite < low) | (finite > high)))
-    return result, _notes(outside, odd, values.size, scale)
 
 
 class Table:
@@ -87,6 +144,25 @@ class Table:
         _check_levels(int(found[0]), int(found[-1]), scale, path)
         outside = int(counts[(numbers < low) | (numbers > high)].sum())
         return cls(_mapped(numbers, low, high), _notes(outside, 0, int(counts.sum()), scale))
+
+
+def in_order(values: NDArray[Any], dtype: np.dtype[Any], *, back: bool = False) -> NDArray[Any]:
+    """Whole numbers in the order of the values, or the values of such numbers.
+
+    Args:
+        values: finite values of ``dtype``, or the numbers, uint32.
+        dtype: float32, int32 or uint32.
+        back: whether numbers are given.
+    """
+    top = np.uint32(1 << 31)
+    if dtype.kind == "u":
+        return values
+    if dtype.kind == "i":
+        return (values ^ top).view(dtype) if back else values.view(np.uint32) ^ top
+    if back:
+        return np.where(values & top, values ^ top, ~values).view(dtype)
+    bits = values.view(np.uint32)
+    return np.where(bits & top, ~bits, bits | top)
 
 
 def _percentile(counts: NDArray[np.int64], percent: float) -> float:

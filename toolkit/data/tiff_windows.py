@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.config.scale import Scale
+from toolkit.data.image_decoding import check_range
 from toolkit.data.image_files import FilePath, open_image_file
 from toolkit.data.image_headers import REPAIR, Header, check_windows_budget, read_header
 from toolkit.data.images import range_note
-from toolkit.data.pixel_scale import Table, check_depth
+from toolkit.data.pixel_scale import Limits, Table, check_depth
+from toolkit.data.tile_scale import Tiles, tile_scale
 from toolkit.data.window_reading import WindowReader
 from toolkit.errors import ImageError
 from toolkit.runtime.extras import import_tifffile
@@ -39,26 +41,30 @@ MOST_SEGMENTS = 1 << 22
 
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation, keys
 _JPEGS = (6, 7)
+_DEEP = (("f", 32), ("i", 32), ("u", 32))
 _SEPARATE = 2
 
 
-def open_tiff(path: FilePath, scale: Scale | None = None, table: Table | None = None) -> TiffWindows | None:
+def open_tiff(
+    path: FilePath, scale: Scale | None = None, known: Table | Limits | None = None
+) -> TiffWindows | None:
     """Open a TIFF to read parts of it.
 
     Args:
         path: of the file.
         scale: how values become 8 bits, as for ``toolkit.data.images.read_image``. One by percentiles is for
-            the whole image: before the first part, all tiles or strips are decoded once to count values.
-        table: of an earlier reader of the file, which then need not be done again.
+            the whole image: before the first part, all tiles or strips are decoded once to count values, or
+            twice if they have more than 16 bits.
+        known: of an earlier reader of the file, which then need not be done again.
 
     Returns:
         None if this is no TIFF, or one of a kind that can only be read whole: with tiles or strips above
-        ``MOST_SEGMENT_PIXELS`` or more than ``MOST_SEGMENTS``, rotated, with CMYK colors, or not
-        of 8 or 16 bits.
+        ``MOST_SEGMENT_PIXELS`` or more than ``MOST_SEGMENTS``, rotated, with CMYK colors, or of another kind
+        of values than 8 or 16 bits, or gray of 32 bits or floating-point numbers.
 
     Raises:
-        ImageError: when the file cannot be opened or is damaged, claims more pixels than are allowed, or is
-            not of the scale's depth.
+        ImageError: when the file cannot be opened or is damaged, claims more pixels than are allowed, is
+            not of the scale's depth, or has 32 bits or floating-point numbers and there is no scale.
         UnavailableError: when tifffile or imagecodecs is not installed.
     """
     with ExitStack() as stack:
@@ -69,6 +75,8 @@ def open_tiff(path: FilePath, scale: Scale | None = None, table: Table | None = 
         check_windows_budget(header)
         if scale is not None:
             check_depth(header.depth(), scale, path)
+        else:
+            check_range(header)
         library = import_tifffile("reading a TIFF window by window")
         file.seek(0)
         try:
@@ -77,19 +85,23 @@ def open_tiff(path: FilePath, scale: Scale | None = None, table: Table | None = 
             usable = _is_usable(page, header)
         except Exception as error:  # what tifffile raises for damaged files is not documented
             raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
-        return TiffWindows(page, header, stack.pop_all(), scale, table) if usable else None
+        return TiffWindows(page, header, stack.pop_all(), scale, known) if usable else None
 
 
 def _is_usable(page: Any, header: Header) -> bool:
     """Whether the tiles or strips of a page can be put together to what the whole page is read as."""
     if header.orientation() != 1 or page.imagedepth != 1 or page.subfiletype not in (0, 2):
         return False
-    if tuple(page.shape[:1]) == () or page.dtype is None or page.dtype.kind != "u":
+    if tuple(page.shape[:1]) == () or page.dtype is None:
         return False
     bits, samples = page.bitspersample, page.samplesperpixel
     kinds = {_MIN_IS_BLACK: 1, _MIN_IS_WHITE: 1, _RGB: 3, _PALETTE: 1, _YCBCR: 3}
-    if bits not in (8, 16) or page.photometric not in kinds or samples < kinds[page.photometric]:
+    if page.photometric not in kinds or samples < kinds[page.photometric]:
         return False
+    if page.dtype.kind != "u" or bits not in (8, 16):
+        is_deep = (page.dtype.kind, bits) in _DEEP and header.image.mode in ("I", "F")
+        if not is_deep or page.photometric != _MIN_IS_BLACK or samples != 1:
+            return False
     if page.photometric in (_MIN_IS_WHITE, _PALETTE) and bits != 8:
         return False
     if page.photometric == _YCBCR and page.compression not in _JPEGS:
@@ -108,7 +120,7 @@ def _segment_size(page: Any) -> tuple[int, int]:
     return min(int(rows) if rows and rows > 0 else page.imagelength, page.imagelength), int(page.imagewidth)
 
 
-class TiffWindows(WindowReader):
+class TiffWindows(WindowReader, Tiles):
     """The first page of a TIFF; may be used by several threads.
 
     Args:
@@ -116,10 +128,7 @@ class TiffWindows(WindowReader):
         header: of the file.
         resources: what is closed at the end.
         scale: how values become 8 bits; None for the usual rule.
-        table: what each value becomes, if that is known.
-
-    Attributes:
-        table: what each value becomes; None if it is not known yet.
+        known: what was found out about the values before.
     """
 
     def __init__(
@@ -128,12 +137,9 @@ class TiffWindows(WindowReader):
         header: Header,
         resources: ExitStack,
         scale: Scale | None = None,
-        table: Table | None = None,
+        known: Table | Limits | None = None,
     ) -> None:
-        self._page, self._header, self._resources, self._scale = page, header, resources, scale
-        self.table = table
-        self._counted: set[int] = set()  # tiles or strips whose values are counted
-        self._counts = np.zeros(1 << page.bitspersample, np.int64)
+        self._page, self._header, self._resources = page, header, resources
         self.size = int(page.imagelength), int(page.imagewidth)
         self._side = _segment_size(page)
         self._grid = -(-self.size[0] // self._side[0]), -(-self.size[1] // self._side[1])
@@ -141,6 +147,14 @@ class TiffWindows(WindowReader):
         self._known: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._bytes, self._most, self._lock = 0, 0, threading.Lock()
         self._colors = _colors_of(page)
+        self.count = self._grid[0] * self._grid[1]
+        colors = page.dtype if self._colors is None else self._colors.dtype
+        self._scale = None if scale is None else tile_scale(scale, header.path, colors, self, known)
+
+    @property
+    def known(self) -> Table | Limits | None:
+        """What is known about the values for the scale, for another reader of the file."""
+        return None if self._scale is None else self._scale.known
 
     def close(self) -> None:
         """Close the file."""
@@ -152,10 +166,8 @@ class TiffWindows(WindowReader):
         """
         if self._scale is None:
             return self._header.notes() | range_note(self._most)
-        if not self._counts.any():
-            return self._header.notes()
         with self._lock:
-            return self._header.notes() | Table.of(self._counts, self._scale, self._header.path).notes
+            return self._header.notes() | self._scale.notes()
 
     def place_tags(self) -> Sequence[tuple[Any, ...]]:
         """The tags of a GeoTIFF."""
@@ -204,44 +216,24 @@ class TiffWindows(WindowReader):
     def _decoded(self, number: int) -> NDArray[np.uint8]:
         values = self._stored(number)
         if self._scale is not None:
-            values = self._colored(values)
-            return np.asarray(self._levels(number, values)[values], np.uint8)
+            return self._scale.levels(number, self._colored(values))
         if values.dtype != np.uint8:
             self._most = max(self._most, int(values.max(initial=0)))
             values = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=1 / 257)
         return np.asarray(self._colored(values), np.uint8)
 
-    def _levels(self, number: int, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """What each value becomes; counts the values of the tile or strip if that is not done."""
-        assert self._scale is not None  # the caller has looked
-        if self._scale.range is None and self.table is None:
-            for each in range(self._grid[0] * self._grid[1]):
-                self._count(each, self._colored(self._stored(each)))
-            self.table = Table.of(self._counts, self._scale, self._header.path)
-        elif self._scale.range is not None:
-            self._count(number, values)
-            self.table = self.table or Table.of(self._full_range(), self._scale, self._header.path)
-        assert self.table is not None  # made above
-        return self.table.levels
-
-    def _full_range(self) -> NDArray[np.int64]:
-        """A table of a fixed range does not depend on which values there are."""
-        return np.ones_like(self._counts)
-
-    def _count(self, number: int, values: NDArray[Any]) -> None:
-        if number in self._counted:
-            return
-        self._counted.add(number)
+    def inside(self, number: int, values: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The values of a tile or strip that lie within the image; see ``Tiles``."""
+        values = self._colored(self._stored(number)) if values is None else values
         row, column = divmod(number, self._grid[1])
-        inside = values[: self.size[0] - row * self._side[0], : self.size[1] - column * self._side[1]]
-        self._counts += np.bincount(inside.ravel(), minlength=len(self._counts))
+        return values[: self.size[0] - row * self._side[0], : self.size[1] - column * self._side[1]]
 
     def _stored(self, number: int) -> NDArray[Any]:
         """The values of a tile or strip, ``[h, w, bands]``."""
         bands, planes = self._bands(), 1
         if self._page.planarconfig == _SEPARATE and self._page.samplesperpixel > 1:
             planes = bands
-        step = self._grid[0] * self._grid[1]
+        step = self.count
         values = np.concatenate([self._values(number + plane * step) for plane in range(planes)], axis=2)
         return values[..., :bands]
 
@@ -293,7 +285,7 @@ class TiffWindows(WindowReader):
         return self._header.file.read(count)
 
     def _where(self, number: int) -> str:
-        row, column = divmod(number % (self._grid[0] * self._grid[1]), self._grid[1])
+        row, column = divmod(number % self.count, self._grid[1])
         height, width = self._side
         kind = "tile" if self._page.is_tiled else "strip"
         return f"{self._header.path}: the {kind} at x {column * width}, y {row * height}"

@@ -25,12 +25,12 @@ from toolkit.config.augmentations import AugmentSettings, Crop, Flip
 from toolkit.data.dataset import Dataset, InMemory
 from toolkit.data.keypoint_pairs import PAIRS_HINT, pairs_by_name
 from toolkit.data.moves import Move, draw_crop_place, draw_move, resize_move
-from toolkit.data.parts import READERS, PartReadable
+from toolkit.data.parts import READERS, PartReadable, cut_instances
 from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Sample, Size
 from toolkit.types.pixel_runs import Rectangle
 
-__all__ = ["AugmentSettings", "Augmenter", "build_transform", "resize_sample"]
+__all__ = ["AugmentSettings", "Augmenter", "build_transform", "cut_sample", "resize_sample"]
 
 _CHUNK_PIXELS = 2**26
 """Number of mask pixels decoded at once: a thousand objects in a large photo must not take gigabytes."""
@@ -124,6 +124,29 @@ def resize_sample(sample: Sample, size: Size) -> Sample:
     move = resize_move(size)
     image = move.apply(tv_tensors.Image(sample.image))
     return _replay(sample, image.as_subclass(Tensor).contiguous(), [move])
+
+
+def cut_sample(sample: Sample, place: Rectangle) -> Sample:
+    """The part of a sample in a rectangle of its image, with what of its objects covers a pixel there; masks
+    are cut as run lengths. Prompts are left out.
+    """
+    part = slice(place.top, place.bottom), slice(place.left, place.right)
+    extras = {name: _cut_extra(value, part) for name, value in sample.extras.items()}
+    return sample.with_(
+        image=sample.image[:, *part].contiguous(),
+        label_map=None if sample.label_map is None else sample.label_map[part].contiguous(),
+        instances=None if sample.instances is None else _covering(cut_instances(sample.instances, place)),
+        prompts=None,
+        extras=extras,
+    )
+
+
+def _cut_extra(value: Any, part: tuple[slice, slice]) -> Any:
+    if isinstance(value, PixelMap):
+        return PixelMap(value.values[part].contiguous())
+    if isinstance(value, PanopticMap):
+        return PanopticMap.compacted(value.numbers[part].contiguous(), value.segments)
+    return value
 
 
 # --- replaying the moves on the labels ---

@@ -19,10 +19,11 @@ from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.requests import DataChoice, OpenedSplit, Prompting
 from toolkit.models.building import load_model, manifest_of_run, plugin_of
 from toolkit.models.capabilities import Promptable
-from toolkit.models.contract import Model
+from toolkit.models.contract import Model, TrainableModel
 from toolkit.models.prompted import FROM, prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.models.sliding_window import Tiling, windowed
+from toolkit.models.windowed_learner import WindowedLearner
 from toolkit.registry.manifests import TaskManifest
 from toolkit.visualization.drawing import DRAW_ABOVE
 
@@ -172,13 +173,14 @@ def prompted_on(dataset: Dataset, model: Model, manifest: CheckpointManifest, pr
     return found
 
 
-def tiled(model: Model, tiling: Tiling | None) -> Model:
+def tiled(model: Model, tiling: Tiling | None, option: str = "--window") -> Model:
     """The model as ``toolkit infer`` uses it: it predicts large images window by window.
 
     Args:
         model: the model; one that is measured by its prompt protocols, or can only predict whole images,
             stays as it is.
         tiling: when images are predicted window by window; only very large ones when None.
+        option: what the window was given by, for messages.
 
     Raises:
         UsageError: when a window is requested that the model cannot use.
@@ -187,12 +189,14 @@ def tiled(model: Model, tiling: Tiling | None) -> Model:
     if isinstance(model, Promptable):
         if tiling.window is not None:
             raise UsageError(
-                f"--window {tiling.window}: prompt protocols are measured on whole images. Hint: leave out"
-                " --window, or measure the answers to another run's detections with --prompts from:RUN"
+                f"{option} {tiling.window}: prompt protocols are measured on whole images. Hint: leave out"
+                f" {option}, or measure the answers to another run's detections with --prompts from:RUN"
             )
         return model
-    found = windowed(model, tiling)
-    return model if found.windows is None else found
+    found = windowed(model, tiling, option)
+    if found.windows is None:
+        return model
+    return WindowedLearner(model, tiling) if isinstance(model, TrainableModel) else found
 
 
 def _common_data(paths: Sequence[Path], manifests: Sequence[CheckpointManifest]) -> str:

@@ -24,6 +24,7 @@ from toolkit.evaluation.report import Report
 from toolkit.evaluation.requests import Computing, DataChoice, OpenedSplit, Prompting
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.evaluation.shares import MeasuredRun, ShareEngine
+from toolkit.evaluation.validated_windows import other_windows
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
@@ -69,6 +70,8 @@ def evaluate_run(
     measured_run = MeasuredRun(run, choice, here, prompting, tiling)
     path, dataset = measured_run.opened.path, measured_run.dataset
     data, split = measured_run.opened.opened.data, measured_run.opened.opened.split
+    if note := other_windows(measured_run.opened.manifest, tiling, path):
+        logger.info(note)
     if engine is not None:
         reports = _by_others(engine, measured_run, choice, computing, prompting, tiling)
     else:

@@ -61,15 +61,14 @@ def _open_openvino(graph: dict[str, Any], folder: Path, manifest: dict[str, Any]
 
 def read(path: Path, scale: dict[str, Any] | None) -> np.ndarray[Any, Any]:
     """An image as the model got it in training: RGB uint8 ``[H, W, 3]``."""
-    deep = cv2.IMREAD_ANYDEPTH if scale else 0
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | deep)
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if scale else cv2.IMREAD_COLOR
+    pixels = cv2.imread(str(path), flags)
     if pixels is None:
         sys.exit(f"{path} is not an image that OpenCV can read")
     if scale:
-        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        is_gray = stored is not None and stored.ndim == 2
-        pixels = scaled(pixels[:, :, :1] if is_gray else pixels, scale, path)
-        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+        pixels = scaled(pixels, scale, path)
+        if pixels.ndim == 2:
+            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 

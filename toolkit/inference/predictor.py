@@ -18,14 +18,15 @@ import torch
 import toolkit
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, checkpoint_name, path_of_run
-from toolkit.config.scale import Scale, scale_of
+from toolkit.config.scale import Scale
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import UsageError
 from toolkit.inference.image_likes import ImageLike, as_sample
 from toolkit.inference.image_prediction import ImagePrediction
-from toolkit.models.building import load_model, manifest_of_run
+from toolkit.models.building import load_model, manifest_of_run, scale_of_run
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
+from toolkit.models.exported import prepare
 from toolkit.models.graphs import device_for
 from toolkit.models.prompted import FROM, prompted
 from toolkit.models.simulated_prompts import AUTO
@@ -234,7 +235,7 @@ def load(
         )
         palette = default_palette(len(model.classes), first=1)
         name = f"{name} {model.source.name}" if model.source is not None else name
-    return Predictor(
+    predictor = Predictor(
         model,
         palette=palette,
         device=device,
@@ -247,6 +248,8 @@ def load(
         loading=loading,
         scale=same_scale((path, manifest), *_prompting_run(prompts)),
     )
+    prepare(predictor.model)  # a damaged graph is found before anything is written
+    return predictor
 
 
 def _prompting_run(prompts: str | None) -> list[tuple[Path, CheckpointManifest]]:
@@ -255,24 +258,6 @@ def _prompting_run(prompts: str | None) -> list[tuple[Path, CheckpointManifest]]
         return []
     path = path_of_run(prompts.removeprefix(FROM))
     return [(path, manifest_of_run(path))]
-
-
-def scale_of_run(manifest: CheckpointManifest, path: Path) -> Scale | None:
-    """The scale that a run was trained with; None without one.
-
-    Args:
-        manifest: of its checkpoint.
-        path: of the run, for messages.
-
-    Raises:
-        CheckpointError: when it is damaged.
-    """
-    try:
-        return scale_of(manifest.config)
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} has a damaged data.options.scale: {error}. Hint: copy the run again"
-        ) from error
 
 
 def same_scale(*runs: tuple[Path, CheckpointManifest]) -> Scale | None:

@@ -23,7 +23,8 @@ from toolkit.checkpoints import (
     read_manifest,
     read_own,
 )
-from toolkit.config import Settings, settings_class, validate
+from toolkit.config import Scale, Settings, settings_class, validate
+from toolkit.config.scale import scale_of
 from toolkit.config.tree import merge
 from toolkit.errors import CheckpointError, ConfigError, ToolkitError, UnknownNameError, UsageError
 from toolkit.models.contract import Model, with_gradients
@@ -250,3 +251,21 @@ def plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
             f"{source} needs a plugin that is not installed: {error}. Hint: add --plugin {file} (in Python:"
             " toolkit.registry.add_path)"
         ) from None
+
+
+def scale_of_run(manifest: CheckpointManifest, path: Path) -> Scale | None:
+    """The scale that a run was trained with; None without one.
+
+    Args:
+        manifest: of its checkpoint.
+        path: of the run, for messages.
+
+    Raises:
+        CheckpointError: when it is damaged.
+    """
+    try:
+        return scale_of(manifest.config)
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} has a damaged data.options.scale: {error}. Hint: copy the run again"
+        ) from error

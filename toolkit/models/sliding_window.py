@@ -63,8 +63,13 @@ WINDOWS_AT_ONCE = 4
 """Number of windows in a batch of a model that predicts objects."""
 
 
-def windowed(model: Model, tiling: Tiling) -> Windowed:
+def windowed(model: Model, tiling: Tiling, option: str = "window") -> Windowed:
     """The model, which predicts large images window by window if it can.
+
+    Args:
+        model: the model.
+        tiling: when images are predicted window by window.
+        option: what the window was given by, for messages.
 
     Raises:
         UsageError: when a window is requested that the model cannot use.
@@ -72,7 +77,7 @@ def windowed(model: Model, tiling: Tiling) -> Windowed:
     found = Windowed(model, tiling)
     if tiling.window is not None and found.windows is None:
         raise UsageError(
-            "window: this model only predicts whole images. Hint: leave out window, or use a"
+            f"{option}: this model only predicts whole images. Hint: leave out {option}, or use a"
             " model that declares the capability Tileable or Windowable, as semantic models and detectors do;"
             " prompts from a file are for whole images"
         )

@@ -16,11 +16,11 @@ from toolkit.checkpoints import (
     read_foreign,
     read_manifest,
 )
-from toolkit.config import Settings
+from toolkit.config import Scale, Settings
 from toolkit.config.schema import AUTO
 from toolkit.config.tree import flat_items
 from toolkit.errors import CheckpointError, DownloadError, UsageError
-from toolkit.models.building import build_model, changed_since
+from toolkit.models.building import build_model, changed_since, scale_of_run
 from toolkit.models.contract import Model
 from toolkit.models.weight_names import names_in_files
 from toolkit.models.weights import load_weights
@@ -38,12 +38,15 @@ class StartWeights:
         license: the license of the weights, as far as it is known.
         report: which tensors were loaded from them; None for random weights.
         reason: why they are random although the plugin's own were requested; empty otherwise.
+        scale: how the values of the images became 8 bits that they were trained with, if they are of a run
+            that has one.
     """
 
     name: str
     license: str
     report: LoadReport | None = None
     reason: str = ""
+    scale: Scale | None = None
 
 
 RANDOM = StartWeights("none", "none")
@@ -91,12 +94,19 @@ def take_start_weights(
     is_known = own is not None or _was_exported(exported, source, model, plugin)
     if plugin.load_weights and (not is_known or _has_encoder_for(own, plugin)):
         path = source if own is None else str(find_checkpoint(source))
-        return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, path))
+        report = plugin.resolve(plugin.load_weights)(model, path)
+        return StartWeights(name, license, report, scale=_scale_of(own, source))
     build = None if settings is None else partial(build_model, plugin, settings)
     try:
-        return StartWeights(name, license, load_weights(model, Path(source), plugin.name, build))
+        report = load_weights(model, Path(source), plugin.name, build)
+        return StartWeights(name, license, report, scale=_scale_of(own, source))
     except CheckpointError as error:
         raise CheckpointError(f"{error}{_learned_with(own, plugin, settings)}") from None
+
+
+def _scale_of(manifest: CheckpointManifest | None, source: str) -> Scale | None:
+    """The scale of the run that weights are of."""
+    return None if manifest is None else scale_of_run(manifest, Path(source))
 
 
 def _was_exported(

@@ -15,8 +15,7 @@ from typing import Any
 
 from toolkit.config import resolve
 from toolkit.errors import DataError, ToolkitError
-from toolkit.inference.predictor import scale_of_run
-from toolkit.models.building import manifest_of_run
+from toolkit.models.building import manifest_of_run, scale_of_run
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.yaml_text import dump_yaml, load_yaml
 from toolkit.runtime.children import isolated_environment

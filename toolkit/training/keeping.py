@@ -153,5 +153,8 @@ class Keeper:
 def measured_by(settings: RunSettings) -> str:
     """What determines the best checkpoint, as text that can be compared."""
     tree = settings.model_dump(mode="json")
-    chosen = (tree["evaluators"], tree["train"]["best_metric"], tree["data"]["val_split"])
+    train = tree["train"]
+    chosen = [tree["evaluators"], train["best_metric"], tree["data"]["val_split"]]
+    windows = train["eval_window"], train["eval_overlap"]
+    chosen += [windows] if windows != (None, 0.25) else []  # states of older versions have none
     return json.dumps(chosen, sort_keys=True)

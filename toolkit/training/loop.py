@@ -240,7 +240,8 @@ class Trainer:
 
     def _introduce(self) -> None:
         parts, log = self.parts, self.log
-        for line in warning_lines(self.task, parts.model.classes):
+        scale = parts.train_set.scale
+        for line in warning_lines(self.task, parts.model.classes, parts.start_weights, scale):
             log.warn(line)
         for line in opening_lines(
             parts.settings,

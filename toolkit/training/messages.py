@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from toolkit.config import RunSettings
+from toolkit.config import RunSettings, Scale
 from toolkit.models.contract import Model
 from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
@@ -76,13 +76,28 @@ def opening_lines(
         yield f"Warm-up shortened from {options.warmup_steps} steps to {warmup}, half of the run"
 
 
-def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
-    """Warnings about a task from which nothing can be learned.
+def warning_lines(
+    task: TaskManifest, classes: Sequence[str], start_weights: StartWeights, scale: Scale | None
+) -> Iterator[str]:
+    """Warnings about a task from which nothing can be learned, and about start weights that know images of
+    another brightness.
 
     Args:
         task: the task of the plugin.
         classes: the classes of the model.
+        start_weights: what the model starts from.
+        scale: how the values of the training images become 8 bits.
     """
+    before = start_weights.scale
+    if before is not None and (scale is None or before.limits != scale.limits or before.range != scale.range):
+        words = scale.in_words() if scale is not None else "none"
+        rule = before.model_dump(mode="json", exclude_none=True, exclude={"bit_depth"})
+        hint = str(rule).replace("'", "")
+        yield (
+            f"the images that weights={start_weights.name} were trained on have the scale"
+            f" {before.in_words()}; these have {words}, so they look different. Hint: for images of the same kind, set"
+            f" 'data.options.scale={hint}'"
+        )
     if "label_map" in task.predicts and len(classes) == 1:
         yield (
             f"there is only one class ({classes[0]}), so every prediction is correct: the loss is 0 and the"

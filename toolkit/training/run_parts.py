@@ -92,6 +92,7 @@ class RunParts:
         start = {} if self.resumes else {"name": self.start_weights.name}
         measurements = plan_measurements(self.model, evaluators, start)
         self.validation = Validation(splits.val, measurements, options, fabric)
+        self.validation.subject(self.model)  # windows that the model cannot use are refused before anything
         synchronize_batchnorm(self.model, fabric)
         self.learning_rate_factor = build_schedule(options, self.steps)
         self.freezing = Freezing(self.model, options.freeze)

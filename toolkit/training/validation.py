@@ -14,9 +14,11 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import ToolkitError, TrainingError, UsageError
 from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate, headline, predict_batches
+from toolkit.evaluation.opening import tiled
 from toolkit.evaluation.protocols import Measurement
 from toolkit.evaluation.report import Report, is_better
 from toolkit.models.contract import Model
+from toolkit.models.sliding_window import Tiling
 from toolkit.runtime.seeding import undisturbed
 from toolkit.training.state import Progress
 from toolkit.wording import counted
@@ -95,6 +97,16 @@ class Validation:
         lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
         self.lower_is_better = self.best_metric in lower
 
+    def subject(self, model: Model) -> Subject:
+        """The model as it is measured: it predicts large images window by window, as ``toolkit eval`` does.
+
+        Raises:
+            UsageError: when it cannot use the windows of the settings.
+        """
+        tiling = Tiling(self.options.eval_window, self.options.eval_overlap)
+        measured = tiled(model, tiling, "train.eval_window")
+        return Subject(measured, autocast=self.fabric.autocast(), with_loss=True)
+
     def measure(
         self, model: Model, on_batch: Callable[[PredictedBatch], None] | None = None
     ) -> ValidationFigures:
@@ -104,7 +116,7 @@ class Validation:
             model: the model to measure.
             on_batch: called with the predictions of each batch of this process.
         """
-        subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
+        subject = self.subject(model)
         loader = self._loader_for_all()
         evaluation: Evaluation = evaluate(
             subject, loader.dataset, self.measurements, loader=loader, on_batch=on_batch
@@ -128,7 +140,7 @@ class Validation:
                 samples = [self.dataset[i] for i in own[: self.options.eval_batch_size]]
                 for measurement in self.measurements:
                     measurement.evaluator.reset()
-                subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
+                subject = self.subject(model)
                 for batch in predict_batches([subject], [samples] if samples else []):
                     for measurement in self.measurements:
                         _try_to_measure(measurement, batch)
