@@ -5,9 +5,10 @@
 A list of names is handed out to actors on a Ray cluster on this machine. They predict nothing, but record
 each image in their manifests, so what is measured is everything else: reading the list, handing out,
 transporting records, counting, and putting the manifests together in the end. The driver saturates when its
-CPU time per image, times the images per second of all actors, is one second. Targets: 5,000 names a second,
-the first result within 15 s of a warm cluster, and memory that grows by no more than 50 MB while images are
-handed out.
+CPU time per image, times the images per second of all actors, is one second. What an actor does for an image
+besides predicting it is measured by itself: entering it in the manifest, and writing its label map and its
+overlay to the disk. Targets: 5,000 names a second, the first result within 15 s of a warm cluster, and memory
+that grows by no more than 50 MB while images are handed out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
 
 from toolkit.cluster.crew import Crew
 from toolkit.cluster.handout import HandOut
@@ -36,9 +41,12 @@ from toolkit.inference.result_parts import ResultPart
 from toolkit.inference.result_places import TOKEN
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import Inputs
+from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import default_palette
 
 CLASSES = ("dark", "bright")
+SIZE = (240, 320)
+"""Height and width of the image whose files are written."""
 PACES = (1, 10, 100)
 """Images per second of an actor for which the number of actors is given."""
 
@@ -54,6 +62,8 @@ class Figures:
         driver_us: CPU time of the driver per image, in microseconds.
         growth_mb: of the driver's resident memory between the first and the last result.
         finish_seconds, finish_growth_mb: of putting the manifests together.
+        manifest_us: an actor's time to enter an image in its manifest, in microseconds.
+        store_us: an actor's time to write the files of an image, in microseconds.
     """
 
     names: int
@@ -64,6 +74,8 @@ class Figures:
     growth_mb: float
     finish_seconds: float
     finish_growth_mb: float
+    manifest_us: float
+    store_us: float
 
 
 class Idle:
@@ -93,6 +105,38 @@ class Idle:
             self._results.append(record)
         self._results.flush()
         return records, time.perf_counter() - start
+
+
+def costs(out: Path) -> tuple[float, float]:
+    """What an actor does for an image besides predicting it.
+
+    Returns:
+        Microseconds to enter it in the manifest, and to write its files.
+    """
+    chance = np.random.default_rng(0)
+    noise = chance.integers(0, 256, (15, 20, 3), dtype=np.uint8)
+    pixels = cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    sample = Sample("photo", torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
+    prediction = Prediction("photo", SIZE, label_map=(sample.image.float().mean(0) > 127).to(torch.uint8))
+    palette = default_palette(len(CLASSES))
+    times = {}
+    results = ResultPart(out, CLASSES, palette, part="costs", token="token")
+    with results:
+        for count, chunk, has_files in ((20_000, 64, False), (500, 16, True)):
+            start = time.perf_counter()
+            for number in range(count):
+                image = InputImage(
+                    Path(f"/data/photo-{number}.jpg"), f"photo-{number}.jpg", f"photo-{number}"
+                )
+                if has_files:
+                    results.append(results.write(image, sample, prediction, None))
+                else:
+                    results.append(results.failed(image, "nothing was predicted"))
+                if number % chunk == chunk - 1:
+                    results.flush()
+            results.flush()
+            times[has_files] = 1e6 * (time.perf_counter() - start) / count
+    return times[False], times[True] - times[False]
 
 
 def resident_mb() -> float:
@@ -132,7 +176,8 @@ def measure(folder: Path, names: int, actors: int) -> Figures:
         assert count == names
         before, start = resident_mb(), time.perf_counter()
         results.finish(images.names())
-        finish = time.perf_counter() - start
+        finish, finish_growth = time.perf_counter() - start, max(0.0, resident_mb() - before)
+        manifest_us, store_us = costs(out)
         return Figures(
             names,
             actors,
@@ -141,7 +186,9 @@ def measure(folder: Path, names: int, actors: int) -> Figures:
             1e6 * cpu / names,
             max(0.0, most - memory),
             finish,
-            resident_mb() - before,
+            finish_growth,
+            manifest_us,
+            store_us,
         )
 
 
@@ -154,12 +201,15 @@ def _claimed(images: PendingImages, results: ResultFolder) -> Iterator[InputImag
 
 def table(figures: Figures) -> str:
     """The figures, and what follows from them."""
+    height, width = SIZE
     lines = [
         f"{figures.names:,} names, {figures.actors} actors that predict nothing",
         f"first result after {figures.first_seconds:.1f} s",
         f"{figures.names_per_second:,.0f} names/s, {figures.driver_us:.0f} us of the driver's CPU per image",
         f"the driver's memory grew by {figures.growth_mb:.0f} MB while they were handed out",
         f"manifests put together in {figures.finish_seconds:.0f} s (+ {figures.finish_growth_mb:.0f} MB)",
+        f"an actor enters an image in its manifest in {figures.manifest_us:.0f} us, and writes the files of"
+        f" one of {width} x {height} pixels in {figures.store_us / 1000:.1f} ms",
     ]
     for pace in PACES:
         most = 1e6 / figures.driver_us / pace

@@ -301,7 +301,8 @@ def test_every_option_that_is_named_exists() -> None:
     known = {option for parser in _parsers(build_parser()) for option in parser._option_string_actions}
     named = {word for page in PAGES for word in re.findall(r"`[^`\n]*?(--[a-z][a-z-]*)", _prose(page))}
     assert len(named) >= 15
-    others = {"--logdir", "--no-build-isolation", "--max-restarts", "--nodes", "--ntasks-per-node"}
+    others = {"--logdir", "--no-build-isolation", "--nodes", "--ntasks-per-node"}
+    others |= {"--local-addr", "--max-restarts", "--rdzv-conf", "--rdzv-endpoint"}
     assert named - known == others, "the options of tensorboard, pip, torchrun and SLURM, and no others"
 
 

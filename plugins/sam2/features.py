@@ -58,11 +58,17 @@ def network_points(points: Tensor, image_size: Size, size: int) -> Tensor:
     return points / points.new_tensor([width, height]) * size
 
 
-def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
-    """The features of the four stages of the backbone, for normalized images ``[B, 3, S, S]``."""
+def trunk_features(network: SAM2Base, images: Tensor, position: Tensor | None = None) -> list[Tensor]:
+    """The features of the four stages of the backbone, for normalized images ``[B, 3, S, S]``.
+
+    Args:
+        network: provides the weights.
+        images: the batch.
+        position: what ``position_embedding`` returns for them; computed when None.
+    """
     trunk: Any = network.image_encoder.trunk
     x = trunk.patch_embed(images.contiguous(memory_format=torch.channels_last))  # [B, H, W, C]
-    x = x + _position(trunk, x.shape[1:3])
+    x = x + (position_embedding(trunk, x.shape[1:3]) if position is None else position)
     stages = []
     for i, block in enumerate(trunk.blocks):
         x = block(x)
@@ -71,9 +77,10 @@ def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
     return stages
 
 
-def _position(trunk: Any, size: Sequence[int]) -> Tensor:
-    """The position embedding ``[1, H, W, C]``, which is computed only once if it is not trained: it takes a
-    tenth as long as everything else.
+def position_embedding(trunk: Any, size: Sequence[int]) -> Tensor:
+    """The position embedding ``[1, H, W, C]`` of a backbone for ``H`` by ``W`` patches.
+
+    It is computed only once if it is not trained: it takes a tenth as long as everything else.
     """
     sources = [trunk.pos_embed, trunk.pos_embed_window]
     if needs_gradient(*sources):

@@ -15,12 +15,15 @@ from toolkit.models.graphs import Graph
 
 from .clicks import BOTTOM_RIGHT, OFF, ON, TOP_LEFT
 from .decoder import PixelFeatures, arranged, decoded
-from .features import from_trunk, trunk_features
+from .features import from_trunk, position_embedding, trunk_features
 from .prompting import PADDING
 from .upstream import SAM2Base
 
 STRIDE = 16
 """Of the features that the decoder looks at."""
+
+PATCH = 4
+"""Stride of the backbone's first layer, whose results its position embedding is added to."""
 
 POINTS = ((3, 2), (1, 1), (2, 0), (100, 9))
 """Examples of points: the number of prompts, and of the points of each."""
@@ -41,14 +44,21 @@ class EncoderGraph(nn.Module):
         network: provides the weights.
     """
 
+    position: Tensor
+
     def __init__(self, network: SAM2Base) -> None:
         super().__init__()
         self.network = network
+        side = network.image_size // PATCH
+        # a constant: in a graph, its arithmetic has branches, which cannot be quantized
+        with torch.no_grad():
+            position = position_embedding(network.image_encoder.trunk, (side, side)).detach()
+        self.register_buffer("position", position, persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of an image, float32 ``[1, 3, S, S]``."""
         network = self.network
-        found = arranged(network, from_trunk(network, trunk_features(network, image)))
+        found = arranged(network, from_trunk(network, trunk_features(network, image, self.position)))
         return found.embedding, found.stride8, found.stride4
 
 

@@ -75,6 +75,7 @@ def test_another_manifest_is_no_export(tmp_path: Path) -> None:
             {"export_format": 2},
             "newer version of the toolkit .format 2; this version reads 1.* Hint: upgrade",
         ),
+        ({"export_format": 0}, "is damaged: export_format: should be greater than or equal to 1, not 0"),
         ({"target": "tensorrt"}, "is damaged: target"),
         ({"graphs": []}, "is damaged: graphs"),
         ({"graphs": None}, "is damaged: graphs"),
@@ -82,6 +83,9 @@ def test_another_manifest_is_no_export(tmp_path: Path) -> None:
         ({"target": "openvino"}, "'network' has 1 files, but openvino needs 2"),
         ({"precision": "fp64"}, "is damaged: precision"),
         ({"thresholds": {"draw_above": "high"}}, "is damaged: thresholds"),
+        ({"thresholds": {"draw_above": float("nan")}}, "is damaged: thresholds.draw_above: .* finite"),
+        ({"size": [-1, 4]}, r"is damaged: size\[0\]"),
+        ({"parameters": 10**400}, "is damaged: parameters"),
         ({"checkpoint": {"plugin": "unet"}}, "is damaged: .*task"),
         ({"checkpoint": 3}, "is damaged: checkpoint"),
     ],
@@ -95,8 +99,29 @@ def test_what_is_wrong_in_it_is_named(folder: Path, change: dict[str, Any], mess
 def test_names_stay_in_the_folder(folder: Path, name: str) -> None:
     graph = json.loads((folder / "manifest.json").read_text())["graphs"][0]
     graph["files"][0]["name"] = name
-    with pytest.raises(CheckpointError, match="is damaged: .*name"):
+    with pytest.raises(CheckpointError, match=r"is damaged: graphs\[0\].files\[0\].name: [^;]*Hint"):
         read_export(changed(folder, {"graphs": [graph]}))
+
+
+def test_names_of_graphs_occur_once(folder: Path) -> None:
+    graphs = json.loads((folder / "manifest.json").read_text())["graphs"]
+    with pytest.raises(CheckpointError, match="is damaged: two graphs are named 'network'. Hint: copy"):
+        read_export(changed(folder, {"graphs": graphs * 2}))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"hello", b"\xff\xfe", b"[" * 100_000])
+def test_an_export_without_a_usable_manifest_is_known_by_its_other_files(
+    folder: Path, content: bytes | None
+) -> None:
+    (folder / "predict.py").touch()
+    if content is None:
+        (folder / "manifest.json").unlink()
+    else:
+        (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match="its manifest.json is missing or damaged. Hint: copy or export"
+    ):
+        find_checkpoint(folder)
 
 
 @pytest.mark.parametrize("keep", [1, 20, 200, 500])

@@ -134,6 +134,30 @@ def test_the_run_behind_resume(tiny: str, tmp_path: Path, capsys: pytest.Capture
     assert "cannot be resumed with other settings: train.lr was" in capsys.readouterr().err
 
 
+def test_a_command_with_resume_can_be_repeated(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, recipe = tmp_path / "runs" / "a", tmp_path / "recipe.yaml"
+    words = ["train", "--plugin", tiny, "--data", tiny, "--out", str(run), "--resume"]
+    for steps in (1, 1, 2):
+        assert main([*words, "--steps", str(steps)]) == 0
+        assert load_model(run / "last.safetensors")[1].step == steps
+    shutil.copy(run / "config.yaml", recipe)
+    again = ["train", "--config", str(recipe), "--plugin", tiny, "--data", tiny, "--out", str(tmp_path / "b")]
+    for _ in range(2):
+        assert main([*again, "--resume"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--out", str(tmp_path / "c"), "--resume"]) == 2
+    assert "nothing to resume" in capsys.readouterr().err
+    named = ["train", "--plugin", tiny, "--data", tiny, "--resume", str(tmp_path / "c")]
+    assert main(named) == 2, "a run that is named is there"
+    assert "nothing to resume" in capsys.readouterr().err
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "mine.txt").touch()
+    assert main([*words[:-2], str(tmp_path / "d"), "--resume"]) == 2
+    assert "exists and is not empty" in capsys.readouterr().err
+
+
 def test_a_plugin_that_has_changed_since_the_run_is_named(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

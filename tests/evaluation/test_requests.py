@@ -18,7 +18,7 @@ def test_arguments_of_a_command_become_requests() -> None:
     )
     assert data_choice(args) == DataChoice("shapes", "x", "test", {"iou.void": "ignore"})
     assert prompting_of(args) == Prompting("a.csv", 0.5)
-    assert computing_of(args, 2) == Computing(3, 1, 2, "cpu", "bf16", show_progress=True)
+    assert computing_of(args, 2, 3) == Computing(3, 1, 2, "cpu", "bf16", show_progress=True, num_nodes=3)
 
 
 def test_what_nobody_says_is_the_same_everywhere() -> None:

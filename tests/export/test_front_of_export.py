@@ -108,6 +108,7 @@ def test_the_command_says_how_well_it_agrees(
     said = capsys.readouterr().out
     assert "CPUExecutionProvider" in said
     assert re.search(r"^  predict\.py +gives the same answers without torch$", said, re.MULTILINE)
+    assert re.search(r"^  metrics +the main one of each evaluator may differ by 0\.001$", said, re.MULTILINE)
     assert ".toolkit-" not in said
     assert f"To use it: toolkit infer {out} IMAGES" in said
     assert main(words) == 2, "a folder that is not empty is left alone"

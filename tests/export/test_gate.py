@@ -116,38 +116,6 @@ def test_another_resize_is_found(shrinking_run: Path, opened: OpenedRun, tmp_pat
         check_folder(found, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("pixels[:, :, ::-1]", "pixels"),
-        ("bilinear(inside, size)", "bilinear(inside, size)[::-1]"),
-        ("image if working == size else shrunk(image, working)", "cv2.resize(image, working[::-1])"),
-        ("(size[1], size[0]), interpolation=cv2.INTER_LINEAR", "size[::-1], interpolation=cv2.INTER_NEAREST"),
-    ],
-    ids=["RGB for BGR", "upside down", "another resize", "nearest for bilinear"],
-)
-def test_a_faulty_program_is_found(
-    shrinking_run: Path, opened: OpenedRun, tmp_path: Path, before: str, after: str
-) -> None:
-    found = open_run(shrinking_run, DataChoice(), Prompting())
-    build_folder(found, tmp_path, "onnx")
-    program = tmp_path / "predict.py"
-    text = program.read_text()
-    assert before in text
-    program.write_text(text.replace(before, after))
-    with pytest.raises(ExportError, match="predict.py.*pixels have another class"):
-        check_folder(found, tmp_path, images=4)
-
-
-def test_a_program_that_needs_torch_is_found(opened: OpenedRun, onnx_export: Path) -> None:
-    program = onnx_export / "predict.py"
-    program.write_text(program.read_text().replace("import cv2\n", "import cv2\nimport torch\n"))
-    with pytest.raises(
-        ExportError, match="without torch, failed with exit code 1:\n[^$]*import of torch halted"
-    ):
-        check_folder(opened, onnx_export, images=1)
-
-
 def test_weights_of_another_checkpoint_are_found(opened: OpenedRun, onnx_export: Path) -> None:
     for parameter in opened.model.parameters():
         parameter.data += 0.1

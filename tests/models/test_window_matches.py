@@ -5,7 +5,8 @@ from __future__ import annotations
 from merging_cases import at
 
 from toolkit.models.window_grid import Window
-from toolkit.models.window_matches import Part, matches
+from toolkit.models.window_matches import matches
+from toolkit.models.window_parts import Part, Shown, parts_of
 from toolkit.types.pixel_runs import Rectangle, runs_of_box, united
 
 SIZE = (100, 200)
@@ -15,14 +16,15 @@ LEFT, RIGHT = at(0, 0, (100, 120), SIZE), at(0, 80, (100, 120), SIZE)
 
 def part(window: Window, *boxes: tuple[int, int, int, int], label: int = 0) -> Part:
     """An object of rectangles."""
-    return Part.of(0, window, label, united([runs_of_box(Rectangle(*box)) for box in boxes]))
+    return parts_of(0, window, [label], [united([runs_of_box(Rectangle(*box)) for box in boxes])])[0]
 
 
 def pairs(
     ours: list[Part], theirs: list[Part], windows: tuple[Window, Window] = (LEFT, RIGHT)
 ) -> set[tuple[int, int]]:
-    found = {(i, j) for _, i, j in matches(windows[0], ours, windows[1], theirs)}
-    swapped = {(j, i) for _, i, j in matches(windows[1], theirs, windows[0], ours)}
+    shown = Shown(windows[0], ours), Shown(windows[1], theirs)
+    found = {(i, j) for _, i, j in matches([shown[0]], shown[1])[0]}
+    swapped = {(j, i) for _, i, j in matches([shown[1]], shown[0])[0]}
     assert found == swapped
     return found
 

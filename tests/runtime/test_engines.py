@@ -82,6 +82,30 @@ def test_a_damaged_graph_is_refused(target: str, files: dict[str, list[bytes]], 
         open_engine(target, broken, source="double")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["weights.bin", "../weights.bin", "/etc/passwd"])
+def test_a_graph_reads_no_other_files(
+    files: dict[str, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import onnx
+
+    model = onnx.load_from_string(files["onnx"][0])
+    values = onnx.numpy_helper.from_array(np.ones((2000, 3), np.float32), "more")
+    values.ClearField("raw_data")
+    values.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", name), ("offset", "0"), ("length", str(2000 * 3 * 4))):
+        values.external_data.add(key=key, value=value)
+    model.graph.initializer.append(values)
+    model.graph.node.append(onnx.helper.make_node("Identity", ["more"], ["z"]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("z", 1, [2000, 3]))
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    for folder in (tmp_path, inside):
+        (folder / "weights.bin").write_bytes(bytes(2000 * 3 * 4))
+    monkeypatch.chdir(inside)
+    with pytest.raises(CheckpointError, match="double cannot be read as a graph: .*xternal data path"):
+        open_engine("onnx", [model.SerializeToString()], source="double")
+
+
 def test_a_device_that_the_runtime_does_not_have_is_refused(
     target: str, files: dict[str, list[bytes]]
 ) -> None:

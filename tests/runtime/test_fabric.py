@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from support.commands import run_command, train_words
 
 from toolkit.errors import ConfigError, TrainingError
-from toolkit.runtime.fabric import make_fabric, naming_lost_peers
+from toolkit.runtime.fabric import launch, make_fabric, naming_lost_peers
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 
@@ -126,6 +126,35 @@ def test_a_lost_peer_is_pointed_to(said: str) -> None:
     with pytest.raises(RuntimeError) as error, naming(SimpleNamespace(world_size=1, global_rank=0)):
         raise RuntimeError(said)
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "Gloo connectFullMesh failed with [pair.cc:152] timed out connecting: Connection refused\n"
+        ),
+        torch.distributed.DistNetworkError(
+            "The client socket has timed out while trying to connect\nframe #0"
+        ),
+    ],
+)
+def test_processes_that_cannot_connect(error: RuntimeError) -> None:
+    def fail() -> None:
+        raise error
+
+    match = r"cannot connect: .* Hint: on several machines, set GLOO_SOCKET_IFNAME"
+    with pytest.raises(TrainingError, match=match) as raised:
+        launch(cast("Fabric", SimpleNamespace(launch=fail)))
+    assert "\n" not in str(raised.value)
+
+
+def test_another_error_at_the_start_stays_what_it_is() -> None:
+    def fail() -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="^out of memory$"):
+        launch(cast("Fabric", SimpleNamespace(launch=fail)))
 
 
 def naming(fabric: SimpleNamespace) -> AbstractContextManager[None]:

@@ -34,13 +34,16 @@ def free_port() -> int:
 
 
 def begin(*words: str) -> list[subprocess.Popen[str]]:
-    """The command on both nodes."""
+    """The command on both nodes, which starts again once by itself."""
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--nnodes", "2"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *meeting]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Otherwise a process that has been started again may read the address of one that is gone.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
     return [
-        subprocess.Popen([*command, "-m", "toolkit", *words], start_new_session=True, **options)  # type: ignore[call-overload]
+        subprocess.Popen(  # type: ignore[call-overload]
+            [*command, "--max-restarts", "1", "-m", "toolkit", *words], start_new_session=True, **options
+        )
         for _ in range(2)
     ]
 
@@ -61,18 +64,15 @@ def test_two_nodes_train_one_run_and_a_dead_worker_costs_only_steps(tiny: str, t
     for code, _, error in end(begin(*train_words(tiny, straight, *FEW, *NODES))):
         assert code == 0, error
     assert len(list(straight.glob("events.*"))) == 1
-    nodes = begin(*train_words(tiny, killed, *FEW, *NODES))
+    nodes = begin(*train_words(tiny, killed, *FEW, *NODES), "--resume")
     limit = time.monotonic() + 120
     while not (killed / "resume.pt").exists():
         assert time.monotonic() < limit
         time.sleep(0.01)
     os.kill(workers(nodes[1])[0], signal.SIGKILL)
     said = end(nodes)
-    assert all(code != 0 for code, _, _ in said)
-    assert any("SIGKILL" in error for _, _, error in said), said
-    resume = ["train", "--resume", str(killed), "--plugin", tiny, "--data", tiny]
-    for code, _, error in end(begin(*resume)):
-        assert code == 0, error
+    assert all(code == 0 for code, _, _ in said), said
+    assert any("exitcode: -9" in error for _, _, error in said), said
     before, after = (load_file(run / "last.safetensors") for run in (straight, killed))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

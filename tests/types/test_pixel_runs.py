@@ -11,15 +11,19 @@ from toolkit.types import Masks
 from toolkit.types.pixel_runs import (
     Rectangle,
     Runs,
+    all_bounds,
     along_column,
     along_row,
     area_of,
+    areas_of,
     bounds_of,
     code_of_runs,
     codes_of_runs,
     cropped,
+    cropped_all,
     dense_in,
     overlap_of,
+    overlaps_of,
     runs_of_box,
     runs_of_code,
     runs_of_codes,
@@ -115,6 +119,24 @@ def test_a_rectangle_can_be_cut_out_or_left_out(size: tuple[int, int]) -> None:
             assert np.array_equal(dense_of(rest, size), mask & ~within)
             assert np.array_equal(rest, rest[np.lexsort((rest[:, 1], rest[:, 0]))])
         assert np.array_equal(runs, before), "the given runs were changed"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_many_masks_at_once_are_as_one_after_another(size: tuple[int, int]) -> None:
+    many = [runs_of(mask) for mask in dense_masks(size)]
+    for chosen in (many, many[1:], many[:1], [], many[::-1]):
+        assert areas_of(chosen).tolist() == [area_of(runs) for runs in chosen]
+        assert all_bounds(chosen).tolist() == [list(bounds_of(runs)) for runs in chosen]
+        for box in boxes(size):
+            within = cropped_all(chosen, [box] * len(chosen))
+            assert len(within) == len(chosen)
+            assert all(np.array_equal(a, cropped(b, box)) for a, b in zip(within, chosen, strict=True))
+        for other in many:
+            shared = [overlap_of(runs, other) for runs in chosen]
+            assert overlaps_of(chosen, [other] * len(chosen)).tolist() == shared
+    places = boxes(size)
+    each = cropped_all([many[3]] * len(places), places)
+    assert all(np.array_equal(a, cropped(many[3], box)) for a, box in zip(each, places, strict=True))
 
 
 @pytest.mark.parametrize("size", SIZES)

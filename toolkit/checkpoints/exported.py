@@ -19,7 +19,7 @@ from pydantic import Field
 from toolkit.checkpoints.finding import EXPORT_KEY, EXPORT_MANIFEST
 from toolkit.checkpoints.manifest import CheckpointManifest
 from toolkit.errors import CheckpointError
-from toolkit.reading.fields import Count, Name, Text, shown
+from toolkit.reading.fields import Count, Name, Number, Text, shown
 from toolkit.reading.files import check_file
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import MOST_FAULTS, judge
@@ -96,12 +96,12 @@ class ExportManifest:
     checkpoint: Mapping[str, Any]
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     processing: Mapping[str, Any] = field(default_factory=dict)
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, Number] = field(default_factory=dict)
     versions: Mapping[str, Text] = field(default_factory=dict)
     source: Text = ""
     parameters: Count = 0
     size: tuple[Count, Count] | None = None
-    export_format: Count = FORMAT
+    export_format: Annotated[Count, Field(ge=1)] = FORMAT
 
     def to_json(self) -> str:
         """The manifest as JSON."""
@@ -141,6 +141,10 @@ def read_export(folder: Path) -> ExportManifest:
     manifest, faults = judge(values, ExportManifest)
     if manifest is None or faults:
         raise CheckpointError(f"{path} is damaged: {'; '.join(faults[:MOST_FAULTS])}. Hint: {COPY_AGAIN}")
+    names = [graph.name for graph in manifest.graphs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise CheckpointError(f"{path} is damaged: two graphs are named {twice!r}. Hint: {COPY_AGAIN}")
     expected = {"onnx": 1, "openvino": 2}[manifest.target]
     for graph in manifest.graphs:
         if len(graph.files) != expected:

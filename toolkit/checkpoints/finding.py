@@ -19,6 +19,9 @@ EXPORT_MANIFEST = "manifest.json"
 EXPORT_KEY = "export_format"
 """In the manifest of an exported folder, and in no other file of that name."""
 
+EXPORT_FILES = ("parity.json", "predict.py")
+"""What else is in an exported folder, by which one without a usable manifest is known."""
+
 MOST_BYTES = 1 << 40
 """Of a checkpoint; its tensors are mapped into memory rather than read."""
 
@@ -93,6 +96,11 @@ def _without_checkpoint(folder: Path) -> str:
         return (
             f"contains neither {BEST} nor {LAST}: its training stopped before the first checkpoint. Hint:"
             f" toolkit train --resume {folder}"
+        )
+    if any(is_there(folder / name) for name in EXPORT_FILES):
+        return (
+            f"looks like an exported model, but its {EXPORT_MANIFEST} is missing or damaged. Hint: copy or"
+            " export the folder again"
         )
     inside = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
     found = f"it contains the runs {', '.join(inside[:5])}" if inside else "give the folder of a run"

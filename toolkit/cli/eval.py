@@ -48,7 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_measuring_arguments(parser, whose="with RUN: ")
     parser.add_argument(
-        "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
+        "--devices",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="with RUN: devices, or CPU processes, on each node",
+    )
+    parser.add_argument(
+        "--num-nodes", type=positive, default=1, metavar="N", help="with RUN: number of machines"
     )
     add_cluster_arguments(parser, what="with RUN: evaluate", needs="RUN and the data")
     add_window_arguments(parser, "with RUN: ")
@@ -69,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     choice, prompting, tiling = data_choice(args), prompting_of(args), tiling_of(args)
     if args.run:
-        computing = computing_of(args, args.devices)
+        computing = computing_of(args, args.devices, args.num_nodes)
         reports = evaluate_run(args.run, choice, computing, prompting, tiling, _engine(args))
         if reports is None:  # a process of a distributed run other than the first
             return 0
@@ -104,8 +111,10 @@ def _engine(args: argparse.Namespace) -> ShareEngine | None:
 
     if args.ray is None:
         return None
-    if args.devices > 1:
-        raise UsageError("--devices is for this machine. Hint: with --ray, give --actors instead")
+    if args.devices > 1 or args.num_nodes > 1:
+        raise UsageError(
+            "--devices and --num-nodes are not for a cluster of Ray. Hint: with --ray, give --actors instead"
+        )
     from toolkit.cluster import RayMeasuring
 
     return RayMeasuring(args.ray, args.actors, args.gpus_per_actor)

@@ -131,9 +131,11 @@ def _export_weights(args: argparse.Namespace) -> int:
 
 def _summary(exported: Exported) -> list[str]:
     """What was written and how well it agrees, as lines of text."""
-    from toolkit.export.parity import LIMITS
+    from toolkit.export.parity import LIMITS, METRIC_LIMITS
 
     measured, manifest = exported.measured, exported.manifest
+    exact = manifest.precision == "fp32"
+    first = "" if exact else ", in fp32"
     files = [file.name for graph in manifest.graphs for file in graph.files]
     places = ", ".join(sorted({place for each in measured.ran_on.values() for place in each}))
     worst = max(measured.tensors.values(), default=0.0)
@@ -145,14 +147,18 @@ def _summary(exported: Exported) -> list[str]:
     ]
     rows = {
         "ran on": f"{places} ({measured.runtime}), in {manifest.precision}",
-        "tensors": f"{worst:.1e} of the largest value, in {len(measured.tensors)} sizes",
-        "predictions": f"{', '.join(shown) or 'equal'}, in {measured.images} images",
+        "tensors": f"{worst:.1e} of the largest value, in {len(measured.tensors)} sizes{first}",
+        "predictions": f"{', '.join(shown) or 'equal'}, in {measured.images} images{first}",
     }
+    limit = METRIC_LIMITS[manifest.precision]
+    rows["metrics"] = f"the main one of each evaluator may differ by {limit:g}"
     for name, values in _main(measured.metrics).items():
         a, b = ("undefined" if value is None else f"{value:.4f}" for value in values.values())
         rows[name] = f"{a} in torch, {b} exported"
     if measured.program is not None:
         rows["predict.py"] = "gives the same answers without torch"
+        if not exact:
+            rows["predict.py"] += ", up to rounding"
     width = max(len(name) for name in rows)
     lines = [f"{', '.join(files)} written to {quoted(exported.folder)}; compared with torch:"]
     return lines + [f"  {name:<{width}}  {text}" for name, text in rows.items()]

@@ -76,7 +76,7 @@ def tiling_of(args: argparse.Namespace) -> Tiling:
     return Tiling(args.window, args.overlap)
 
 
-def computing_of(args: argparse.Namespace, devices: int = 1) -> Computing:
+def computing_of(args: argparse.Namespace, devices: int = 1, num_nodes: int = 1) -> Computing:
     """What ``--batch-size``, ``--workers``, ``--precision`` and ``add_device_argument`` were given."""
     from toolkit.evaluation.requests import Computing
 
@@ -87,6 +87,7 @@ def computing_of(args: argparse.Namespace, devices: int = 1) -> Computing:
         accelerator=args.device,
         precision=args.precision,
         show_progress=True,
+        num_nodes=num_nodes,
     )
 
 

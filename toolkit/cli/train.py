@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=True,
         metavar="RUN",
-        help="continue this run, or the one at --out, from its last saved state",
+        help=(
+            "continue this run, or the one at --out, from its last saved state; without RUN, one that has not"
+            " begun yet is started, so that the same command can be repeated"
+        ),
     )
     for option, (setting, metavar, what) in SHORT_FORMS.items():
         parser.add_argument(option, metavar=metavar, help=f"{what} (sets {setting})")
@@ -78,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
         raise stray_words(args.settings)
     overrides = parse_words(args.settings) | _short_forms(args)
     config = args.config
-    if args.resume:
+    if args.resume is True and _has_not_begun(args):
+        args.resume = None
+    elif args.resume:
         _name_the_run(args)
     resuming = bool(args.resume) and config is None
     if resuming:
@@ -112,6 +117,16 @@ def _take_setting_behind_resume(args: argparse.Namespace) -> None:
     """Handle ``--resume train.steps=500``, which names no run."""
     if isinstance(args.resume, str) and is_setting(args.resume):
         args.settings, args.resume = [args.resume, *args.settings], True
+
+
+def _has_not_begun(args: argparse.Namespace) -> bool:
+    """Whether a run that may be continued is to be started: everything is given that this needs."""
+    from toolkit.training.folder import default_run, has_begun
+
+    is_named = bool(args.plugin and args.data)
+    if not (is_named or args.config) or not (is_named or args.out):
+        return False
+    return not has_begun(args.out or default_run(args.plugin, args.data))
 
 
 def _name_the_run(args: argparse.Namespace) -> None:

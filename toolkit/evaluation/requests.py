@@ -50,7 +50,8 @@ class Computing:
     Attributes:
         batch_size: images at a time.
         workers: processes that read images.
-        devices: devices, or CPU processes.
+        devices: devices, or CPU processes, on each node.
+        num_nodes: number of machines.
         accelerator, precision: as for training.
         show_progress: show progress on standard error.
     """
@@ -61,6 +62,7 @@ class Computing:
     accelerator: str = "auto"
     precision: str = "fp32"
     show_progress: bool = False
+    num_nodes: int = 1
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from toolkit.evaluation.requests import Computing, DataChoice, Prompting
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.graphs import accelerator_for
 from toolkit.models.sliding_window import Tiling
-from toolkit.runtime.fabric import make_fabric
+from toolkit.runtime.fabric import launch, make_fabric
 
 
 class ShareEngine(ABC):
@@ -74,8 +74,9 @@ class MeasuredRun:
             accelerator=accelerator_for([self.opened.model], computing.accelerator),
             devices=computing.devices,
             precision=computing.precision,
+            num_nodes=computing.num_nodes,
         )
-        self.fabric.launch()
+        launch(self.fabric)
         model, path, self.dataset = self.opened.model, self.opened.path, self.opened.opened.dataset
         alignment = alignment_for(model, self.dataset, f"the model in {path}")
         evaluators = build_evaluators(

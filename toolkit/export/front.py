@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,13 +40,13 @@ from toolkit.export.gate import (
     evenly_spaced,
     gate_data,
     gate_odd_images,
-    gate_program,
     gate_tensors,
     record_runtime,
 )
 from toolkit.export.onnx_files import write_graph
-from toolkit.export.parity import LIMITS, METRIC_LIMITS
+from toolkit.export.parity import LIMITS, METRIC_LIMITS, ROUGH_LIMITS
 from toolkit.export.program import PROGRAM, program_text
+from toolkit.export.program_gate import gate_program
 from toolkit.export.quantizing import CALIBRATION_IMAGES, quantize
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Exportable
@@ -263,7 +264,7 @@ def check_folder(
     show_progress: bool = False,
 ) -> Measured:
     """Compare an exported folder with the model: tensors, predictions and metrics in fp32, metrics alone in
-    other precisions; and ``predict.py`` with the folder.
+    other precisions; and ``predict.py`` with the folder, in other precisions within ``ROUGH_LIMITS``.
 
     Raises:
         ExportError: when they differ.
@@ -303,7 +304,8 @@ def check_folder(
         compares=exact,
         show=show_progress,
     )
-    gate_program(exported, folder, dataset, odd, measured)
+    limits = LIMITS if exact else ROUGH_LIMITS
+    gate_program(exported, folder, dataset, odd, measured, limits)
     return measured
 
 
@@ -318,4 +320,7 @@ def _source(path: Path, manifest: CheckpointManifest) -> str:
 
 def _parity(measured: Measured, precision: ComputePrecision) -> str:
     limits = {**asdict(LIMITS), "metric": METRIC_LIMITS[precision]}
-    return json.dumps({"precision": precision, "limits": limits, **asdict(measured)}, indent=1)
+    found: dict[str, Any] = {"precision": precision, "limits": limits}
+    if precision != "fp32":
+        found["program_limits"] = asdict(replace(ROUGH_LIMITS, metric=METRIC_LIMITS[precision]))
+    return json.dumps(found | asdict(measured), indent=1)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +15,8 @@ from toolkit.evaluation.alignment import Alignment
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.protocols import PLAIN, Measurement
 from toolkit.export.answers import (
-    compare_answers,
     compare_protocol,
     gate_answers,
-    moved,
-    protocol_prompts,
 )
 from toolkit.export.parity import (
     LIMITS,
@@ -32,18 +27,13 @@ from toolkit.export.parity import (
     compare_tensors,
     keep_worst,
 )
-from toolkit.export.program import PROGRAM, run_program
 from toolkit.models.capabilities import Exportable, Promptable
 from toolkit.models.contract import Model, evaluating
 from toolkit.models.graphs import Graph, RuntimeGraph, as_tuple
-from toolkit.models.simulated_prompts import BOX
-from toolkit.types import Instances, Masks, Prediction, Prompts, Sample, Size
+from toolkit.types import Sample, Size
 
 CROPS = ((1, 1), (1, 37), (23, 1), (31, 33), (70, 131))
 """Height and width of the small and odd images that predictions are compared on, in pixels."""
-
-MOST_FOR_PROGRAM = 4
-"""How many images of the data ``predict.py`` is run on, besides the odd ones."""
 
 
 @dataclass
@@ -135,11 +125,11 @@ def gate_odd_images(
     return samples
 
 
-def limits_of(model: Model) -> Limits:
+def limits_of(model: Model, limits: Limits = LIMITS) -> Limits:
     """The limits for the predictions of a model, with its own threshold for objects."""
     exportable = model.capability(Exportable)
     output = dict(exportable.processing if exportable is not None else {}).get("output", {})
-    return replace(LIMITS, threshold=output.get("score_threshold"))
+    return replace(limits, threshold=output.get("score_threshold"))
 
 
 def odd_images(image: Tensor) -> Iterator[Sample]:
@@ -234,80 +224,6 @@ def _compare_batches(
             elif wanted.instances is not None and found.instances is not None:
                 answers = compare_protocol(model, protocol, sample, wanted.instances, found.instances)
                 keep_worst(measured.predictions, answers)
-
-
-def gate_program(
-    exported: Model, folder: Path, dataset: Dataset, odd: Sequence[Sample], measured: Measured
-) -> None:
-    """Run ``predict.py`` without torch, and compare what it finds with the exported model.
-
-    Raises:
-        ExportError: when it fails, or finds something else.
-    """
-    if not (folder / PROGRAM).exists():
-        return
-    some = [dataset[i] for i in range(min(len(dataset), MOST_FOR_PROGRAM))]
-    samples = [Sample(sample.id, sample.image, prompts=_prompts(exported, sample)) for sample in some]
-    samples += odd
-    results = run_program(folder, samples, threads=torch.get_num_threads())
-    measured.program = {}
-    with evaluating(exported):
-        for sample, found in zip(samples, results, strict=True):
-            (wanted,) = exported.predict([sample])
-            prediction = _prediction(sample, found, wanted)
-            if sample.prompts is not None:
-                where = f"{PROGRAM} (as the export), image {sample.id!r}"
-                keep_worst(measured.program, _compare_program(exported, sample, wanted, prediction, where))
-                continue
-            keep_worst(
-                measured.program,
-                compare_predictions(wanted, prediction, limits_of(exported), f"{PROGRAM} (as the export), "),
-            )
-
-
-def _prompts(model: Model, sample: Sample) -> Prompts | None:
-    """Prompts for an image of the data, if the model takes any: the boxes of its objects, and points."""
-    if model.capability(Promptable) is None:
-        return None
-    return protocol_prompts(BOX, sample)
-
-
-def _compare_program(
-    exported: Model, sample: Sample, wanted: Prediction, found: Prediction, where: str
-) -> dict[str, float]:
-    assert wanted.instances is not None
-    assert found.instances is not None
-    prompts = sample.prompts
-    assert prompts is not None
-
-    def also(row: int) -> Iterator[Instances]:
-        for each in moved(prompts, row, sample.size):
-            (other,) = exported.predict([sample.with_(prompts=each)])
-            assert other.instances is not None
-            yield other.instances
-
-    return compare_answers(wanted.instances, found.instances, where, also=also)
-
-
-def _prediction(sample: Sample, found: Mapping[str, Any], wanted: Prediction) -> Prediction:
-    """The arrays that ``predict.py`` wrote, as a prediction; what it does not have is left out of the
-    comparison only where it follows from the rest.
-    """
-    arrays = {name: torch.from_numpy(value) for name, value in found.items()}
-    instances = None
-    if "boxes_xyxy" in arrays:
-        masks = arrays.pop("masks", None)
-        instances = Instances(
-            sample.size,
-            arrays.pop("boxes_xyxy").float().reshape(-1, 4),
-            arrays.pop("labels").long(),
-            masks=None if masks is None else Masks.from_dense(masks.bool()),
-            scores=arrays.pop("scores").float(),
-            keypoints=arrays.pop("keypoints", None),
-        )
-    label_map = arrays.pop("label_map", None)
-    follows = {name: value for name, value in wanted.extras.items() if not isinstance(value, Tensor)}
-    return Prediction(sample.id, sample.size, label_map, instances, {**arrays, **follows})
 
 
 def _size(tensor: Tensor) -> str:

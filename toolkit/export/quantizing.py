@@ -28,6 +28,11 @@ from toolkit.types import Sample
 CALIBRATION_IMAGES = 64
 """How many images the ranges of values are taken from."""
 
+CALIBRATION_ENCODED = 16
+"""The same for encoders of promptable models: they are large, and each image has thousands of patches."""
+
+logger = logging.getLogger("toolkit")
+
 Inputs = dict[str, NDArray[Any]]
 
 
@@ -38,7 +43,7 @@ def quantize(
     folder: Path,
     names: Collection[str] | None = None,
     *,
-    images: int = CALIBRATION_IMAGES,
+    images: int | None = None,
 ) -> tuple[ExportedGraph, ...]:
     """Replace the graphs of a folder by ones in int8.
 
@@ -48,7 +53,8 @@ def quantize(
         dataset: the images for calibration, best those of training.
         folder: the folder.
         names: the graphs to quantize; all when None.
-        images: how many of the images to use, evenly spaced.
+        images: how many of the images to use, evenly spaced; ``CALIBRATION_IMAGES`` or
+            ``CALIBRATION_ENCODED`` when None.
 
     Returns:
         The graphs with their new files.
@@ -57,6 +63,9 @@ def quantize(
         UsageError: when NNCF cannot quantize a graph.
         UnavailableError: when it is not installed.
     """
+    if images is None:
+        takes_prompts = exported.capability(Promptable) is not None
+        images = CALIBRATION_ENCODED if takes_prompts else CALIBRATION_IMAGES
     calibration = record_inputs(exported, dataset, images)
     graphs = []
     for graph in manifest.graphs:
@@ -69,6 +78,7 @@ def quantize(
                 " be quantized. Hint: use --precision fp32"
             )
         paths = [folder / file.name for file in graph.files]
+        logger.info("Quantizing the graph %s with %d images", graph.name, min(images, len(dataset)))
         _quantize_file(manifest.target, paths, calibration[graph.name])
         graphs.append(replace(graph, files=tuple(ExportedFile.of(path) for path in paths)))
     return tuple(graphs)
@@ -124,6 +134,7 @@ def _quantize_file(target: Target, paths: Sequence[Path], inputs: Sequence[Input
                 # in memory, because the files are replaced
                 contents = [path.read_bytes() for path in paths]
                 model = openvino.Core().read_model(model=contents[0], weights=contents[1])
+                _fold_constants(model)
             else:
                 model = import_onnx("--precision int8").load_from_string(paths[0].read_bytes())
             smaller = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
@@ -140,14 +151,25 @@ def _quantize_file(target: Target, paths: Sequence[Path], inputs: Sequence[Input
         file.write(smaller.SerializeToString())
 
 
+def _fold_constants(model: Any) -> None:
+    """Replace what does not depend on the inputs of an OpenVINO model, in place: the arithmetic of sizes, and
+    weights that are computed from others. NNCF would quantize that, too, and takes twice as long with it.
+    """
+    from openvino import passes
+
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(model)
+
+
 @contextmanager
 def _without_telemetry() -> Iterator[None]:
     """NNCF reports its use to its authors; not for users who have not been asked. Its log is for its authors,
     too.
     """
     name, before = "NNCF_CI", os.environ.get("NNCF_CI")
-    logger = logging.getLogger("nncf")
-    level = logger.level
+    its_log = logging.getLogger("nncf")
+    level = its_log.level
     os.environ[name] = "1"
     try:
         yield
@@ -155,4 +177,4 @@ def _without_telemetry() -> Iterator[None]:
         os.environ.pop(name, None)
         if before is not None:
             os.environ[name] = before
-        logger.setLevel(level)
+        its_log.setLevel(level)

@@ -26,6 +26,7 @@ from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.models.building import load_model, manifest_of_run, scale_of_run
 from toolkit.models.capabilities import Promptable, Tileable, Windowable
 from toolkit.models.contract import Model
+from toolkit.models.exported import prepare
 from toolkit.models.graphs import device_for
 from toolkit.models.prompted import FROM, prompted
 from toolkit.models.simulated_prompts import AUTO
@@ -234,7 +235,7 @@ def load(
         )
         palette = default_palette(len(model.classes), first=1)
         name = f"{name} {model.source.name}" if model.source is not None else name
-    return Predictor(
+    predictor = Predictor(
         model,
         palette=palette,
         device=device,
@@ -247,6 +248,8 @@ def load(
         loading=loading,
         scale=same_scale((path, manifest), *_prompting_run(prompts)),
     )
+    prepare(predictor.model)  # a damaged graph is found before anything is written
+    return predictor
 
 
 def _prompting_run(prompts: str | None) -> list[tuple[Path, CheckpointManifest]]:

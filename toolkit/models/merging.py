@@ -27,12 +27,12 @@ from torch import Tensor
 
 from toolkit.errors import InvalidDataError
 from toolkit.models.window_grid import Window
-from toolkit.models.window_matches import Part, matches
+from toolkit.models.window_matches import matches
+from toolkit.models.window_parts import Part, Shown, parts_of
 from toolkit.types import Instances, Masks, Size
 from toolkit.types.pixel_runs import (
     Rectangle,
     Runs,
-    area_of,
     codes_of_runs,
     cropped,
     runs_of_box,
@@ -66,14 +66,6 @@ def merge_windows(found: Sequence[tuple[Window, Instances]]) -> Instances:
     return merger.merged()
 
 
-@dataclass(frozen=True)
-class _Row:
-    """An object in the tables of the window that shows it."""
-
-    window: int
-    index: int
-
-
 class ObjectMerger:
     """Collects the objects of windows, one window after another, and merges them.
 
@@ -83,10 +75,9 @@ class ObjectMerger:
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        self._windows: list[Window] = []
+        self._shown: list[Shown] = []
         self._places = np.zeros((0, 4), np.int64)
         self._found: list[Instances] = []
-        self._parts: list[list[Part]] = []
         self._first: list[int] = [0]  # the number of the first part of each window
         self._edges: list[tuple[float, int, int]] = []
 
@@ -109,55 +100,55 @@ class ObjectMerger:
                 f"objects of {objects.size} in a window of {window.size} of an image of {window.image};"
                 f" expected the window's own size, and an image of {self.size} (height, width)"
             )
-        number = len(self._windows)
-        parts = _parts(number, window, objects)
-        near = self._places[:, :2] <= window.place[2:]
-        near &= self._places[:, 2:] >= window.place[:2]
-        for other in np.flatnonzero(near.all(axis=1)).tolist():
+        number = len(self._shown)
+        shown = Shown(window, _parts(number, window, objects))
+        meet = (self._places[:, :2] <= window.place[2:]) & (self._places[:, 2:] >= window.place[:2])
+        near = np.flatnonzero(meet.all(axis=1)).tolist()
+        for other, found in zip(near, matches([self._shown[i] for i in near], shown), strict=True):
             first, second = self._first[other], self._first[number]
-            self._edges += [
-                (match.strength, first + match.first, second + match.second)
-                for match in matches(self._windows[other], self._parts[other], window, parts)
-            ]
-        self._windows.append(window)
+            self._edges += [(match.strength, first + match.first, second + match.second) for match in found]
+        self._shown.append(shown)
         self._places = np.concatenate([self._places, [window.place]])
         self._found.append(objects)
-        self._parts.append(parts)
-        self._first.append(self._first[-1] + len(parts))
+        self._first.append(self._first[-1] + len(shown.parts))
 
     def merged(self) -> Instances:
         """The objects of the image, from all windows so far."""
-        rows = [_Row(part.window, i) for parts in self._parts for i, part in enumerate(parts)]
-        groups = _groups([self._parts[row.window][row.index] for row in rows], self._edges)
-        chosen = [self._object([rows[i] for i in group]) for group in groups]
-        return _as_instances(self.size, self._found, chosen)
+        parts = [part for shown in self._shown for part in shown.parts]
+        boxes = [
+            box
+            for shown, each in zip(self._shown, self._found, strict=True)
+            for box in _boxes(shown.window, each)
+        ]
+        scores = [score for each in self._found for score in _scores(each)]
+        chosen = []
+        for group in _groups(parts, self._edges):
+            best, runs = self._chosen([parts[i] for i in group])
+            number, is_whole = group[best], runs is parts[group[best]].runs
+            box = boxes[number] if is_whole else _hull([boxes[i] for i in group])
+            score = (
+                scores[number]
+                if is_whole
+                else max((scores[i] for i in group), key=lambda score: score or 0.0)
+            )
+            chosen.append(
+                _Object(parts[number], number - self._first[parts[number].window], runs, box, score)
+            )
+        return _as_instances(self.size, self._shown, self._found, chosen)
 
-    def _object(self, rows: list[_Row]) -> _Object:
-        parts = [self._parts[row.window][row.index] for row in rows]
-        areas = [area_of(part.runs) for part in parts]
-        whole = [i for i, part in enumerate(parts) if part.is_whole and areas[i] >= _CONTAINED * max(areas)]
-        best = max(whole or range(len(rows)), key=lambda i: (parts[i].depth, areas[i]))
-        window, row = self._windows[rows[best].window], rows[best]
-        if whole or len(rows) == 1:
-            box = self._box(row)
-            return _Object(row, parts[best].runs, box, self._score(row), window)
-        boxes = torch.stack([self._box(each) for each in rows])
-        hull = torch.cat([boxes[:, :2].amin(0), boxes[:, 2:].amax(0)])
-        scores = [self._score(each) for each in rows]
-        score = None if scores[0] is None else max(score for score in scores if score is not None)
-        return _Object(row, self._put_together(parts), hull, score, window)
-
-    def _box(self, row: _Row) -> Tensor:
-        """The box of an object, in the image."""
-        top, left = self._windows[row.window].place[:2]
-        return self._found[row.window].boxes_xyxy[row.index] + torch.tensor([left, top, left, top])
-
-    def _score(self, row: _Row) -> float | None:
-        scores = self._found[row.window].scores
-        return None if scores is None else float(scores[row.index])
+    def _chosen(self, parts: Sequence[Part]) -> tuple[int, Runs]:
+        """Position of the part that an object is named after, and the object's pixels: those of that part, or
+        of all put together.
+        """
+        if len(parts) == 1:
+            return 0, parts[0].runs
+        least = _CONTAINED * max(part.area for part in parts)
+        whole = [i for i, part in enumerate(parts) if part.is_whole and part.area >= least]
+        best = max(whole or range(len(parts)), key=lambda i: (parts[i].depth, parts[i].area))
+        return best, parts[best].runs if whole else self._put_together(parts)
 
     def _put_together(self, parts: Sequence[Part]) -> Runs:
-        windows = {part.window: self._windows[part.window] for part in parts}
+        windows = {part.window: self._shown[part.window].window for part in parts}
         pieces = []
         for part in parts:
             place = windows[part.window].place
@@ -175,28 +166,44 @@ class _Object:
     """An object of the image.
 
     Attributes:
-        row: the part whose label and keypoints it has.
+        part: that it is named after, whose label and keypoints it has.
+        index: of the part among the objects of its window.
         runs: its pixels.
-        box: float32 ``[4]``.
+        box: in the image's pixels.
         score: None if there are no scores.
-        window: of the part.
     """
 
-    row: _Row
+    part: Part
+    index: int
     runs: Runs
-    box: Tensor
+    box: list[float]
     score: float | None
-    window: Window
+
+
+def _boxes(window: Window, objects: Instances) -> list[list[float]]:
+    """The boxes of a window's objects, in the image."""
+    top, left = window.place[:2]
+    boxes: list[list[float]] = (objects.boxes_xyxy + torch.tensor([left, top, left, top])).tolist()
+    return boxes
+
+
+def _scores(objects: Instances) -> Sequence[float | None]:
+    return [None] * len(objects) if objects.scores is None else objects.scores.tolist()
+
+
+def _hull(boxes: Sequence[list[float]]) -> list[float]:
+    """The box around boxes."""
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return [min(left), min(top), max(right), max(bottom)]
 
 
 def _parts(number: int, window: Window, objects: Instances) -> list[Part]:
-    labels = objects.labels.tolist()
     top, left = window.place[:2]
     if objects.masks is not None:
         runs = runs_of_codes(objects.masks.counts, window.size, top, left)
     else:
         runs = [runs_of_box(_pixels_of(box, window)) for box in objects.boxes_xyxy.tolist()]
-    return [Part.of(number, window, label, each) for label, each in zip(labels, runs, strict=True)]
+    return parts_of(number, window, objects.labels.tolist(), runs)
 
 
 def _pixels_of(box: Sequence[float], window: Window) -> Rectangle:
@@ -246,33 +253,35 @@ def _groups(parts: Sequence[Part], edges: Sequence[tuple[float, int, int]]) -> l
     return list(groups.values())
 
 
-def _as_instances(size: Size, found: Sequence[Instances], objects: list[_Object]) -> Instances:
+def _as_instances(
+    size: Size, shown: Sequence[Shown], found: Sequence[Instances], objects: list[_Object]
+) -> Instances:
     with_masks = any(each.masks is not None for each in found)
     with_scores = any(each.scores is not None for each in found)
     if not objects:
         return Instances.empty(size, with_masks=with_masks, with_scores=with_scores)
     if with_scores:
         objects = sorted(objects, key=lambda each: -(each.score or 0.0))
-    boxes = torch.stack([each.box for each in objects])
-    labels = [int(found[each.row.window].labels[each.row.index]) for each in objects]
     codes = codes_of_runs([each.runs for each in objects], size) if with_masks else []
     return Instances(
         size,
-        boxes,
-        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor([each.box for each in objects], dtype=torch.float32),
+        torch.tensor([each.part.label for each in objects], dtype=torch.int64),
         Masks.encoded(size, codes) if with_masks else None,
         torch.tensor([each.score for each in objects], dtype=torch.float32) if with_scores else None,
-        _keypoints(found, objects),
+        _keypoints(shown, found, objects),
     )
 
 
-def _keypoints(found: Sequence[Instances], objects: Sequence[_Object]) -> Tensor | None:
+def _keypoints(
+    shown: Sequence[Shown], found: Sequence[Instances], objects: Sequence[_Object]
+) -> Tensor | None:
     """Those of the part that each object is named after, moved into the image."""
     points = []
     for each in objects:
-        given = found[each.row.window].keypoints
+        given = found[each.part.window].keypoints
         if given is None:
             return None
-        top, left = each.window.place[:2]
-        points.append(given[each.row.index] + torch.tensor([left, top, 0]))
+        top, left = shown[each.part.window].window.place[:2]
+        points.append(given[each.index] + torch.tensor([left, top, 0]))
     return torch.stack(points)

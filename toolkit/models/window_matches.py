@@ -19,24 +19,24 @@ a seam, face to face, become one. Overlapping windows do not have this problem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.models.window_grid import Window
+from toolkit.models.window_parts import MARGIN, Part, Shown
 from toolkit.types.pixel_runs import (
     Rectangle,
     Runs,
     along_column,
     along_row,
-    area_of,
-    bounds_of,
-    cropped,
-    overlap_of,
+    areas_of,
+    cropped_all,
+    overlaps_of,
 )
+from toolkit.types.run_lengths import positions_in
 
 SAME = 0.5
 """The least IoU, within what both windows show, of an object and its counterpart."""
@@ -44,47 +44,7 @@ SAME = 0.5
 COVERED = 0.5
 """The least fraction of a cut object that the other window's object covers."""
 
-MARGIN = 2
-"""An object that ends within this many pixels of a seam may be cut off there: networks are not exact to the
-pixel."""
-
 _END = 1  # tolerance of a stretch along a seam, at each of its ends, in pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What a window shows of an object.
-
-    Attributes:
-        window: number of the window.
-        label: index of its class.
-        runs: its pixels, in the image; those of its box if there are only boxes.
-        bounds: the rectangle around them.
-        depth: distance of the bounds from the nearest seam of the window, in pixels.
-    """
-
-    window: int
-    label: int
-    runs: Runs
-    bounds: Rectangle
-    depth: int
-
-    @classmethod
-    def of(cls, window: int, place: Window, label: int, runs: Runs) -> Part:
-        """The part with these pixels, in the window of this number and place."""
-        bounds, seams = bounds_of(runs), place.seams()
-        depth = min(
-            bounds.top - seams.top,
-            bounds.left - seams.left,
-            seams.bottom - bounds.bottom,
-            seams.right - bounds.right,
-        )
-        return cls(window, label, runs, bounds, depth)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no seam cuts it."""
-        return self.depth > MARGIN
 
 
 class Match(NamedTuple):
@@ -100,40 +60,86 @@ class Match(NamedTuple):
     second: int
 
 
-def matches(one: Window, parts: Sequence[Part], other: Window, others: Sequence[Part]) -> list[Match]:
-    """The parts that are of the same object.
+def matches(others: Sequence[Shown], one: Shown) -> list[list[Match]]:
+    """The parts that are of the same object: of one window, and of each of some others of the same image.
 
     Args:
-        one: a window.
-        parts: its objects.
-        other: another window of the same image.
-        others: the objects of that one.
+        others: windows, each with its objects; the first parts of the matches.
+        one: the window that is compared with all of them; the second parts.
+
+    Returns:
+        Matches for each of ``others``.
     """
-    strip = one.place.intersection(other.place)
-    if strip.height < 0 or strip.width < 0 or not parts or not others:
-        return []
-    if not strip.is_empty:
-        return _in_strip(strip, one, parts, other, others)
-    return _across_seam(strip, one, parts, others) if strip.height > 0 or strip.width > 0 else []
+    places = [other.window.place.intersection(one.window.place) for other in others]
+    strips = {k: place for k, place in enumerate(places) if not place.is_empty and others[k].parts}
+    found = _in_strips(strips, others, one) if strips and one.parts else {}
+    for k, place in enumerate(places):
+        if place.is_empty and (place.height > 0) != (place.width > 0) and min(place.height, place.width) == 0:
+            found[k] = _across_seam(place, others[k].window, others[k].parts, one.parts)
+    return [found.get(k, []) for k in range(len(others))]
 
 
-def _in_strip(
-    strip: Rectangle, one: Window, parts: Sequence[Part], other: Window, others: Sequence[Part]
-) -> list[Match]:
-    seen = _Cropped(parts, strip), _Cropped(others, strip)
-    near = Rectangle(*(edge + (MARGIN if i > 1 else -MARGIN) for i, edge in enumerate(strip)))
-    overlaps = {
-        (i, j): (
-            0
-            if parts[i].bounds.intersection(others[j].bounds).is_empty
-            else overlap_of(seen[0].runs(i), seen[1].runs(j))
-        )
-        for i, j in _candidates(parts, others, near)
-    }
+def _in_strips(
+    strips: Mapping[int, Rectangle], others: Sequence[Shown], one: Shown
+) -> dict[int, list[Match]]:
+    """Matches of windows that overlap; all at once, since each strip has few objects."""
+    which, first, second = _candidates(strips, others, one)
+    sides = (
+        _cropped([shown.parts for shown in others], which, first, strips),
+        _cropped([one.parts] * len(others), which, second, strips),
+    )
+    shared = overlaps_of(*(side.of_pairs for side in sides))
+    seen = {k: _Seen({}, ({}, {})) for k in strips}
+    for k, i, j, pixels, *areas in np.stack(
+        [which, first, second, shared, *(side.areas for side in sides)], axis=1
+    ).tolist():
+        seen[k].overlaps[i, j] = pixels
+        seen[k].areas[0][i], seen[k].areas[1][j] = areas
+    return {k: _in_strip(each, others[k], one) for k, each in seen.items()}
+
+
+class _Cropped(NamedTuple):
+    """What strips show of the parts of pairs.
+
+    Attributes:
+        of_pairs: the pixels of each.
+        areas: their numbers, int64 ``[P]``.
+    """
+
+    of_pairs: list[Runs]
+    areas: NDArray[np.int64]
+
+
+def _cropped(
+    parts: Sequence[Sequence[Part]],
+    which: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    strips: Mapping[int, Rectangle],
+) -> _Cropped:
+    """Crop each part once for each strip, though it is in several pairs."""
+    once, pairs = np.unique(np.stack([which, positions]), axis=1, return_inverse=True)
+    chosen = once.T.tolist()
+    runs = cropped_all([parts[k][i].runs for k, i in chosen], [strips[k] for k, _ in chosen])
+    pairs = pairs.reshape(-1)
+    return _Cropped([runs[pair] for pair in pairs.tolist()], areas_of(runs)[pairs])
+
+
+class _Seen(NamedTuple):
+    """What a strip shows.
+
+    Attributes:
+        overlaps: numbers of shared pixels of pairs of parts of both windows.
+        areas: the numbers of pixels of the parts of each window.
+    """
+
+    overlaps: dict[tuple[int, int], int]
+    areas: tuple[dict[int, int], dict[int, int]]
+
+
+def _in_strip(seen: _Seen, other: Shown, one: Shown) -> list[Match]:
+    overlaps, areas = seen
     ious = {
-        (i, j): shared / (seen[0].area(i) + seen[1].area(j) - shared)
-        for (i, j), shared in overlaps.items()
-        if shared
+        (i, j): shared / (areas[0][i] + areas[1][j] - shared) for (i, j), shared in overlaps.items() if shared
     }
     found, used = [], (set[int](), set[int]())
     for (i, j), iou in sorted(ious.items(), key=lambda item: -item[1]):
@@ -142,45 +148,24 @@ def _in_strip(
             used[1].add(j)
             found.append(Match(1 + iou, i, j))
     swapped = {(j, i): shared for (i, j), shared in overlaps.items()}
-    ours, theirs = _shared_seams(one, other), _shared_seams(other, one)
+    seams = _shared_seams(other.window, one.window), _shared_seams(one.window, other.window)
+    parts, others = other.parts, one.parts
     found += [
-        Match(strength, i, j) for strength, i, j in _covered(overlaps, parts, others, seen[0], used[0], ours)
+        Match(strength, i, j)
+        for strength, i, j in _covered(overlaps, parts, others, areas[0], used[0], seams[0])
     ]
     found += [
-        Match(strength, i, j) for strength, j, i in _covered(swapped, others, parts, seen[1], used[1], theirs)
+        Match(strength, i, j)
+        for strength, j, i in _covered(swapped, others, parts, areas[1], used[1], seams[1])
     ]
     return found
-
-
-class _Cropped:
-    """Parts within a strip, each cropped once."""
-
-    def __init__(self, parts: Sequence[Part], strip: Rectangle) -> None:
-        self._parts, self._strip = parts, strip
-        self._known: dict[int, tuple[Runs, int]] = {}
-
-    def _get(self, index: int) -> tuple[Runs, int]:
-        if index not in self._known:
-            part = self._parts[index]
-            is_inside = part.bounds.intersection(self._strip) == part.bounds
-            runs = part.runs if is_inside else cropped(part.runs, self._strip)
-            self._known[index] = runs, area_of(runs)
-        return self._known[index]
-
-    def runs(self, index: int) -> Runs:
-        """The pixels of a part in the strip."""
-        return self._get(index)[0]
-
-    def area(self, index: int) -> int:
-        """The number of these."""
-        return self._get(index)[1]
 
 
 def _covered(
     overlaps: dict[tuple[int, int], int],
     parts: Sequence[Part],
     others: Sequence[Part],
-    seen: _Cropped,
+    areas: dict[int, int],
     used: set[int],
     seams: Rectangle,
 ) -> Iterator[Match]:
@@ -190,7 +175,7 @@ def _covered(
     best: dict[int, tuple[float, int]] = {}
     for (i, j), shared in overlaps.items():
         if i not in used and _is_cut(parts[i].bounds, seams):
-            fraction = shared / max(1, seen.area(i))
+            fraction = shared / max(1, areas[i])
             if fraction < COVERED:
                 fraction = _goes_on(parts[i], others[j], seams)
             if fraction >= COVERED and fraction > best.get(i, (0.0, 0))[0]:
@@ -239,15 +224,19 @@ def _is_cut(bounds: Rectangle, seams: Rectangle) -> bool:
     )
 
 
-def _candidates(parts: Sequence[Part], others: Sequence[Part], strip: Rectangle) -> Iterator[tuple[int, int]]:
-    """Pairs of parts of one class whose bounds meet in the strip, or nearly do."""
-    one, two = (np.array([part.bounds for part in each], np.int64) for each in (parts, others))
-    low = np.maximum(np.maximum(one[:, None, :2], two[None, :, :2]), strip[:2])
-    high = np.minimum(np.minimum(one[:, None, 2:], two[None, :, 2:]), strip[2:])
-    labels = [np.array([part.label for part in each]) for each in (parts, others)]
-    meet = (high - low > -MARGIN).all(axis=2) & (labels[0][:, None] == labels[1])
-    for i, j in np.argwhere(meet):
-        yield int(i), int(j)
+def _candidates(strips: Mapping[int, Rectangle], others: Sequence[Shown], one: Shown) -> NDArray[np.int64]:
+    """Pairs of parts of one class whose bounds meet in a strip, or nearly do: the number of the strip and the
+    positions of both, ``[3, P]``.
+    """
+    counts = [len(others[k].parts) for k in strips]
+    which, position = np.repeat(list(strips), counts), positions_in(np.array(counts))
+    inside = np.array(list(strips.values())) + np.array([-MARGIN, -MARGIN, MARGIN, MARGIN])
+    bounds, inside = np.concatenate([others[k].bounds for k in strips]), np.repeat(inside, counts, axis=0)
+    low, high = np.maximum(bounds[:, :2], inside[:, :2]), np.minimum(bounds[:, 2:], inside[:, 2:])
+    near = np.minimum(high[:, None], one.bounds[:, 2:]) - np.maximum(low[:, None], one.bounds[:, :2])
+    labels = np.concatenate([others[k].labels for k in strips])
+    row, second = np.nonzero((near > -MARGIN).all(axis=2) & (labels[:, None] == one.labels))
+    return np.stack([which[row], position[row], second])
 
 
 def _across_seam(seam: Rectangle, one: Window, parts: Sequence[Part], others: Sequence[Part]) -> list[Match]:

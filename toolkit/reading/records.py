@@ -303,7 +303,17 @@ def name_of(entry: Any, position: int, kind: str, key: str = "id") -> str:
 
 
 def _errors(problem: ValidationError) -> list[Any]:
-    return problem.errors(include_url=False)
+    """All errors, except that a list is too short where that is because of its items that are wrong."""
+    errors = problem.errors(include_url=False)
+    places = [fault["loc"] for fault in errors]
+    return [
+        fault
+        for fault in errors
+        if fault["type"] != "too_short"
+        or not any(
+            len(place) > len(fault["loc"]) and place[: len(fault["loc"])] == fault["loc"] for place in places
+        )
+    ]
 
 
 @lru_cache(maxsize=64)

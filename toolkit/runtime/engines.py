@@ -7,6 +7,7 @@ that have it; here, it computes in the precision that is asked for.
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ Array: TypeAlias = NDArray[Any]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """ONNX Runtime's providers by torch's device types."""
+
+EXTERNAL_FILES = "session.model_external_initializers_file_folder_path"
+"""ONNX Runtime's setting of the folder of the files that a graph may refer to."""
 
 COPY_AGAIN = "copy or export the folder again"
 
@@ -111,6 +115,8 @@ class _OnnxEngine(Engine):
         provider = _provider(device, onnxruntime)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what matters is raised
+        # a graph that is read from memory may name files of weights, which would be looked for where we are
+        options.add_session_config_entry(EXTERNAL_FILES, os.devnull)
         if threads:
             options.intra_op_num_threads = threads
         if provider != PROVIDERS["cpu"]:

@@ -96,6 +96,24 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         return
 
 
+def launch(fabric: Fabric) -> None:
+    """Start the processes of a run, or meet those that a launcher has started.
+
+    Raises:
+        TrainingError: when they cannot connect.
+    """
+    try:
+        fabric.launch()
+    except RuntimeError as error:
+        if not isinstance(error, torch.distributed.DistError) and "connectFullMesh" not in str(error):
+            raise
+        raise TrainingError(
+            f"the processes of this run cannot connect: {str(error).splitlines()[0].rstrip('.')}. Hint: on"
+            " several machines, set GLOO_SOCKET_IFNAME (on GPUs, NCCL_SOCKET_IFNAME) to the network between"
+            " them; for torchrun --max-restarts, set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
+        ) from None
+
+
 _LOST_PEER = (
     *("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed"),
     *("Connection was likely closed", "a remote process exit", "remote process has died"),

@@ -74,6 +74,11 @@ def default_run(plugin: str, data: str) -> Path:
     return Path("runs") / f"{registry.named(registry.plugins(), plugin).name}-{Path(data).stem}"
 
 
+def has_begun(run: Path) -> bool:
+    """Whether a run has been started in a folder, so that there is something to resume."""
+    return (run / CONFIG_FILE).is_file()
+
+
 def config_of_run(run: Path) -> Path:
     """The file with the settings with which a run was started.
 
@@ -81,7 +86,7 @@ def config_of_run(run: Path) -> Path:
         UsageError: when there is none, so that there is nothing to resume.
     """
     path = run / CONFIG_FILE
-    if not path.is_file():
+    if not has_begun(run):
         raise UsageError(
             f"nothing to resume in {run}: it has no {CONFIG_FILE}"
             + (runs_beside(run) or ". Hint: check its name, or leave out --resume")
@@ -119,7 +124,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool, before: Tree | 
         if never_stepped(run):
             clear(run)
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            goes_on = "continue it with --resume, or " if (run / CONFIG_FILE).is_file() else ""
+            goes_on = "continue it with --resume, or " if has_begun(run) else ""
             raise UsageError(
                 f"{run} exists and is not empty. Hint: {goes_on}choose another folder with --out"
             )

@@ -21,7 +21,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.loader import Batches
 from toolkit.errors import LoaderError
 from toolkit.models.contract import Model, total_loss, with_gradients
-from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers
+from toolkit.runtime.fabric import is_first_process, launch, make_fabric, naming_lost_peers
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.locks import locked
 from toolkit.runtime.processes import check_meeting_point, failing_together, share_buffers
@@ -87,7 +87,7 @@ def train(
     if is_first_process():
         check_folder(run, settings, resume, before)
         check_meeting_point(options.devices * options.num_nodes)
-    fabric.launch()
+    launch(fabric)
     with ExitStack() as stack:
         stack.enter_context(with_gradients())
         stack.enter_context(naming_lost_peers(fabric))

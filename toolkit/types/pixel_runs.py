@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,9 +137,30 @@ def bounds_of(runs: Runs) -> Rectangle:
     return Rectangle(int(runs[:, 1].min()), int(runs[0, 0]), int(runs[:, 2].max()), int(runs[-1, 0]) + 1)
 
 
+def all_bounds(many: Sequence[Runs]) -> NDArray[np.int64]:
+    """The rectangles of many masks at once, as ``bounds_of`` gives them: top, left, bottom and right, int64
+    ``[N, 4]``.
+    """
+    runs, numbers = np.concatenate([_NONE, *many]), np.array([len(each) for each in many], np.int64)
+    bounds, some, stops = np.zeros((len(many), 4), np.int64), numbers > 0, np.cumsum(numbers)
+    if some.any():
+        first, last = (stops - numbers)[some], stops[some] - 1
+        bounds[some, 0] = np.minimum.reduceat(runs[:, 1], first)
+        bounds[some, 1] = runs[first, 0]
+        bounds[some, 2] = np.maximum.reduceat(runs[:, 2], first)
+        bounds[some, 3] = runs[last, 0] + 1
+    return bounds
+
+
 def area_of(runs: Runs) -> int:
     """Number of pixels."""
     return int((runs[:, 2] - runs[:, 1]).sum(dtype=np.int64))
+
+
+def areas_of(many: Sequence[Runs]) -> NDArray[np.int64]:
+    """Numbers of pixels of many masks, int64 ``[N]``."""
+    runs = np.concatenate([_NONE, *many])
+    return _sums((runs[:, 2] - runs[:, 1]).astype(np.int64), [len(each) for each in many])
 
 
 def cropped(runs: Runs, box: Rectangle) -> Runs:
@@ -150,6 +171,19 @@ def cropped(runs: Runs, box: Rectangle) -> Runs:
     np.maximum(inside[:, 1:], box.top, out=inside[:, 1:])
     np.minimum(inside[:, 1:], max(box.top, box.bottom), out=inside[:, 1:])
     return inside[inside[:, 2] > inside[:, 1]]
+
+
+def cropped_all(many: Sequence[Runs], boxes: Sequence[Rectangle]) -> list[Runs]:
+    """The pixels of many masks inside a rectangle for each, as ``cropped`` gives them."""
+    if not many:
+        return []
+    runs, numbers = np.concatenate(many), [len(each) for each in many]
+    top, left, bottom, right = np.repeat(np.array(boxes, np.int32), numbers, axis=0).T
+    starts, stops = np.maximum(runs[:, 1], top), np.minimum(runs[:, 2], bottom)
+    kept = (runs[:, 0] >= left) & (runs[:, 0] < right) & (starts < stops)
+    inside = np.stack([runs[:, 0], starts, stops], axis=1)[kept]
+    bounds = [0, *np.cumsum(_sums(kept, numbers)).tolist()]
+    return [inside[low:high] for low, high in pairwise(bounds)]
 
 
 def without(runs: Runs, box: Rectangle) -> Runs:
@@ -177,22 +211,29 @@ def dense_in(runs: Runs, box: Rectangle) -> NDArray[np.uint8]:
 
 def overlap_of(first: Runs, second: Runs) -> int:
     """Number of pixels that two masks share."""
-    if len(first) > len(second):
-        first, second = second, first
-    if not len(first):
-        return 0
-    height = int(max(first[:, 2].max(), second[:, 2].max()))
-    starts, stops = _flat(first, height)
-    lows, highs = _flat(second, height)
+    return int(overlaps_of([first], [second])[0])
+
+
+def overlaps_of(firsts: Sequence[Runs], seconds: Sequence[Runs]) -> NDArray[np.int64]:
+    """Numbers of pixels that each mask shares with the one at the same place of the other list, int64
+    ``[N]``.
+    """
+    numbers = [[len(each) for each in side] for side in (firsts, seconds)]
+    one, two = np.concatenate([_NONE, *firsts]), np.concatenate([_NONE, *seconds])
+    if not len(one) or not len(two):
+        return np.zeros(len(firsts), np.int64)
+    width, height = (int(max(one[:, i].max(), two[:, i].max())) + 1 for i in (0, 2))
+    # All pairs in one image, one beside another.
+    pairs = np.arange(len(firsts)) * (width * height)
+    moves = [np.repeat(pairs, number) for number in numbers]
+    edges = np.concatenate([each + moves[0] for each in _flat(one, height)])
+    lows, highs = (each + moves[1] for each in _flat(two, height))
     covered = np.concatenate([[0], np.cumsum(highs - lows)])
-
-    def before(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The pixels of the second before each position."""
-        index = np.searchsorted(highs, positions)
-        inside = np.maximum(positions - lows[np.minimum(index, len(lows) - 1)], 0)
-        return covered[index] + np.where(index < len(lows), inside, 0)
-
-    return int((before(stops) - before(starts)).sum())
+    # The pixels of the second masks before each edge of the first ones.
+    index = np.searchsorted(highs, edges)
+    partly = edges - np.append(lows, edges[-1])[index]
+    before = covered[index] + np.maximum(partly, 0)
+    return _sums(before[len(one) :] - before[: len(one)], numbers[0])
 
 
 def united(parts: list[Runs]) -> Runs:
@@ -251,3 +292,11 @@ def _flat(runs: Runs, height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]
     """Starts and stops as positions down the columns of an image of this height."""
     offset = runs[:, 0].astype(np.int64) * height
     return offset + runs[:, 1], offset + runs[:, 2]
+
+
+def _sums(values: NDArray[Any], counts: Sequence[int]) -> NDArray[np.int64]:
+    """Sums of as many values as each count says, one after another, int64 ``[N]``."""
+    sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    ends = np.cumsum([0, *counts])
+    found: NDArray[np.int64] = sums[ends[1:]] - sums[ends[:-1]]
+    return found
