@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from toolkit.runtime.weight_files import pickle_words, recognize, recognize_names
+from toolkit.runtime.weight_files import recognize, recognize_names
 
 ULTRALYTICS = b"\x80\x02}X\x05\x00\x00\x00modelcultralytics.nn.tasks\nDetectionModel\n)\x81s."
 ONNX = b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:"
@@ -178,15 +176,6 @@ def test_looking_at_a_file_runs_nothing(tmp_path: Path) -> None:
     recognize(tmp_path / "a.pkl")
     recognize(tmp_path / "a.pt")
     assert not mark.exists()
-
-
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_words_of_a_pickle(protocol: int) -> None:
-    content = {"kept": [Path("a"), Path("b"), json.JSONDecodeError], "again": json.JSONDecodeError}
-    words = pickle_words(io.BytesIO(pickle.dumps(content, protocol=protocol)))
-    assert {"kept", "again"} <= words.texts
-    assert any(one.endswith("JSONDecodeError") and one.startswith("json.") for one in words.classes)
-    assert any(one.endswith("Path") for one in words.classes)
 
 
 @pytest.mark.parametrize(

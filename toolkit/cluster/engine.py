@@ -119,7 +119,7 @@ class RayEngine(Engine):
         """The images whose outputs can be called as they are; the records of others go to ``refused``."""
         for image in images:
             try:
-                results.claim(image)
+                results.names.claim(image)
             except DataError as error:
                 refused.append(results.failed(image, str(error)))
             else:

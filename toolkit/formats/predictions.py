@@ -14,9 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor
-
 from toolkit.data.label_maps import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.data.segments import PANOPTIC
@@ -28,6 +25,7 @@ from toolkit.formats.coco_results import checked_results, result_instances, vali
 from toolkit.formats.coco_schema import PredictedAnnotation, PredictedCategory, PredictedImage
 from toolkit.formats.panoptic_results import PANOPTIC_FILE, PanopticResults
 from toolkit.formats.prediction_names import Names, say_left_out
+from toolkit.formats.value_table import ValueTable
 from toolkit.reading.fields import shown
 from toolkit.reading.files import is_there, read_bytes
 from toolkit.reading.json_text import parse_json
@@ -39,8 +37,6 @@ logger = logging.getLogger("toolkit")
 PREDICTIONS_FILE = "predictions.json"
 
 K = TypeVar("K")
-
-_UNKNOWN = -1
 
 
 class PredictionFiles:
@@ -81,8 +77,8 @@ class PredictionFiles:
         self.records: dict[str, dict[str, Any]] = {}
         self.sizes: dict[str, Size | None] = {}
         self.frames: dict[str, int] = {}
-        # What each of the 256 values of a label image stands for, where that is not the class of this index.
-        self.values: Tensor | None = None
+        # Where values of label images do not stand for the classes of these indexes.
+        self.values: ValueTable | None = None
         self._label_values = label_values
         self.results: Sequence[dict[str, Any]] | None = None
         self.panoptic: PanopticResults | None = None
@@ -154,7 +150,7 @@ class PredictionFiles:
         if key in self.label_files:
             label_map = read_label_map(self.label_files[key], size)
             if self.values is not None:
-                label_map = self._translate(label_map, key)
+                label_map = self.values.translated(label_map, self.label_files[key], self.path)
             if tuple(label_map.shape) != size:
                 raise DataError(
                     f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image"
@@ -188,18 +184,6 @@ class PredictionFiles:
                 return f"{annotation['name']}: " if "name" in annotation else ""
         return ""
 
-    def _translate(self, label_map: Tensor, key: str) -> Tensor:
-        """Values as in the file's own list of classes, to those of the dataset."""
-        assert self.values is not None  # the caller saw to it
-        translated = self.values[label_map.long()]
-        unknown = translated == _UNKNOWN
-        if bool(unknown.any()):
-            raise DataError(
-                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is not a class of"
-                f" {self.path}"
-            )
-        return translated.to(torch.uint8)
-
     def _key(self, sample_id: str) -> str | None:
         """What the prediction of a sample is called; None where there is none."""
         if self._matched is not None and sample_id in self._matched:
@@ -220,24 +204,13 @@ class PredictionFiles:
             rows = read_class_table(folder / CLASS_TABLE)
             named = {row.value: row.name for row in rows if row.name is not None}
             indexes = self._class_indexes(folder / CLASS_TABLE, named)
-            self._use_values(indexes, [row.value for row in rows if row.name is None])
+            self.values = ValueTable(indexes, [row.value for row in rows if row.name is None])
         elif self._label_values is not None:
             values = self._label_values
-            self._use_values(
+            self.values = ValueTable(
                 {value: index for index, value in enumerate(values.classes)},
                 [] if values.void is None else [values.void],
             )
-
-    def _use_values(self, indexes: Mapping[int, int], void: Sequence[int]) -> None:
-        """Take down what the values of label images stand for: classes by index, and void."""
-        table = torch.full((256,), _UNKNOWN, dtype=torch.int16)
-        if VOID not in indexes:
-            table[VOID] = VOID
-        for value in void:
-            table[value] = VOID
-        for value, index in indexes.items():
-            table[value] = index
-        self.values = table
 
     def _read_json(self, path: Path) -> None:
         what = "predictions: images, categories and annotations, or a list of results"
@@ -334,9 +307,9 @@ class PredictionFiles:
         if stated and len(stated) == len(in_order):
             void = info.get("void_value") if isinstance(info, Mapping) else None
             values = [void] if type(void) is int and 0 <= void <= VOID else []
-            self._use_values(dict(zip(stated, in_order, strict=True)), values)
+            self.values = ValueTable(dict(zip(stated, in_order, strict=True)), values)
         elif in_order != list(range(len(self.classes))):
-            self._use_values(dict(enumerate(in_order)), [])
+            self.values = ValueTable(dict(enumerate(in_order)), [])
 
     def _read_results(self, path: Path, results: list[Any]) -> None:
         if self._image_ids is None:

@@ -166,7 +166,7 @@ def predict_giant(
         OutputError: when nothing can be written, such as on a full disk.
     """
     try:
-        results.claim(image)
+        results.names.claim(image)
     except DataError as error:
         return results.failed(image, str(error))
     window = predictor.window_for_size(reader.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from toolkit.errors import DataError, UsageError
 from toolkit.reading.fields import shown
 from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json
+from toolkit.runtime.files import atomic_write
 
 ABOUT = "about.json"
 """The file that says what made results."""
@@ -55,6 +57,17 @@ def check_about(path: Path, *, label_values: Mapping[str, Any] | None, options: 
         f"{path.parent} contains results that were made with {found}; now it is {now}. Hint: {again} as"
         " before, or choose another --out"
     )
+
+
+def write_about(path: Path, about: Mapping[str, Any]) -> None:
+    """Write ``about.json``.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    with atomic_write(path, "w") as file:
+        json.dump(about, file, indent=2)
+        file.write("\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,7 +20,6 @@ done.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,29 +27,27 @@ from types import TracebackType
 from typing import Any
 
 import toolkit
-from toolkit import registry
 from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, OutputError, UsageError
 from toolkit.inference.findings import Findings, findings_of
 from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.name_digests import digests_of
-from toolkit.inference.outputs import concerns_one_image, sizes_of, stem_of
+from toolkit.inference.output_names import OutputNames
+from toolkit.inference.outputs import concerns_one_image, sizes_of
 from toolkit.inference.prediction_files import PredictionFiles
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, write_records
-from toolkit.inference.result_options import ABOUT, check_about
-from toolkit.inference.results_document import results_document
+from toolkit.inference.result_options import ABOUT, check_about, write_about
+from toolkit.inference.results_document import write_documents
 from toolkit.inference.store_places import place_of
 from toolkit.inference.stored_records import StoredRecords
 from toolkit.inference.window_journal import has_journals, remove_finished
-from toolkit.runtime.confine import check_name
-from toolkit.runtime.files import atomic_write, into, remove_unfinished
+from toolkit.runtime.files import into, remove_unfinished
 from toolkit.types import VOID, Prediction, Sample, Size
 from toolkit.visualization.palettes import Palette
 
 MANIFEST = RESULT_MANIFEST
-PREDICTIONS = "predictions.json"
 
 
 class ResultFolder:
@@ -72,6 +69,7 @@ class ResultFolder:
         place: where the results end up.
         folder: where files are written at first, see ``ResultPlace``.
         files: writes those of one prediction there.
+        names: of the outputs.
         changed: names of images that were done before, but whose files have changed since.
 
     Raises:
@@ -107,7 +105,7 @@ class ResultFolder:
         self._done = StoredRecords()  # of the images that are done
         self._undone: set[str] = set()  # those that have failed since
         self.changed: list[str] = []
-        self._stems: dict[str, str] = {}  # the image whose outputs are called so
+        self.names = OutputNames(self.folder)
         self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
         with ExitStack() as stack:
             self._begin(stack, resume)
@@ -134,8 +132,7 @@ class ResultFolder:
                     f"{self.place} contains results of another model ({record['model']}, not {self.model})."
                     " Hint: choose another --out"
                 )
-            for stem in {stem_of(path) for path in record["outputs"].values()} - {record["image"]}:
-                self._stems.setdefault(stem, record["image"])
+            self.names.keep(record)
         if any(map(Path.exists, manifests)) and not resume:
             raise UsageError(
                 f"{self.place} already contains results. Hint: continue them with --resume, or choose another"
@@ -242,7 +239,7 @@ class ResultFolder:
         """
         outputs: dict[str, str] = {}
         try:
-            self.claim(image)
+            self.names.claim(image)
             with into(self.folder, sync=False) as written:
                 found = fill(outputs)
             # the writers of plugins may have written by other means
@@ -273,34 +270,16 @@ class ResultFolder:
             notes=notes or {},
         )
 
-    def claim(self, image: InputImage) -> None:
-        """Make sure that the outputs of an image lie in the folder, and replace those of no other image.
-
-        Raises:
-            DataError: when they do not, or would.
-        """
-        check_name(self.folder, image.stem)
-        if image.unique:
-            return
-        other = self._stems.setdefault(image.stem, image.name)
-        if other != image.name:
-            raise DataError(
-                f"the results of {image.name} would have the same name, {image.stem}, as those of {other}."
-                " Hint: rename one of the two, or give each a separate --out"
-            )
-
     def _write_about(self) -> None:
         """Write ``about.json``; results that are there already must have the same options."""
-        path = self.folder / ABOUT
         values = None if self._values.are_indexes else self._values.to_dict()
         if self._done or has_journals(self.folder):
             options = self._options | {"draw_above": self.draw_above}
-            check_about(path, label_values=values, options=options)
+            check_about(self.folder / ABOUT, label_values=values, options=options)
         about = {"classes": list(self.classes), "draw_above": self.draw_above, "options": self._options}
         about |= {} if values is None else {"label_values": values}
-        with into(self.folder, sync=False) as written, atomic_write(path, "w") as file:
-            json.dump(self._about | about, file, indent=2)
-            file.write("\n")
+        with into(self.folder, sync=False) as written:
+            write_about(self.folder / ABOUT, self._about | about)
         self.place.keep(written)
 
     def failed(self, image: InputImage, error: str) -> Record:
@@ -358,17 +337,9 @@ class ResultFolder:
 
     def _write_documents(self, done: Sequence[dict[str, Any]]) -> None:
         """Write ``predictions.json``, and what tasks write once for all images."""
-        kinds = dict.fromkeys(kind for record in done for kind in record["outputs"])
         readable = self.place.with_files(done)
         with into(self.folder, sync=False) as written:
-            with atomic_write(self.folder / PREDICTIONS, "w") as file:
-                about = self._about
-                document = results_document(
-                    self.folder, done, self.classes, self._values, about, readable=readable
-                )
-                file.writelines(document)
-            for collect in registry.functions_for("collect", kinds):
-                collect(self.folder, readable, self._about | {"classes": list(self.classes)})
+            write_documents(self.folder, done, self.classes, self._values, self._about, readable)
         self.place.keep(written)
 
     def _is_complete(self, record: dict[str, Any]) -> bool:

@@ -9,18 +9,44 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from toolkit import registry
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError
 from toolkit.inference.coco_documents import coco_categories
 from toolkit.reading.fields import Schema
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import records as checked_records
+from toolkit.runtime.files import atomic_write
+
+PREDICTIONS = "predictions.json"
 
 
 class _Object(Schema):
     """An object in the file of an image, as the task has written it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+
+def write_documents(
+    folder: Path,
+    done: Sequence[Mapping[str, Any]],
+    classes: Sequence[str],
+    values: LabelValues,
+    about: Mapping[str, Any],
+    readable: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write ``predictions.json``, and what tasks write once for all images; arguments as for
+    ``results_document``.
+
+    Raises:
+        DataError: as ``results_document``.
+        OutputError: when a file cannot be written.
+    """
+    with atomic_write(folder / PREDICTIONS, "w") as file:
+        file.writelines(results_document(folder, done, classes, values, about, readable=readable))
+    kinds = dict.fromkeys(kind for record in done for kind in record["outputs"])
+    for collect in registry.functions_for("collect", kinds):
+        collect(folder, readable, {**about, "classes": list(classes)})
 
 
 def results_document(

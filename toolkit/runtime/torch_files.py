@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from toolkit.reading.files import MakeError, check_file
-from toolkit.runtime.weight_files import MOST_PICKLE, Words, pickle_words
+from toolkit.runtime.pickle_words import Words, pickle_words
+from toolkit.runtime.weight_files import MOST_PICKLE
 
 MOST_BYTES = 1 << 40
 """Largest size of a file of weights or of the state of a run."""

@@ -95,8 +95,8 @@ def warning_lines(
         hint = str(rule).replace("'", "")
         yield (
             f"the images that weights={start_weights.name} were trained on have the scale"
-            f" {before.in_words()}; these have {words}, so they look different. Hint: for images of the same kind, set"
-            f" 'data.options.scale={hint}'"
+            f" {before.in_words()}; these have {words}, so they look different. Hint: for images of the same"
+            f" kind, set 'data.options.scale={hint}'"
         )
     if "label_map" in task.predicts and len(classes) == 1:
         yield (
