@@ -50,7 +50,7 @@ def ungated(run: Path, folder: Path, target: Any, precision: Any) -> Path:
     found = open_run(run, DataChoice(), Prompting())
     exportable = found.model.capability(Exportable)
     assert exportable is not None
-    manifest = build_folder(found, folder, target)
+    manifest = build_folder(found, folder, target, precision=precision)
     if precision != "fp32":
         names = frozenset(graph.name for graph in exportable.graphs() if precision in graph.reduced)
         if precision == "int8":

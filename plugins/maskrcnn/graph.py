@@ -19,6 +19,8 @@ from toolkit.models.graphs import Axes, Graph
 from .boxes import decode
 from .heads import KeypointHead, MaskHead
 from .inputs import DIVISOR
+from .ops.winograd import transforms
+from .ops.winograd_graph import by_winograd
 from .pooling import assign_levels
 from .roi_heads import ROI_STRIDES, Detections, RoIHeads
 from .rpn import ProposalGenerator
@@ -48,7 +50,15 @@ def detection_graph(network: DetectionGraph, settings: MaskRCNNSettings) -> Grap
         image[:, :, height - below :], image[:, :, :, width - right :] = 0, 0
         examples.append((image, torch.tensor([height - below, width - right])))
     inputs: dict[str, Axes] = {"image": (1, 3, "height", "width"), "size": (2,)}
-    return Graph("detector", network, inputs, outputs_of(settings), tuple(examples), ranked=True)
+    return Graph(
+        "detector",
+        network,
+        inputs,
+        outputs_of(settings),
+        tuple(examples),
+        ranked=True,
+        for_cpu=FewerProducts(network).eval(),
+    )
 
 
 def outputs_of(settings: MaskRCNNSettings) -> dict[str, Axes]:
@@ -65,6 +75,25 @@ def outputs_of(settings: MaskRCNNSettings) -> dict[str, Axes]:
 
 def _spread(settings: MaskRCNNSettings) -> float:
     return sum(settings.input.pixel_std) / 3
+
+
+class FewerProducts(nn.Module):
+    """The same network, which is traced with Winograd's algorithm for its large convolutions.
+
+    Args:
+        network: which is shared, not copied.
+    """
+
+    def __init__(self, network: DetectionGraph) -> None:
+        super().__init__()
+        self.network = network
+        transforms()  # computed once, and not in the graph
+
+    def forward(self, image: Tensor, size: Tensor) -> tuple[Tensor, ...]:
+        """See ``DetectionGraph``."""
+        with by_winograd():
+            results: tuple[Tensor, ...] = self.network(image, size)
+        return results
 
 
 class DetectionGraph(nn.Module):

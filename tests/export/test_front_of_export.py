@@ -124,7 +124,7 @@ def test_an_answer_that_differs_leaves_nothing(
 ) -> None:
     plain = front.build_folder
 
-    def with_other_weights(found: OpenedRun, folder: Path, target: str, size: object) -> object:
+    def with_other_weights(found: OpenedRun, folder: Path, target: str, *more: object) -> object:
         for parameter in found.model.parameters():
             parameter.data.neg_()
         manifest = plain(found, folder, target)  # type: ignore[arg-type]

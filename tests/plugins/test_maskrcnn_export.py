@@ -24,7 +24,7 @@ from toolkit.export.parity import compare_predictions
 from toolkit.models.contract import Model, evaluating
 from toolkit.models.graphs import RuntimeGraph
 from toolkit.models.resizing_program import shrunk
-from toolkit.runtime.engines import Engine, open_engine
+from toolkit.runtime.engines import ComputePrecision, Engine, open_engine
 
 
 def build(**settings: Any) -> Any:
@@ -91,21 +91,33 @@ def test_the_graph_passes_the_gate(model: Any, exported: Model) -> None:
     assert measured.ran_on == {"detector": ["CPUExecutionProvider"]}
 
 
-def test_openvino_finds_the_same(model: Any, tmp_path: Path) -> None:
+def on_openvino(model: Any, folder: Path, precision: ComputePrecision) -> tuple[Model, int]:
+    """The model around its graph for a precision, and how many convolutions that has."""
     (graph,) = model.graphs()
-    files = [tmp_path / file.name for file in write_graph(graph, "openvino", tmp_path).files]
+    files = [folder / file.name for file in write_graph(graph, "openvino", folder, precision).files]
+    contents = [path.read_bytes() for path in files]
 
     def opening(device: str, threads: int) -> Engine:
-        contents = [path.read_bytes() for path in files]
         return open_engine("openvino", contents, threads=1, outputs=tuple(graph.outputs))
 
-    exported = model.with_graphs(
-        {"detector": RuntimeGraph("detector", tuple(graph.inputs), tuple(graph.outputs), opening)}
-    )
+    around = RuntimeGraph("detector", tuple(graph.inputs), tuple(graph.outputs), opening)
+    return model.with_graphs({"detector": around}), contents[0].count(b'type="Convolution"')
+
+
+def test_openvino_finds_the_same(model: Any, tmp_path: Path) -> None:
+    exported, _ = on_openvino(model, tmp_path, "fp32")
     with evaluating(model):
         (wanted,), (found,) = (each.predict([Sample("a", photo())]) for each in (model, exported))
     assert len(wanted.instances) == 40
     compare_predictions(wanted, found)
+
+
+def test_on_openvino_wide_layers_are_computed_by_winograd_in_fp32_alone(tmp_path: Path) -> None:
+    wide = build(fpn={"out_channels": 96})
+    exported, few = on_openvino(wide, tmp_path, "fp32")
+    _, all_of_them = on_openvino(wide, tmp_path, "bf16")
+    assert few == all_of_them - 4, "two outputs of the pyramid, and the head of proposals on these"
+    gate_tensors(wide, exported, Measured())
 
 
 def test_no_object_is_a_result(model: Any) -> None:

@@ -136,7 +136,7 @@ def export_run(
         check_size(found.model, size)
         indexes_of_size(found.opened.dataset, size, 1)  # before anything is computed
     with locked_file(out), staged(out) as folder:
-        manifest = build_folder(found, folder, target, size)
+        manifest = build_folder(found, folder, target, size, precision)
         measured = check_folder(found, folder, images=images, show_progress=show_progress)
         if precision != "fp32":
             # the graphs are right; what remains is what the precision costs
@@ -208,16 +208,22 @@ def calibration_data(found: OpenedRun) -> Dataset:
         return opened.dataset
 
 
-def build_folder(found: OpenedRun, folder: Path, target: Target, size: Size | None = None) -> ExportManifest:
+def build_folder(
+    found: OpenedRun,
+    folder: Path,
+    target: Target,
+    size: Size | None = None,
+    precision: ComputePrecision = "fp32",
+) -> ExportManifest:
     """Write graphs, manifest and program of a model in fp32 into an existing folder, for images of any size
-    or of one.
+    or of one; ``precision`` is that which the graphs will be computed in.
 
     Raises:
         UsageError, UnavailableError, OutputError: as ``export_run``.
     """
     exportable = found.model.capability(Exportable)
     assert exportable is not None
-    graphs = _write_graphs(exportable.graphs(), target, folder)
+    graphs = _write_graphs(exportable.graphs(), target, folder, precision)
     model_settings = merge(dict(found.manifest.model), found.wanted_model)
     checkpoint = replace(found.manifest, model=model_settings)
     manifest = ExportManifest(
@@ -233,7 +239,7 @@ def build_folder(found: OpenedRun, folder: Path, target: Target, size: Size | No
     write_manifest(manifest, folder)
     if size is not None:
         fixed = fixed_graphs(found.model, load_model(folder)[0], size)
-        manifest = replace(manifest, graphs=_write_graphs(fixed, target, folder), size=size)
+        manifest = replace(manifest, graphs=_write_graphs(fixed, target, folder, precision), size=size)
         write_manifest(manifest, folder)
     if exportable.program:
         with atomic_write(folder / PROGRAM, "w") as file:
@@ -241,11 +247,13 @@ def build_folder(found: OpenedRun, folder: Path, target: Target, size: Size | No
     return manifest
 
 
-def _write_graphs(graphs: Sequence[Graph], target: Target, folder: Path) -> tuple[ExportedGraph, ...]:
+def _write_graphs(
+    graphs: Sequence[Graph], target: Target, folder: Path, precision: ComputePrecision
+) -> tuple[ExportedGraph, ...]:
     written = []
     for graph in graphs:
         logger.info("Exporting the graph %s", graph.name)
-        written.append(write_graph(graph, target, folder))
+        written.append(write_graph(graph, target, folder, precision))
     return tuple(written)
 
 

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -17,7 +18,7 @@ from toolkit.checkpoints import ExportedFile, ExportedGraph
 from toolkit.errors import OutputError, UsageError
 from toolkit.models.contract import evaluating
 from toolkit.models.graphs import Graph
-from toolkit.runtime.engines import Target
+from toolkit.runtime.engines import ComputePrecision, Target
 from toolkit.runtime.extras import import_onnx, import_openvino
 from toolkit.runtime.files import atomic_write
 
@@ -25,8 +26,10 @@ OPSET = 18
 """Version of ONNX's operators: the first whose Resize and reductions are as torch's."""
 
 
-def write_graph(graph: Graph, target: Target, folder: Path) -> ExportedGraph:
-    """Write the files of a graph.
+def write_graph(
+    graph: Graph, target: Target, folder: Path, precision: ComputePrecision = "fp32"
+) -> ExportedGraph:
+    """Write the files of a graph, in fp32; ``precision`` is in which it is to be computed.
 
     Raises:
         UsageError: when the network has an operator that the target does not have; names it and the part of
@@ -34,6 +37,8 @@ def write_graph(graph: Graph, target: Target, folder: Path) -> ExportedGraph:
         UnavailableError: when a library is missing.
         OutputError: when a file cannot be written.
     """
+    if target == "openvino" and precision == "fp32" and graph.for_cpu is not None:
+        graph = replace(graph, network=graph.for_cpu)
     onnx_file = folder / f"{graph.name}.onnx"
     content = as_onnx(graph)
     with atomic_write(onnx_file) as file:

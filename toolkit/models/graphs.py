@@ -51,6 +51,8 @@ class Graph:
         ranked: whether the results are objects, one per row of each output, the best first. Where two have
             almost the same score, or are at a limit, rounding decides on their order and on which is there,
             so that rows are compared with the nearest ones by the first output.
+        for_cpu: computes the same as ``network`` in operators that are faster in fp32 on CPUs: what OpenVINO
+            gets, except in other precisions. None for ``network`` itself.
         reduced: the precisions other than fp32 that it may be computed in. A part that is small but needs all
             digits, such as the encoding of positions, has none.
     """
@@ -63,6 +65,7 @@ class Graph:
     tolerance: float = 1e-3
     ranked: bool = False
     reduced: tuple[ComputePrecision, ...] = ("bf16", "int8")
+    for_cpu: nn.Module | None = None
 
     def for_inputs(self, examples: tuple[tuple[Tensor, ...], ...]) -> Graph:
         """The same graph with other examples, for the height and width of the first alone; where no axis of

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from toolkit.models.derived import derived, forget, needs_gradient
 from toolkit.models.strided import conv2d
 
-from . import winograd
+from . import winograd, winograd_graph
 
 
 class Norm(Protocol):
@@ -49,7 +49,11 @@ def convolve(
         by_winograd: whether Winograd's algorithm may be used.
     """
     if _traces():
-        y = _plain(x, conv, norm)
+        if _is_plain_3x3(conv) and winograd_graph.is_wanted(x, conv.weight):
+            # those that a pyramid ends with have no ReLU
+            y = winograd_graph.conv3x3(x, *fold(conv, norm), pooled=not relu)
+        else:
+            y = _plain(x, conv, norm)
         y = y if residual is None else y + residual
         return F.relu(y) if relu else y
     sources = _sources(conv, norm)

@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-_TILE = 4  # outputs along each side of a tile
-_PATCH = _TILE + 2  # the inputs that they depend on
+TILE = 4
+"""Outputs along each side of a tile."""
+
+PATCH = TILE + 2
+"""The inputs that they depend on."""
+
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 """The points at which polynomials are interpolated, besides infinity. The rounding error is a quarter of that
 of the usual points 0, ±1, ±2 (Alam et al., "Winograd convolution for deep neural networks: efficient point
@@ -49,13 +53,15 @@ class _Chunk(NamedTuple):
 
 
 @cache
-def _transforms() -> _Transforms:
+def transforms() -> _Transforms:
+    """The three matrices, in float32."""
+
     def powers(columns: int) -> Tensor:
         rows = [[point**power for power in range(columns)] for point in _POINTS]
         at_infinity = [0.0] * (columns - 1) + [1.0]
         return torch.tensor([*rows, at_infinity], dtype=torch.float64)
 
-    one_dimensional = torch.linalg.inv(powers(_PATCH)).T, powers(3), powers(_TILE).T
+    one_dimensional = torch.linalg.inv(powers(PATCH)).T, powers(3), powers(TILE).T
     return _Transforms(*(torch.kron(matrix, matrix).float() for matrix in one_dimensional))
 
 
@@ -68,7 +74,7 @@ def is_faster(x: Tensor, weight: Tensor) -> bool:
     ):
         return False
     outputs, channels = weight.shape[:2]
-    tiles = len(x) * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
+    tiles = len(x) * -(-x.shape[2] // TILE) * -(-x.shape[3] // TILE)
     return min(outputs, channels) >= 96 and tiles >= 192
 
 
@@ -91,7 +97,7 @@ class _Conv3x3(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _convolve(x, _kernel(weight), bias)
+        return _convolve(x, kernel_of(weight), bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -99,17 +105,19 @@ class _Conv3x3(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         x_needed, weight_needed, bias_needed = ctx.needs_input_grad
         return (
-            _convolve(grad, _kernel(weight, adjoint=True), grad.new_zeros(x.shape[1])) if x_needed else None,
+            _convolve(grad, kernel_of(weight, adjoint=True), grad.new_zeros(x.shape[1]))
+            if x_needed
+            else None,
             _weight_gradient(x, grad) if weight_needed else None,
             grad.sum((0, 2, 3)) if bias_needed else None,
         )
 
 
-def _kernel(weight: Tensor, *, adjoint: bool = False) -> Tensor:
+def kernel_of(weight: Tensor, *, adjoint: bool = False) -> Tensor:
     """The transformed kernel ``[36, C, O]`` of a weight ``[O, C, 3, 3]``; for the adjoint convolution,
     ``[36, O, C]``.
     """
-    transform = _transforms().kernel
+    transform = transforms().kernel
     if adjoint:  # rotated by 180°, with inputs and outputs swapped
         return (transform.flip(1) @ weight.reshape(-1, 9).T).view(-1, *weight.shape[:2])
     ordered = weight.transpose(0, 1)
@@ -120,8 +128,8 @@ def _convolve(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     _, channels, outputs = kernel.shape
     y = torch.empty(len(x), outputs, *x.shape[2:], memory_format=torch.channels_last)
     for chunk in _chunks(x.shape, _CHUNK):
-        patches = (_transforms().patch @ _gather(x, chunk, _PATCH)).view(len(kernel), -1, channels)
-        tiles = _transforms().tile @ torch.bmm(patches, kernel).view(len(kernel), -1)
+        patches = (transforms().patch @ _gather(x, chunk, PATCH)).view(len(kernel), -1, channels)
+        tiles = transforms().tile @ torch.bmm(patches, kernel).view(len(kernel), -1)
         _scatter(tiles, bias, y, chunk)
     return y
 
@@ -130,15 +138,13 @@ def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
     """The sum over all tiles of transformed patch times back-transformed gradient, transformed back to
     3×3.
     """
-    transforms, channels, outputs = _transforms(), x.shape[1], grad.shape[1]
-    total = x.new_zeros(_PATCH**2, channels, outputs)
+    matrices, channels, outputs = transforms(), x.shape[1], grad.shape[1]
+    total = x.new_zeros(PATCH**2, channels, outputs)
     for chunk in _chunks(x.shape, _WEIGHT_CHUNK):
-        patches = (transforms.patch @ _gather(x, chunk, _PATCH)).view(len(total), -1, channels)
-        products = (transforms.tile.T @ _gather(grad, chunk, _TILE)).view(len(total), -1, outputs)
+        patches = (matrices.patch @ _gather(x, chunk, PATCH)).view(len(total), -1, channels)
+        products = (matrices.tile.T @ _gather(grad, chunk, TILE)).view(len(total), -1, outputs)
         total.baddbmm_(patches.transpose(1, 2), products)
-    return (
-        (transforms.kernel.T @ total.view(len(total), -1)).view(3, 3, channels, outputs).permute(3, 2, 0, 1)
-    )
+    return (matrices.kernel.T @ total.view(len(total), -1)).view(3, 3, channels, outputs).permute(3, 2, 0, 1)
 
 
 def _chunks(shape: torch.Size, size: int) -> Iterator[_Chunk]:
@@ -146,7 +152,7 @@ def _chunks(shape: torch.Size, size: int) -> Iterator[_Chunk]:
     they are small.
     """
     number, channels, height, width = shape
-    rows, columns = -(-height // _TILE), -(-width // _TILE)
+    rows, columns = -(-height // TILE), -(-width // TILE)
     images = max(size // (rows * columns * channels), 1)
     step = max(min(size // (columns * channels), rows), 1)
     for first in range(0, number, images):
@@ -160,10 +166,10 @@ def _gather(x: Tensor, chunk: _Chunk, side: int) -> Tensor:
     """
     images = x[chunk.images].permute(0, 2, 3, 1)
     number, height, width, channels = images.shape
-    columns, margin = -(-width // _TILE), (side - _TILE) // 2
-    top, rows = chunk.top * _TILE - margin, chunk.rows * _TILE + 2 * margin
+    columns, margin = -(-width // TILE), (side - TILE) // 2
+    top, rows = chunk.top * TILE - margin, chunk.rows * TILE + 2 * margin
     first, last = max(-top, 0), min(height - top, rows)
-    padded = x.new_empty(number, rows, columns * _TILE + 2 * margin, channels)
+    padded = x.new_empty(number, rows, columns * TILE + 2 * margin, channels)
     for outside in (
         padded[:, :first],
         padded[:, last:],
@@ -174,17 +180,17 @@ def _gather(x: Tensor, chunk: _Chunk, side: int) -> Tensor:
     padded[:, first:last, margin : margin + width] = images[:, top + first : top + last]
     n, row, column, _ = padded.stride()
     shape = (side, side, number, chunk.rows, columns, channels)
-    return padded.as_strided(shape, (row, column, n, row * _TILE, column * _TILE, 1)).reshape(side**2, -1)
+    return padded.as_strided(shape, (row, column, n, row * TILE, column * TILE, 1)).reshape(side**2, -1)
 
 
 def _scatter(tiles: Tensor, bias: Tensor, y: Tensor, chunk: _Chunk) -> None:
     """Write ``[16, tiles · channels]`` plus bias into ``y`` ``[N, C, H, W]``, without parts outside it."""
-    images = y.permute(0, 2, 3, 1)[chunk.images, chunk.top * _TILE : (chunk.top + chunk.rows) * _TILE]
+    images = y.permute(0, 2, 3, 1)[chunk.images, chunk.top * TILE : (chunk.top + chunk.rows) * TILE]
     number, height, width, channels = images.shape
-    ordered = tiles.view(_TILE, _TILE, number, chunk.rows, -1, channels).permute(2, 3, 0, 4, 1, 5)
-    if height % _TILE == width % _TILE == 0:
+    ordered = tiles.view(TILE, TILE, number, chunk.rows, -1, channels).permute(2, 3, 0, 4, 1, 5)
+    if height % TILE == width % TILE == 0:
         torch.add(ordered, bias, out=images.view(ordered.shape))
     else:
         torch.add(
-            ordered.reshape(number, chunk.rows * _TILE, -1, channels)[:, :height, :width], bias, out=images
+            ordered.reshape(number, chunk.rows * TILE, -1, channels)[:, :height, :width], bias, out=images
         )
