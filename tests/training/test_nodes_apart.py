@@ -236,12 +236,13 @@ def test_torchrun_starts_all_again_by_itself(slow: str, straight: Path, nodes: N
 
 def test_slurm(slow: str, straight: Path, nodes: Nodes) -> None:
     run = nodes.folder / "slurm"
-    started = nodes.srun(*train_words(slow, run, *FEW, *NODES))
+    words = [*train_words(slow, run, *FEW, *NODES), "--resume"]
+    started = nodes.srun(*words)
     wait_until(lambda: saved(run))
     nodes.kill_one()
     ends = started.end()
     assert all(code != 0 for code, _ in ends)
     assert sum("because another process of this run failed" in said for _, said in ends) == 3
-    said = nodes.srun("train", "--plugin", slow, "--data", slow, "--resume", str(run), *NODES).succeed()
+    said = nodes.srun(*words).succeed()
     assert said.count("Trained 40 steps") == 1
     check_equal(run, straight)
