@@ -110,7 +110,7 @@ def test_the_command_says_how_well_it_agrees(
     assert re.search(r"^  predict\.py +gives the same answers without torch$", said, re.MULTILINE)
     assert re.search(r"^  metrics +the main one of each evaluator may differ by 0\.001$", said, re.MULTILINE)
     assert ".toolkit-" not in said
-    assert f"To use it: toolkit infer {out} IMAGES" in said
+    assert f"To use it: toolkit infer {out} IMAGES --plugin {NET}\n" in said
     assert main(words) == 2, "a folder that is not empty is left alone"
     assert "exists and is not empty. Hint: choose another folder with --out" in capsys.readouterr().err
 
