@@ -17,6 +17,14 @@ from toolkit.evaluation.runs import evaluate_run
 from toolkit.runtime.engines import ComputePrecision, Target
 from toolkit.types import Sample
 
+EXPORTS: tuple[tuple[Target, ComputePrecision], ...] = (
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+    ("onnx", "fp32"),
+    ("onnx", "int8"),
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,12 +36,14 @@ class Recipe:
             them, and small images.
         metric: what the precision may cost, by its name in reports.
         size: height and width of the photo that is timed.
+        exports: the runtimes and precisions.
     """
 
     config: str
     settings: tuple[str, ...]
     metric: str
     size: tuple[int, int]
+    exports: tuple[tuple[Target, ComputePrecision], ...] = EXPORTS
 
 
 BRIEF = ("train.precision=bf16", "train.workers=0", "train.report=false")
@@ -81,16 +91,10 @@ RECIPES = {
         ),
         "box/mean_iou",
         (1080, 1440),
+        EXPORTS[:-1],  # on ONNX Runtime, the ranges of an encoder's values take many minutes
     ),
 }
 
-EXPORTS: tuple[tuple[Target, ComputePrecision], ...] = (
-    ("openvino", "fp32"),
-    ("openvino", "bf16"),
-    ("openvino", "int8"),
-    ("onnx", "fp32"),
-    ("onnx", "int8"),
-)
 NAMES = {"openvino": "OpenVINO", "onnx": "ONNX Runtime", "torch": "torch"}
 
 
@@ -126,7 +130,7 @@ def trained(family: str, runs: Path) -> Path:
 def exported(run: Path, out: Path, images: int = 80) -> Exports:
     """All exports of a run below a folder; those that exist are used as they are."""
     found = Exports()
-    for target, precision in EXPORTS:
+    for target, precision in RECIPES[run.name].exports:
         folder = out / f"{run.name}-{target}-{precision}"
         try:
             if not folder.exists():

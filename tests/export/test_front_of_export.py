@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 import toolkit
 from toolkit import Sample
+from toolkit.checkpoints import ExportedFile
 from toolkit.cli import main
 from toolkit.errors import ExportError, OutputError, UnavailableError, UsageError
 from toolkit.evaluation.opening import OpenedRun
@@ -99,6 +103,22 @@ def test_infer_takes_it(export: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "found").rglob("photo.png"))
 
 
+def test_a_graph_that_is_none_is_found_before_anything_is_written(
+    export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, photo = export / "manifest.json", tmp_path / "photo.png"
+    manifest = json.loads(path.read_text())
+    for entry in manifest["graphs"][0]["files"]:
+        (export / entry["name"]).write_bytes(b"no graph")
+        entry |= asdict(ExportedFile.of(export / entry["name"]))
+    path.write_text(json.dumps(manifest))
+    cv2.imwrite(str(photo), np.zeros((16, 16, 3), np.uint8))
+    words = ["infer", str(export), str(photo), "--out", str(tmp_path / "out"), "--plugin", NET]
+    assert main([*words, "--device", "cpu"]) == 1
+    assert "cannot be read as a graph" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_says_how_well_it_agrees(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +130,7 @@ def test_the_command_says_how_well_it_agrees(
     assert re.search(r"^  predict\.py +gives the same answers without torch$", said, re.MULTILINE)
     assert re.search(r"^  metrics +the main one of each evaluator may differ by 0\.001$", said, re.MULTILINE)
     assert ".toolkit-" not in said
-    assert f"To use it: toolkit infer {out} IMAGES" in said
+    assert f"To use it: toolkit infer {out} IMAGES --plugin {NET}\n" in said
     assert main(words) == 2, "a folder that is not empty is left alone"
     assert "exists and is not empty. Hint: choose another folder with --out" in capsys.readouterr().err
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.next_steps import plugin_options
 from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, positive
 from toolkit.cli.parsed import data_choice, default_results, is_setting, load_plugin_files
 from toolkit.runtime.text import print_whole
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     )
     for line in _summary(exported):
         print(line)
-    print_whole(f"To use it: toolkit infer {quoted(out)} IMAGES")
+    plugins = "".join(f" {quoted(word)}" for word in plugin_options(args.plugin))
+    print_whole(f"To use it: toolkit infer {quoted(out)} IMAGES{plugins}")
     return 0
 
 
