@@ -18,7 +18,7 @@ from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
 
-START_SECONDS = 25.0
+START_SECONDS = 15.0
 """How long no process may be there before the work ends with an error, if there is no room for one."""
 SLOW_START_SECONDS = 180.0
 """The same if there is room: libraries may come over a slow network, or the machine may be busy."""
