@@ -139,7 +139,7 @@ def test_a_broken_image_is_skipped(
     [
         (["--resume"], "--resume would have no effect, since there are no images. Hint: give images"),
         (["photo.png", "--split", "val"], "--split would have no effect, since images are given. Hint"),
-        (["--window", "64"], "window: this model only predicts whole images. Hint: leave out window"),
+        (["--window", "64"], "--window: this model only predicts whole images. Hint: leave out --window"),
         (
             ["photo.png", "--window", "64"],
             "window: this model only predicts whole images. Hint: leave out window",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toolkit.data.transforms import cut_sample
 from toolkit.models.contract import TrainableModel
 from toolkit.models.sliding_window import WINDOWS_AT_ONCE, Tiling, Windowed
 from toolkit.models.window_grid import grid
@@ -56,6 +55,10 @@ class WindowedLearner(Windowed, TrainableModel):
         return predictions, _mean(parts)
 
     def _loss_in_windows(self, sample: Sample, window: int) -> dict[str, Tensor]:
+        from toolkit.data.transforms import (
+            cut_sample,
+        )  # loads torchvision, which evaluation alone does not need
+
         places = [each.place for row in grid(sample.size, window, 0) for each in row]
         parts = []
         for first in range(0, len(places), WINDOWS_AT_ONCE):
