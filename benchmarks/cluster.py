@@ -195,7 +195,7 @@ def measure(folder: Path, names: int, actors: int) -> Figures:
 def _claimed(images: PendingImages, results: ResultFolder) -> Iterator[InputImage]:
     """As the engine does for each image."""
     for image in images:
-        results.claim(image)
+        results.names.claim(image)
         yield image
 
 
