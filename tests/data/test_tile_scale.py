@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +153,19 @@ def test_without_a_scale_values_without_a_range_are_refused_before_anything_is_d
             ImageError, match=r"floating-point pixels .* Hint: train with data\.options\.scale"
         ):
             read(path)
+
+
+@pytest.mark.parametrize("kind", ["float32", "uint16"])
+def test_a_reader_that_nobody_has_is_gone_at_once(kind: str, tmp_path: Path) -> None:
+    """In a cycle of references, its file would stay open until the garbage collector runs."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, values(kind), tile=(32, 48), photometric="minisblack")
+    gc.disable()
+    try:
+        reader = opened(path, SCALES["usual"])
+        reader.read(PLACES[0])
+        gone = weakref.ref(reader)
+        del reader
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -149,7 +149,7 @@ class TiffWindows(WindowReader, Tiles):
         self._colors = _colors_of(page)
         self.count = self._grid[0] * self._grid[1]
         colors = page.dtype if self._colors is None else self._colors.dtype
-        self._scale = None if scale is None else tile_scale(scale, header.path, colors, self, known)
+        self._scale = None if scale is None else tile_scale(scale, header.path, colors, known)
 
     @property
     def known(self) -> Table | Limits | None:
@@ -216,7 +216,7 @@ class TiffWindows(WindowReader, Tiles):
     def _decoded(self, number: int) -> NDArray[np.uint8]:
         values = self._stored(number)
         if self._scale is not None:
-            return self._scale.levels(number, self._colored(values))
+            return self._scale.levels(self, number, self._colored(values))
         if values.dtype != np.uint8:
             self._most = max(self._most, int(values.max(initial=0)))
             values = cv2.convertScaleAbs(np.ascontiguousarray(values), alpha=1 / 257)

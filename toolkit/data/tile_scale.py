@@ -44,7 +44,6 @@ class TileScale(ABC):
     Args:
         scale: the scale.
         path: of the image, for messages.
-        tiles: of the image.
         known: what was found out about the image before; None if nothing was.
 
     Attributes:
@@ -54,8 +53,13 @@ class TileScale(ABC):
     known: Table | Limits | None
 
     @abstractmethod
-    def levels(self, number: int, values: Values) -> NDArray[np.uint8]:
+    def levels(self, tiles: Tiles, number: int, values: Values) -> NDArray[np.uint8]:
         """The values of a tile as 8 bits, in the same shape.
+
+        Args:
+            tiles: of the image; not kept, so that whoever has both is freed, and its file closed, at once.
+            number: of the tile.
+            values: all of its values.
 
         Raises:
             ImageError: when no value of the image is finite, or a tile cannot be read.
@@ -70,41 +74,37 @@ class TileScale(ABC):
         """
 
 
-def tile_scale(
-    scale: Scale, path: FilePath, dtype: np.dtype[Any], tiles: Tiles, known: Table | Limits | None
-) -> TileScale:
+def tile_scale(scale: Scale, path: FilePath, dtype: np.dtype[Any], known: Table | Limits | None) -> TileScale:
     """The scale for tiles of a type; arguments as for ``TileScale``."""
     if dtype.kind == "u" and dtype.itemsize <= 2:
-        return _Counted(scale, path, tiles, dtype, known if isinstance(known, Table) else None)
-    return _Ranked(scale, path, tiles, known if isinstance(known, Limits) else None)
+        return _Counted(scale, path, dtype, known if isinstance(known, Table) else None)
+    return _Ranked(scale, path, known if isinstance(known, Limits) else None)
 
 
 class _Counted(TileScale):
     """For values of 8 and 16 bits."""
 
-    def __init__(
-        self, scale: Scale, path: FilePath, tiles: Tiles, dtype: np.dtype[Any], known: Table | None
-    ) -> None:
-        self._scale, self._path, self._tiles, self.known = scale, path, tiles, known
+    def __init__(self, scale: Scale, path: FilePath, dtype: np.dtype[Any], known: Table | None) -> None:
+        self._scale, self._path, self.known = scale, path, known
         self._counts = np.zeros(1 << 8 * dtype.itemsize, np.int64)
         self._seen: set[int] = set()
 
-    def levels(self, number: int, values: Values) -> NDArray[np.uint8]:
+    def levels(self, tiles: Tiles, number: int, values: Values) -> NDArray[np.uint8]:
         if self._scale.range is not None:
-            self._count(number, values)
+            self._count(tiles, number, values)
             # a fixed range does not depend on which values there are
             self.known = self.known or Table.of(np.ones_like(self._counts), self._scale, self._path)
         elif self.known is None:
-            for each in range(self._tiles.count):
-                self._count(each)
+            for each in range(tiles.count):
+                self._count(tiles, each)
             self.known = Table.of(self._counts, self._scale, self._path)
         assert isinstance(self.known, Table)  # made above
         return self.known.levels[values]
 
-    def _count(self, number: int, values: Values | None = None) -> None:
+    def _count(self, tiles: Tiles, number: int, values: Values | None = None) -> None:
         if number not in self._seen:
             self._seen.add(number)
-            inside = self._tiles.inside(number, values).ravel()
+            inside = tiles.inside(number, values).ravel()
             self._counts += np.bincount(inside, minlength=len(self._counts))
 
     def notes(self) -> dict[str, str]:
@@ -114,19 +114,19 @@ class _Counted(TileScale):
 class _Ranked(TileScale):
     """For values of 32 bits and floating-point values."""
 
-    def __init__(self, scale: Scale, path: FilePath, tiles: Tiles, known: Limits | None) -> None:
-        self._scale, self._path, self._tiles, self.known = scale, path, tiles, known
+    def __init__(self, scale: Scale, path: FilePath, known: Limits | None) -> None:
+        self._scale, self._path, self.known = scale, path, known
         self._seen: set[int] = set()
         self._found = Limits.of_range(scale) if scale.range is not None else None
 
-    def levels(self, number: int, values: Values) -> NDArray[np.uint8]:
+    def levels(self, tiles: Tiles, number: int, values: Values) -> NDArray[np.uint8]:
         if self._found is not None:
             if number not in self._seen:
                 self._seen.add(number)
-                self._found = self._found.with_values(self._tiles.inside(number, values))
+                self._found = self._found.with_values(tiles.inside(number, values))
             return self._found.mapped(values)
         if self.known is None:
-            self.known = _limits(self._tiles, self._scale, self._path)
+            self.known = _limits(tiles, self._scale, self._path)
         assert isinstance(self.known, Limits)  # made above
         return self.known.mapped(values)
 
