@@ -1,8 +1,10 @@
 """Pixel sizes of many images, from a table::
 
-image,pixel_size
-a.tif,0.02mm
-b.tif,0.5x0.25um
+    image,pixel_size
+    a.tif,0.02mm
+    b.tif,0.5x0.25um
+
+One length is for square pixels, two are for width and height.
 """
 
 from __future__ import annotations

@@ -102,4 +102,4 @@ class TrainingBody(Body):
     name: str
     """Of the new run: letters, digits, `.`, `-` and `_`."""
     settings: dict[str, Any] = {}
-    """Settings of the training, such as `{"train.steps": 200}`."""
+    """Settings of the training by their full keys, such as ``train.steps``."""
