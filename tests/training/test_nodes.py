@@ -14,16 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.commands import train_words
+from support.nodes import FEW, NODES
 
 pytestmark = pytest.mark.slow
-FEW = [
-    "train.steps=40",
-    "train.checkpoint_every=4",
-    "train.batch_size=4",
-    "train.device=cpu",
-    "train.workers=0",
-]
-NODES = ["--devices", "2", "--num-nodes", "2"]
 
 
 def free_port() -> int:

@@ -17,17 +17,10 @@ import torch
 from safetensors.torch import load_file
 from support.commands import run_command, train_words
 from support.machines import Machine, Process, two_machines, wait_until
+from support.nodes import FEW, NODES
 
 pytestmark = pytest.mark.slow
 PORT = "29511"
-FEW = [
-    "train.steps=40",
-    "train.checkpoint_every=4",
-    "train.batch_size=4",
-    "train.device=cpu",
-    "train.workers=0",
-]
-NODES = ["--devices", "2", "--num-nodes", "2"]
 SLEEP = "    time.sleep(0.1)\n"
 
 

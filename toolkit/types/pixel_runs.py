@@ -132,9 +132,7 @@ def runs_of_box(box: Rectangle) -> Runs:
 
 def bounds_of(runs: Runs) -> Rectangle:
     """The smallest rectangle that contains all runs; an empty one if there are none."""
-    if not len(runs):
-        return Rectangle(0, 0, 0, 0)
-    return Rectangle(int(runs[:, 1].min()), int(runs[0, 0]), int(runs[:, 2].max()), int(runs[-1, 0]) + 1)
+    return Rectangle(*all_bounds([runs])[0].tolist())
 
 
 def all_bounds(many: Sequence[Runs]) -> NDArray[np.int64]:
@@ -154,7 +152,7 @@ def all_bounds(many: Sequence[Runs]) -> NDArray[np.int64]:
 
 def area_of(runs: Runs) -> int:
     """Number of pixels."""
-    return int((runs[:, 2] - runs[:, 1]).sum(dtype=np.int64))
+    return int(areas_of([runs])[0])
 
 
 def areas_of(many: Sequence[Runs]) -> NDArray[np.int64]:
